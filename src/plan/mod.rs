@@ -1,0 +1,112 @@
+//! What has to be done so that the cluster is as Git says, and how each project is doing.
+//!
+//! Takes rendered objects, what was observed, and the time; gives actions with reasons, and status. Pure: the same
+//! input gives the same plan, and a plan leaves its execution no choice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::kustomize::Object;
+use crate::project::{ObjectKey, Unit};
+
+/// What is known of the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// Live objects that carry the project or scope label, and the pods of projects.
+    pub objects: BTreeMap<ObjectKey, Live>,
+    /// What was applied for each unit, from the store; may be empty after a restore.
+    pub inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+}
+
+/// A live object.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The object as the API server gave it, with `metadata.managedFields`.
+    pub object: Arc<Value>,
+    /// The outcome of the last clean apply of this object by this process: the hash ([`object_hash`]) of what was sent
+    /// and the resource version that came back. While both still hold, the object is as desired, whatever a comparison
+    /// of fields says (defaulting and normalisation by the server).
+    pub applied: Option<(u64, String)>,
+}
+
+/// What one unit should be.
+#[derive(Clone, Debug)]
+pub enum Desired {
+    /// These objects (with the decrypted secrets).
+    Objects(Arc<Vec<Object>>),
+    /// Nothing: the unit is not in Git any more; `delete_volumes` when its tombstone says so.
+    Absent {
+        /// Whether the tombstone gives the volumes up.
+        delete_volumes: bool,
+    },
+}
+
+/// What has to be done for one unit. Empty actions mean that the cluster is as desired.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnitPlan {
+    /// Whose plan this is.
+    pub unit: Unit,
+    /// In the order of execution: all of a stage before the next.
+    pub actions: Vec<Action>,
+    /// What is deliberately left undone, with the reason (a kept volume, an old ConfigMap during a rollout).
+    pub held: Vec<Held>,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Action {
+    /// The object.
+    pub key: ObjectKey,
+    /// Its API version for the request.
+    pub api_version: String,
+    /// Actions of a lower stage are finished before; within a stage the order is free.
+    pub stage: u8,
+    /// What to do.
+    pub operation: Operation,
+    /// Why, for people: `drift: spec.replicas`, `not in Git any more`.
+    pub reason: String,
+    /// The differing fields; values of Secrets are masked.
+    pub changes: Vec<FieldChange>,
+}
+
+/// The kinds of write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// The object does not exist: server-side apply.
+    Create(Arc<Value>),
+    /// The object differs: forced server-side apply.
+    Update {
+        /// What to send.
+        object: Arc<Value>,
+        /// Whether `kubectl`'s field ownership is first merged into ours (after a restore by hand), so that fields
+        /// that leave Git later really go away.
+        take_over: bool,
+    },
+    /// Delete this very object.
+    Delete {
+        /// The precondition.
+        uid: String,
+    },
+}
+
+/// One differing field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldChange {
+    /// `spec.template.spec.containers[name=agent].image`.
+    pub path: String,
+    /// The live value.
+    pub before: Option<Value>,
+    /// The desired value.
+    pub after: Option<Value>,
+}
+
+/// Something left undone on purpose.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// The object.
+    pub key: ObjectKey,
+    /// Why it is kept.
+    pub reason: String,
+}

@@ -1,0 +1,120 @@
+//! Who acts, what they may do, and how it is written into a commit.
+
+use serde::{Deserialize, Serialize};
+
+/// What a person or program may do, each role including the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads everything that is no secret.
+    Viewer,
+    /// Also starts, stops, creates and changes projects.
+    Operator,
+    /// Also deletes volumes, restores, and manages access.
+    Administrator,
+}
+
+/// Somebody who has shown who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// A stable id, as in `admin-token` or `user:ana`; keys what is kept per principal.
+    pub id: String,
+    /// The name that commits carry.
+    pub name: String,
+    /// The address that commits carry.
+    pub email: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// What is about to be done, as far as the policy distinguishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Read projects, plans, logs.
+    Read,
+    /// Reconcile a project again; changes nothing that is desired.
+    Refresh,
+    /// Make a project.
+    Create,
+    /// Change a project's fields or secrets.
+    Change,
+    /// Start or stop a project.
+    Scale,
+    /// Delete a project and keep its volumes.
+    Delete,
+    /// Delete a project and its volumes.
+    DeleteVolumes,
+}
+
+/// Whether the policy lets `role` do `action`. Pure, so that pages and answers can ask beforehand.
+#[must_use]
+pub const fn allows(role: Role, action: Action) -> bool {
+    match action {
+        Action::Read => true,
+        Action::Refresh | Action::Create | Action::Change | Action::Scale | Action::Delete => {
+            matches!(role, Role::Operator | Role::Administrator)
+        }
+        Action::DeleteVolumes => matches!(role, Role::Administrator),
+    }
+}
+
+/// Where a change came from; the `Source:` trailer of its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The REST API.
+    Api,
+    /// The web interface.
+    Ui,
+    /// A JIRA ticket.
+    Jira,
+    /// A restore or rollback.
+    Restore,
+}
+
+impl Source {
+    /// The word in the trailer.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Ui => "ui",
+            Self::Jira => "jira",
+            Self::Restore => "restore",
+        }
+    }
+}
+
+/// A principal in one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Who.
+    pub principal: Principal,
+    /// By which way.
+    pub source: Source,
+    /// The id of the request, the `Request-Id:` trailer.
+    pub request_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_is_this_table() {
+        use Action::{Change, Create, Delete, DeleteVolumes, Read, Refresh, Scale};
+        let table = [
+            (Read, [true, true, true]),
+            (Refresh, [false, true, true]),
+            (Create, [false, true, true]),
+            (Change, [false, true, true]),
+            (Scale, [false, true, true]),
+            (Delete, [false, true, true]),
+            (DeleteVolumes, [false, false, true]),
+        ];
+        for (action, expected) in table {
+            let roles = [Role::Viewer, Role::Operator, Role::Administrator];
+            assert_eq!(roles.map(|role| allows(role, action)), expected, "{action:?}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Names and values that every other module speaks in.
+//!
+//! Strings become these types once, at the edge. Nothing here reads a file, a clock or an environment variable.
+
+mod actor;
+mod changes;
+mod error;
+mod files;
+mod intent;
+mod key;
+mod name;
+mod path;
+mod quantity;
+mod revision;
+mod spec;
+mod status;
+
+pub use actor::{Action, Actor, Principal, Role, Source, allows};
+pub use changes::ChangeSet;
+pub use error::{ErrorKind, FieldError};
+pub use files::{Entry, Files, FilesError, MemoryFiles, Overlaid};
+pub use intent::{Intent, NewProject, ProjectChange, SecretChange, SecretKey, Volumes};
+pub use key::{ObjectKey, Unit};
+pub use name::{NameError, ProjectName};
+pub use path::{PathError, RepoPath};
+pub use quantity::{Quantity, QuantityError};
+pub use revision::{Revision, RevisionError};
+pub use spec::{GitUrl, Image, ProjectSpec, Resources, Storage, ValueError};
+pub use status::{Phase, ProjectStatus, Reason};
+
+/// The label that says which project an object belongs to; immutable, also part of every selector.
+pub const PROJECT_LABEL: &str = "claude-manager.io/project";
+/// The label of objects that belong to no project but to the whole tree; its only value is `base`.
+pub const SCOPE_LABEL: &str = "claude-manager.io/scope";
+/// The prefix of the descriptive annotations on a project's StatefulSet.
+pub const ANNOTATION_PREFIX: &str = "claude-manager.io/";
+/// The field manager of every server-side apply.
+pub const FIELD_MANAGER: &str = "claude-manager";
