@@ -1,1 +1,4 @@
 //! Integration tests: one binary, one file for each subject.
+
+mod control_plane;
+mod template;
