@@ -248,3 +248,6 @@ fn has_more(desired: &Value, live: &Value) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

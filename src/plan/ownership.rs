@@ -127,13 +127,16 @@ fn left_over(
         };
         let Some(live_below) = live_below.filter(|value| !value.is_null()) else { continue };
         path.push(step);
-        match (desired_below, below.as_object()) {
-            (None, _) => {
+        match below.as_object() {
+            // A map that we only put members into stays with the members of others.
+            Some(below) if desired_below.is_some() || !(below.is_empty() || below.contains_key(".")) => {
+                left_over(below, desired_below, live_below, path, found);
+            }
+            _ if desired_below.is_none() => {
                 found.push(Difference { path: path.clone(), before: Some(live_below.clone()), after: None });
             }
             // One value: the comparison of values has looked at it.
-            (Some(_), None) => {}
-            (Some(desired), Some(below)) => left_over(below, Some(desired), live_below, path, found),
+            _ => {}
         }
         path.pop();
     }

@@ -150,3 +150,6 @@ fn api_version(key: &ObjectKey, object: &Value) -> String {
     let known = object.get("apiVersion").and_then(Value::as_str).map(str::to_owned);
     known.unwrap_or_else(|| if key.group.is_empty() { "v1".to_owned() } else { format!("{}/v1", key.group) })
 }
+
+#[cfg(test)]
+mod tests;
