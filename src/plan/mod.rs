@@ -140,3 +140,6 @@ pub struct Held {
     /// Why it is kept.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests;
