@@ -101,3 +101,6 @@ fn line(text: &mut String, indent: usize, content: &str) {
     text.extend(visible);
     text.push('\n');
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,7 +145,8 @@ fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
     if count > 0 {
         let head = input.head.map(|head| format!(" of commit {}", head.short())).unwrap_or_default();
         let objects = if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
-        let message = format!("{objects}{head} not applied yet.");
+        let verb = if count == 1 { "is" } else { "are" };
+        let message = format!("{objects}{head} {verb} not applied yet.");
         return Some(Verdict::new(Phase::Pending, Reason::WaitingForApply, message));
     }
     None
@@ -267,3 +268,6 @@ fn more(count: usize, what: &str) -> String {
         count => format!(" (and {} more {what}s)", count - 1),
     }
 }
+
+#[cfg(test)]
+mod tests;
