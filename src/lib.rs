@@ -30,3 +30,4 @@ pub mod metrics;
 pub mod plan;
 pub mod project;
 pub mod reconcile;
+pub mod store;
