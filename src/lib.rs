@@ -23,8 +23,12 @@
 //! A signal (a commit, a ref change, a poll) wakes `reconcile`, which reads the head through `git`, renders each
 //! project with `kustomize`, compares with what `cluster::observe` has seen and gives the plan to `cluster::apply`.
 
+pub mod app;
+pub mod auth;
 pub mod change;
 pub mod kustomize;
+pub mod metrics;
 pub mod plan;
 pub mod project;
 pub mod reconcile;
+pub mod store;
