@@ -1,1 +1,2 @@
 //! Integration tests: one binary, one file for each subject.
+mod cluster;
