@@ -26,6 +26,7 @@
 pub mod app;
 pub mod auth;
 pub mod change;
+pub mod cluster;
 pub mod kustomize;
 pub mod metrics;
 pub mod plan;

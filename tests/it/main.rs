@@ -3,3 +3,4 @@
 mod control_plane;
 mod template;
 mod store;
+mod cluster;
