@@ -33,3 +33,4 @@ pub mod plan;
 pub mod project;
 pub mod reconcile;
 pub mod store;
+pub mod yaml;
