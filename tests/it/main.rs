@@ -1,6 +1,10 @@
 //! Integration tests: one binary, one file for each subject.
 
-mod control_plane;
-mod template;
-mod store;
+mod architecture;
 mod cluster;
+mod control_plane;
+mod main_job;
+mod manager;
+mod real_cluster;
+mod store;
+mod template;
