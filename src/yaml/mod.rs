@@ -1,0 +1,3 @@
+//! YAML: lossless edits.
+
+pub mod edit;
