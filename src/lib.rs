@@ -24,6 +24,7 @@
 //! project with `kustomize`, compares with what `cluster::observe` has seen and gives the plan to `cluster::apply`.
 
 pub mod change;
+pub mod edit;
 pub mod kustomize;
 pub mod plan;
 pub mod project;
