@@ -178,6 +178,12 @@ pub fn within(
     spliced(text, &place::literal(&source, found.node, &old, &new)?, &expected)
 }
 
+/// A mapping or list as text in block style, without a last line break, for a place where no text is yet.
+#[must_use]
+pub fn block_text(value: &Value) -> String {
+    write::block(value).join("\n")
+}
+
 /// Makes the splice, and accepts the result only when it reads as expected.
 fn spliced(text: &str, splice: &Splice, expected: &Value) -> Result<String, EditError> {
     let mut out = text.to_owned();
