@@ -23,42 +23,42 @@ use crate::sops;
 
 /// Everything that one revision wants.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct DesiredTree {
+pub(super) struct DesiredTree {
     /// Every unit that the root lists.
-    pub(crate) units: BTreeMap<Unit, Arc<DesiredUnit>>,
+    pub(super) units: BTreeMap<Unit, Arc<DesiredUnit>>,
     /// The units that were rendered for this revision; the others are as they were.
-    pub(crate) rendered: BTreeSet<Unit>,
+    pub(super) rendered: BTreeSet<Unit>,
     /// Projects whose tombstone gives their volumes up.
-    pub(crate) volumes_given_up: BTreeSet<ProjectName>,
+    pub(super) volumes_given_up: BTreeSet<ProjectName>,
     /// Folders that are not applied, and why.
-    pub(crate) warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// What one unit should be.
 #[derive(Clone, Debug)]
-pub(crate) struct DesiredUnit {
+pub(super) struct DesiredUnit {
     /// The revision that this was rendered from.
-    pub(crate) revision: Revision,
+    pub(super) revision: Revision,
     /// The objects with the decrypted secrets, or why there are none.
-    pub(crate) objects: Result<Arc<Vec<Object>>, UnitError>,
+    pub(super) objects: Result<Arc<Vec<Object>>, UnitError>,
     /// A project as its overlay reads.
-    pub(crate) spec: Option<ProjectSpec>,
+    pub(super) spec: Option<ProjectSpec>,
     /// The blob id of a project's overlay.
-    pub(crate) overlay_id: Option<String>,
+    pub(super) overlay_id: Option<String>,
 }
 
 /// Why a unit cannot be applied. Nothing of it is touched then: neither changed nor pruned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct UnitError {
+pub(super) struct UnitError {
     /// The stable word.
-    pub(crate) reason: Reason,
+    pub(super) reason: Reason,
     /// What is wrong, where, and what to do.
-    pub(crate) message: String,
+    pub(super) message: String,
 }
 
 /// Renders revisions, and remembers what each unit's build looked at.
-pub(crate) struct Renderer {
+pub(super) struct Renderer {
     identities: Vec<sops::Identity>,
     /// The root's kustomization without its resources: what it adds to every unit.
     skeleton: Option<[u8; 32]>,
@@ -68,7 +68,7 @@ pub(crate) struct Renderer {
 
 impl Renderer {
     /// A renderer that decrypts with `identities` and remembers nothing yet.
-    pub(crate) fn new(identities: Vec<sops::Identity>) -> Self {
+    pub(super) fn new(identities: Vec<sops::Identity>) -> Self {
         Self { identities, skeleton: None, inputs: BTreeMap::new(), last: DesiredTree::default() }
     }
 
@@ -77,7 +77,7 @@ impl Renderer {
     ///
     /// # Errors
     /// [`BuildError`] when the root itself does not build; the last answer stays what it was.
-    pub(crate) fn render(
+    pub(super) fn render(
         &mut self,
         tree: &dyn Files,
         revision: Revision,
@@ -248,7 +248,7 @@ fn render_unit(
     (DesiredUnit { revision, objects, spec, overlay_id }, inputs)
 }
 
-fn render_failed(error: &BuildError) -> UnitError {
+pub(super) fn render_failed(error: &BuildError) -> UnitError {
     let hint = error.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
     UnitError { reason: Reason::RenderFailed, message: format!("{error}{hint}") }
 }

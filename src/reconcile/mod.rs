@@ -23,7 +23,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use once::{OnceError, OnceReport, plan_at, reconcile_once};
 
-use crate::cluster;
 use crate::git;
 use crate::metrics::Metrics;
 use crate::plan::UnitPlan;
