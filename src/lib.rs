@@ -26,9 +26,9 @@
 pub mod app;
 pub mod auth;
 pub mod change;
-pub mod git;
 pub mod cluster;
 pub mod edit;
+pub mod git;
 pub mod kustomize;
 pub mod metrics;
 pub mod plan;

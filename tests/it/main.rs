@@ -6,6 +6,7 @@ mod control_plane;
 mod git;
 mod main_job;
 mod manager;
+mod readme;
 mod real_cluster;
 mod store;
 mod template;
