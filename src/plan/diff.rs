@@ -66,7 +66,7 @@ pub(super) fn diff(key: &ObjectKey, desired: &Value, live: &Value) -> Diff {
     comparison.members(desired, live);
     let mut found = comparison.found;
     for difference in ownership.left_over(desired, live) {
-        // An atomic map that lost a member is already named as a whole.
+        // A value that differs as a whole is named already, and two managers may have set the same field.
         if !found.iter().any(|other| difference.path.starts_with(&other.path)) {
             found.push(difference);
         }

@@ -14,14 +14,18 @@ pub(super) struct Ownership<'a> {
     ours: Vec<&'a Map<String, Value>>,
     /// The field sets of everybody else, with the manager's name.
     others: Vec<(&'a str, &'a Map<String, Value>)>,
-    /// Whether `kubectl` owns fields that it would keep alive after they left Git.
+    /// Whether `kubectl` owns fields, and would keep them alive after they left Git.
     pub(super) kubectl: bool,
+    /// The field sets of `kubectl` that hold what somebody asked for and nothing else: an apply after the take-over
+    /// removes what Git does not have.
+    by_hand: Vec<&'a Map<String, Value>>,
 }
 
 impl<'a> Ownership<'a> {
     /// Reads the ownership of `object`.
     pub(super) fn of(object: &'a Value) -> Self {
-        let mut ownership = Self { recorded: false, ours: Vec::new(), others: Vec::new(), kubectl: false };
+        let mut ownership =
+            Self { recorded: false, ours: Vec::new(), others: Vec::new(), kubectl: false, by_hand: Vec::new() };
         for entry in object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten() {
             let Some(fields) = entry.get("fieldsV1").and_then(Value::as_object) else { continue };
             ownership.recorded = true;
@@ -32,9 +36,14 @@ impl<'a> Ownership<'a> {
                 continue;
             }
             ownership.others.push((manager, fields));
-            let by_hand = manager.starts_with("kubectl") || manager == "before-first-apply";
+            let kubectl = manager.starts_with("kubectl") || manager == "before-first-apply";
             let more_than_status = fields.keys().any(|name| !matches!(name.as_str(), "f:status" | "."));
-            ownership.kubectl |= by_hand && subresource.is_empty() && more_than_status;
+            if kubectl && subresource.is_empty() && more_than_status {
+                ownership.kubectl = true;
+                if entry["operation"] == "Apply" || edits(manager) {
+                    ownership.by_hand.push(fields);
+                }
+            }
         }
         ownership
     }
@@ -60,14 +69,21 @@ impl<'a> Ownership<'a> {
         self.others.iter().find(|(_, fields)| contains(fields, path)).map(|(manager, _)| *manager)
     }
 
-    /// Fields that our last apply set and that are not desired any more, as far as they are still there.
+    /// Fields that our last apply or `kubectl` set and that are not desired (any more), as far as they are there.
     pub(super) fn left_over(&self, desired: &Value, live: &Value) -> Vec<Difference> {
         let mut found = Vec::new();
-        for fields in &self.ours {
+        for fields in self.ours.iter().chain(&self.by_hand) {
             left_over(fields, Some(desired), live, &mut Vec::new(), &mut found);
         }
         found
     }
+}
+
+/// Whether this manager changes single fields. The others write whole objects, and then own every default, too, which
+/// comes back as soon as it is removed.
+fn edits(manager: &str) -> bool {
+    let verb = manager.strip_prefix("kubectl-").unwrap_or_default();
+    matches!(verb, "annotate" | "autoscale" | "edit" | "label" | "patch" | "rollout" | "scale" | "set" | "taint")
 }
 
 /// Whether a field set has `path`, or a field above it as one value.

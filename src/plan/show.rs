@@ -51,9 +51,9 @@ pub fn show(plans: &[UnitPlan]) -> String {
 fn field(text: &mut String, change: &FieldChange) {
     let path = &change.path;
     match (&change.before, &change.after) {
-        (Some(Value::String(before)), Some(Value::String(after))) if before.contains('\n') || after.contains('\n') => {
+        (Some(before), Some(after)) if has_lines(before) || has_lines(after) => {
             line(text, 6, &format!("~ {path}:"));
-            for part in TextDiff::from_lines(before, after).iter_all_changes() {
+            for part in TextDiff::from_lines(&lines(before), &lines(after)).iter_all_changes() {
                 let sign = match part.tag() {
                     ChangeTag::Equal => ' ',
                     ChangeTag::Delete => '-',
@@ -66,6 +66,30 @@ fn field(text: &mut String, change: &FieldChange) {
         (Some(before), None) => line(text, 6, &format!("- {path}: {before}")),
         (None, Some(after)) => line(text, 6, &format!("+ {path}: {after}")),
         (None, None) => {}
+    }
+}
+
+/// Whether a value reads better line by line.
+fn has_lines(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\n'),
+        Value::Array(list) => list.iter().any(has_lines),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+    }
+}
+
+/// A value as lines: a text as it is, a list with each element marked.
+fn lines(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => {
+            let element = |element: &Value| {
+                let text = lines(element);
+                format!("- {}\n", text.trim_end_matches('\n').replace('\n', "\n  "))
+            };
+            list.iter().map(element).collect()
+        }
+        value => value.to_string(),
     }
 }
 

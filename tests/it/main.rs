@@ -1,7 +1,11 @@
 //! Integration tests: one binary, one file for each subject.
 
-mod git;
-mod control_plane;
-mod template;
-mod store;
+mod architecture;
 mod cluster;
+mod control_plane;
+mod git;
+mod main_job;
+mod manager;
+mod real_cluster;
+mod store;
+mod template;

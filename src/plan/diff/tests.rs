@@ -284,3 +284,24 @@ fn a_secret_is_sent_with_its_texts_encoded_and_compared_by_what_they_encode() {
     assert!(changes(&key, &sent, &json!({"data": {"a": "bmV3", "folded": "b2xk", "c": ""}})).is_empty());
     assert_eq!(changes(&key, &sent, &json!({"data": {"a": "bmV3", "folded": "b2xr", "c": ""}})).len(), 1);
 }
+
+#[test]
+fn what_kubectl_added_to_an_object_of_ours_is_drift_that_goes() {
+    let service = key("", "Service");
+    let desired = json!({"metadata": {"labels": {"a": "1"}}});
+    let live = |manager: &str| {
+        managed(
+            json!({"metadata": {"labels": {"a": "1", "x": "y"}}}),
+            json!([applied_by_us(json!({"f:metadata": {"f:labels": {"f:a": {}}}})),
+                {"manager": manager, "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:x": {}}}}}]),
+        )
+    };
+    assert_eq!(changes(&service, &desired, &live("kubectl-label")), [r#"metadata.labels.x: "y" -> nothing"#]);
+    let reason = diff(&service, &desired, &live("kubectl-label")).reason;
+    assert_eq!(reason.as_deref(), Some("drift: metadata.labels.x (by kubectl-label)"));
+    // A write of the whole object owns defaults, too; which of its fields come back cannot be told.
+    let diff = diff(&service, &desired, &live("kubectl-client-side-apply"));
+    assert!(diff.take_over && diff.changes.is_empty());
+    // Controllers and mutating webhooks add what is theirs.
+    assert!(changes(&service, &desired, &live("some-controller")).is_empty());
+}

@@ -190,11 +190,11 @@ fn an_old_config_map_goes_only_when_the_rollout_that_left_it_is_complete() {
             "ownerReferences": [{"kind": "StatefulSet", "name": "a-env"}]}}),
         )
     };
-    let status = |generation: i64, observed: i64, current: &str, updated: i64| {
+    let status = |generation: i64, observed: i64, current: &str, update: &str, updated: i64| {
         live(
             &set,
             json!({"metadata": {"generation": generation}, "spec": {"replicas": 1},
-            "status": {"observedGeneration": observed, "currentRevision": current, "updateRevision": "two",
+            "status": {"observedGeneration": observed, "currentRevision": current, "updateRevision": update,
                 "updatedReplicas": updated, "replicas": 1}}),
         )
     };
@@ -205,15 +205,15 @@ fn an_old_config_map_goes_only_when_the_rollout_that_left_it_is_complete() {
     let held = "hold ConfigMap a-env-24bcdfghkm: still in use: the rollout of StatefulSet a-env is not complete";
 
     // The new template is stored, the controller has not looked.
-    assert_eq!(at(status(2, 1, "one", 1), vec![pod("a-env-0", "one")]), [held]);
+    assert_eq!(at(status(2, 1, "one", "one", 1), vec![pod("a-env-0", "one")]), [held]);
     // The controller has looked, the old pod still runs.
-    assert_eq!(at(status(2, 2, "one", 0), vec![pod("a-env-0", "one")]), [held]);
+    assert_eq!(at(status(2, 2, "one", "two", 0), vec![pod("a-env-0", "one")]), [held]);
     // A late old pod holds it even when the figures are fine.
-    assert_eq!(at(status(2, 2, "two", 1), vec![pod("a-env-0", "one")]), [held]);
+    assert_eq!(at(status(2, 2, "two", "two", 1), vec![pod("a-env-0", "one")]), [held]);
     // Old pod gone, no new one yet.
-    assert_eq!(at(status(2, 2, "one", 0), vec![]), [held]);
+    assert_eq!(at(status(2, 2, "one", "two", 0), vec![]), [held]);
     // The new pod runs.
-    assert_eq!(at(status(2, 2, "two", 1), vec![pod("a-env-0", "two")]), ["delete ConfigMap a-env-24bcdfghkm"]);
+    assert_eq!(at(status(2, 2, "two", "two", 1), vec![pod("a-env-0", "two")]), ["delete ConfigMap a-env-24bcdfghkm"]);
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn a_plan_reads_like_this() {
                         change("metadata.labels.x", Some(json!("y")), None),
                         change("spec.x", None, Some(json!("\u{1b}[2J"))),
                         change("data.script", Some(json!("one\ntwo\n")), Some(json!("one\nthree\u{1b}\n"))),
+                        change("args", Some(json!(["-c", "one\ntwo\n"])), Some(json!(["-c", "one\n", "more"]))),
                     ],
                 ),
                 action(
@@ -87,6 +88,11 @@ fn a_plan_reads_like_this() {
           one
         - two
         + three�
+      ~ args:
+          - -c
+          - one
+        -   two
+        + - more
   - ConfigMap team/a-env-0 (not in Git any more)
   = PersistentVolumeClaim team/a-old (volumes are kept)
 2 to create, 1 to change, 1 to delete; 1 held.
