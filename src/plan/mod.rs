@@ -3,6 +3,7 @@
 //! Takes rendered objects, what was observed, and the time; gives actions with reasons, and status. Pure: the same
 //! input gives the same plan, and a plan leaves its execution no choice.
 
+mod check;
 mod diff;
 mod field;
 mod hash;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use crate::kustomize::Object;
 use crate::project::{ObjectKey, Unit};
 
+pub use check::{SecretValues, Violation, check, secret_values};
 pub use hash::object_hash;
 pub use show::show;
 pub use status::{StatusInput, status};
