@@ -129,7 +129,9 @@ impl Comparison<'_> {
                 List::Atomic => self.atomic_list(desired, live),
             },
             (desired, Some(live)) => {
-                let same = field::same_scalar(&self.path, desired, live) || self.same_base64(desired, live);
+                let same = field::same_scalar(&self.path, desired, live)
+                    || field::stored_as_default(&self.path, desired)
+                    || self.same_base64(desired, live);
                 if !same {
                     self.differs(Some(live), Some(desired));
                 }
@@ -178,8 +180,9 @@ impl Comparison<'_> {
         if !positions.is_sorted() {
             let names = |list: &[Value]| {
                 let name = |element: &Value| {
-                    let key = field::key_of(element, keys);
-                    key.into_iter().next().map_or(Value::Null, |(_, value)| value)
+                    let key = field::key_of(element, keys).into_iter();
+                    let parts = key.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                    Value::from(parts.collect::<Vec<_>>().join("/"))
                 };
                 Value::Array(list.iter().map(name).collect())
             };

@@ -169,6 +169,33 @@ fn is_quantity(path: &[Step]) -> bool {
     )
 }
 
+/// Whether the server puts its default in the place of `value` at `path`, as if nothing had been sent.
+pub(super) fn stored_as_default(path: &[Step], value: &Value) -> bool {
+    let Some(Step::Field(name)) = path.last() else { return false };
+    match value {
+        Value::String(text) if text.is_empty() => matches!(
+            name.as_str(),
+            "clusterIP"
+                | "concurrencyPolicy"
+                | "dnsPolicy"
+                | "imagePullPolicy"
+                | "podManagementPolicy"
+                | "protocol"
+                | "restartPolicy"
+                | "schedulerName"
+                | "sessionAffinity"
+                | "terminationMessagePath"
+                | "terminationMessagePolicy"
+                | "type"
+        ),
+        Value::Number(number) if number.as_f64() == Some(0.0) => matches!(
+            name.as_str(),
+            "failureThreshold" | "periodSeconds" | "successThreshold" | "targetPort" | "timeoutSeconds"
+        ),
+        _ => false,
+    }
+}
+
 /// Whether the server stores nothing for `value` at `path`, because it is the empty value of a field that is left out
 /// when empty. An empty value of an optional (pointer) field is stored, and its absence means something else
 /// (`automountServiceAccountToken: false`, `emptyDir: {}`), so those are not in the tables.

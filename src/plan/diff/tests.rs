@@ -57,6 +57,11 @@ fn what_the_server_stores_differently_is_no_difference() {
             json!({"volumeMounts": [{"mountPath": "/a"}]}),
         ),
         (
+            "empty values that stand for a default",
+            json!({"imagePullPolicy": "", "livenessProbe": {"periodSeconds": 0}}),
+            json!({"imagePullPolicy": "Always", "livenessProbe": {"periodSeconds": 10}}),
+        ),
+        (
             "elements of others",
             json!({"env": [{"name": "A", "value": "1"}]}),
             json!({"env": [{"name": "Z", "value": "9"}, {"name": "A", "value": "1"}]}),
