@@ -32,3 +32,4 @@ pub mod plan;
 pub mod project;
 pub mod reconcile;
 pub mod store;
+pub mod web;
