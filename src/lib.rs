@@ -36,3 +36,4 @@ pub mod project;
 pub mod reconcile;
 pub mod store;
 pub mod yaml;
+pub mod web;
