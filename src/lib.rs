@@ -35,5 +35,5 @@ pub mod plan;
 pub mod project;
 pub mod reconcile;
 pub mod store;
-pub mod yaml;
 pub mod web;
+pub mod yaml;

@@ -11,7 +11,7 @@ use super::directory::Directory;
 use super::wiring::{self, Access};
 use crate::git::{Quarantine, Repository};
 use crate::reconcile::{self, OnceReport};
-use crate::{change, edit, kustomize, plan, sops};
+use crate::{change, edit, kustomize, plan};
 
 /// `build DIR`.
 pub(super) fn build(directory: &Path) -> anyhow::Result<ExitCode> {
@@ -80,7 +80,7 @@ pub(super) fn init(directory: &Path, settings: &Settings) -> anyhow::Result<Exit
         bail!("{shown} is not empty; give a new directory");
     }
     let identities = wiring::age_identities(settings)?;
-    let recipient = sops::recipient(&identities)?;
+    let recipient = wiring::recipient(&identities)?;
     let seed = edit::seed::seed(&settings.namespace, &recipient);
     for (path, content) in &seed.0 {
         let Some(content) = content else { continue };

@@ -354,9 +354,7 @@ impl Driver {
             };
             return;
         };
-        let volumes = ["PersistentVolumeClaim", "PersistentVolume"];
-        let going = observation.objects.keys().any(|key| !volumes.contains(&key.kind.as_str()));
-        if state.desired.is_none() && resting && !going {
+        if state.desired.is_none() && resting && plan::is_gone(&plan, observation) {
             self.next.projects.remove(name);
             if observation.objects.is_empty() {
                 self.units.remove(unit);
