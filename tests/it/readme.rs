@@ -61,11 +61,3 @@ async fn the_five_minutes_work_as_written_on_the_real_control_plane() {
     let manager = Manager::start(&[("KUBECONFIG", &kubeconfig), ("KUBERNETES_NAMESPACE", &namespace)]);
     holds_what_the_readme_promises(&five_minutes(&manager));
 }
-
-#[test]
-fn the_test_command_is_the_one_that_the_continuous_integration_runs() {
-    let command = block("test-command");
-    let ci = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/run");
-    let ci = std::fs::read_to_string(ci).expect(".ci/run");
-    assert!(ci.contains(command.trim()) || ci.contains("test-command"), "{command}");
-}
