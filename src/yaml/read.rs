@@ -55,7 +55,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
         match event {
             Ok((event, span)) => {
                 let mark = Mark { line: span.start.line(), column: span.start.col() + 1 };
-                reader.event(event, mark)?;
+                reader.event(event, mark, span.is_empty())?;
             }
             Err(error) => {
                 let marker = error.marker();
@@ -96,7 +96,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn event(&mut self, event: Event<'_>, mark: Mark) -> Result<(), ReadError> {
+    /// `absent` says that nothing is written there, as for the value in `key:`.
+    fn event(&mut self, event: Event<'_>, mark: Mark, absent: bool) -> Result<(), ReadError> {
         match event {
             Event::DocumentStart(..) => {
                 self.anchors.clear();
@@ -111,7 +112,9 @@ impl Reader {
                     ScalarStyle::Folded => Style::Folded,
                 };
                 let tag = tag.map_or(Tag::None, |tag| tag_of(&tag));
-                let node = Node { kind: Kind::Scalar(text.into_owned()), tag, style, mark };
+                // The parser gives `~` for what is absent, but the difference counts in merges.
+                let text = if absent && style == Style::Plain { String::new() } else { text.into_owned() };
+                let node = Node { kind: Kind::Scalar(text), tag, style, mark };
                 self.finish(node, anchor)
             }
             Event::SequenceStart(style, anchor, tag) => {
