@@ -29,4 +29,5 @@ pub mod kustomize;
 pub mod plan;
 pub mod project;
 pub mod reconcile;
+pub mod sops;
 pub mod yaml;
