@@ -36,4 +36,5 @@ pub mod project;
 pub mod reconcile;
 pub mod store;
 pub mod web;
+pub mod sops;
 pub mod yaml;

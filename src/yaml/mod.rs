@@ -2,8 +2,7 @@
 //!
 //! [`read`] gives documents as trees of [`Node`]s that keep the text, style and place of everything; [`Node::to_json`]
 //! resolves them as `kubectl` and `kustomize` do (booleans are `true` and `false`, integers may be octal, a timestamp
-//! is a string); [`emit`] writes a value in the exact form of `kustomize build`; [`edit`] changes a text and leaves every
-//! other byte as it was.
+//! is a string); [`emit`] writes a value in the exact form of `kustomize build`; [`edit`] changes a value in a text.
 //!
 //! Pure. Hostile input gives an error: nesting is limited to [`MAX_DEPTH`], and all that aliases expand to is limited to
 //! [`MAX_NODES`].

@@ -11,3 +11,5 @@ mod readme;
 mod real_cluster;
 mod store;
 mod template;
+
+mod sops;
