@@ -432,3 +432,29 @@ fn components_change_only_what_they_say() {
     assert_eq!(rights["capabilities"]["drop"], serde_json::json!(["ALL"]));
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "it is still an ordinary user that calls sudo");
 }
+
+#[test]
+fn the_example_in_the_readme_is_a_whole_project() {
+    let readme = include_str!("../../state-repo-template/README.md");
+    let example = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let tree = state_repository("claude-manager", &[("checkout", example)]);
+    let Some(by_hand) = objects(tree.path(), ".") else { return };
+    let tree = state_repository("claude-manager", &[("checkout", &overlay("checkout"))]);
+    let by_api = objects(tree.path(), ".").unwrap();
+
+    let shape = |objects: &[Value]| -> Vec<(Value, Value, Value)> {
+        let of = |object: &Value| {
+            let name = object["metadata"]["name"].as_str().unwrap();
+            // The settings differ, and with them the hash in their name.
+            let name = if object["kind"] == "ConfigMap" { name.rsplit_once('-').unwrap().0 } else { name };
+            (object["kind"].clone(), name.into(), object["metadata"]["labels"].clone())
+        };
+        objects.iter().map(of).collect()
+    };
+    assert_eq!(shape(&by_hand), shape(&by_api));
+    let secrets = |objects: &[Value]| {
+        let volumes = array(&only(objects, "StatefulSet")["spec"]["template"]["spec"]["volumes"]).to_vec();
+        volumes.into_iter().filter(|volume| volume.get("secret").is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(secrets(&by_hand), secrets(&by_api));
+}
