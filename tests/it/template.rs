@@ -170,6 +170,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// A YAML block of the template's README.
+fn readme_example(number: usize) -> &'static str {
+    let readme = include_str!("../../state-repo-template/README.md");
+    readme.split("```yaml\n").nth(number + 1).and_then(|rest| rest.split("```").next()).unwrap()
+}
+
 /// What `kubectl kustomize` prints for a directory of the tree; `None` where there is no kubectl.
 fn kustomize(tree: &Path, directory: &str) -> Option<String> {
     match binaries() {
@@ -411,6 +417,8 @@ fn start_stop_and_descriptions_leave_the_pod_template_alone_but_settings_do_not(
     assert_eq!(set(&stopped)["spec"]["replicas"], 0);
     assert_eq!(set(&stopped)["metadata"]["annotations"]["claude-manager.io/display-name"], "The checkout of the shop");
     assert_eq!(set(&stopped)["spec"]["template"], set(&before)["spec"]["template"]);
+    let of_the_pod = set(&before)["spec"]["template"]["metadata"]["annotations"].to_string();
+    assert!(!of_the_pod.contains("claude-manager.io/"), "{of_the_pod}");
 
     edit(tree.path(), file, "GIT_BRANCH=main", "GIT_BRANCH=next");
     let changed = objects(tree.path(), "projects/checkout").unwrap();
@@ -435,8 +443,7 @@ fn components_change_only_what_they_say() {
 
 #[test]
 fn the_example_in_the_readme_is_a_whole_project() {
-    let readme = include_str!("../../state-repo-template/README.md");
-    let example = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example = readme_example(0);
     let tree = state_repository("claude-manager", &[("checkout", example)]);
     let Some(by_hand) = objects(tree.path(), ".") else { return };
     let tree = state_repository("claude-manager", &[("checkout", &overlay("checkout"))]);

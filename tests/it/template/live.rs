@@ -6,7 +6,7 @@ use std::process::Command;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::{BY_HAND, BY_HAND_PATCH, edit, overlay, state_repository};
+use super::{BY_HAND, BY_HAND_PATCH, edit, overlay, readme_example, state_repository};
 use crate::control_plane::{ControlPlane, MISSING_IMAGE, eventually, skipped, text_of};
 
 /// The running environment of a project, once the StatefulSet says that it is ready.
@@ -181,8 +181,8 @@ fn a_restore_needs_only_kubectl_and_sops() {
     let identity = age::x25519::Identity::generate();
     edit(tree.path(), ".sops.yaml", "AGE_RECIPIENT", &identity.to_public().to_string());
     let secrets = tree.path().join("projects/checkout/secrets.sops.yaml");
-    let secret =
-        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: checkout-secrets\nstringData:\n  git-token: the-token\n";
+    let secret = readme_example(1);
+    assert!(secret.contains("kind: Secret"), "{secret}");
     fs::write(&secrets, secret).unwrap();
     let sops = |arguments: &[&str]| {
         let output = Command::new(&sops)
