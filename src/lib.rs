@@ -28,3 +28,4 @@ pub mod kustomize;
 pub mod plan;
 pub mod project;
 pub mod reconcile;
+pub mod yaml;
