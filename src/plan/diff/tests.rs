@@ -315,3 +315,28 @@ fn what_kubectl_added_to_an_object_of_ours_is_drift_that_goes() {
     // Controllers and mutating webhooks add what is theirs.
     assert!(changes(&service, &desired, &live("some-controller")).is_empty());
 }
+
+#[test]
+fn what_a_real_api_server_stored_is_no_difference_and_every_edit_of_it_is() {
+    let live: Vec<Value> = serde_json::from_str(include_str!("stored/stored.json")).unwrap();
+    let mut compared = 0;
+    for document in serde_yaml::Deserializer::from_str(include_str!("stored/sent.yaml")) {
+        let sent = <Value as serde::Deserialize>::deserialize(document).unwrap();
+        let (kind, api_version) = (sent["kind"].as_str().unwrap(), sent["apiVersion"].as_str().unwrap());
+        let key = key(api_version.split_once('/').map_or("", |(group, _)| group), kind);
+        let live = live.iter().find(|live| live["kind"] == kind).unwrap();
+        let diff = diff(&key, &sent, live);
+        assert_eq!((diff.changes, diff.reason), (Vec::new(), None), "{kind}");
+        compared += 1;
+
+        // The same the other way round: a value that is written differently here is seen.
+        for pointer in ["/spec/template/spec/containers/0/resources/limits/memory", "/spec/ports/0/port", "/data/x"] {
+            let mut edited = live.clone();
+            if let (Some(value), true) = (edited.pointer_mut(pointer), sent.pointer(pointer).is_some()) {
+                *value = json!("7");
+                assert!(!changes(&key, &sent, &edited).is_empty(), "{kind} {pointer}");
+            }
+        }
+    }
+    assert_eq!(compared, live.len());
+}
