@@ -128,6 +128,8 @@ fn a_real_difference_is_named_by_its_path() {
 #[test]
 fn empty_values_that_mean_something_are_compared() {
     let table = [
+        ("ConfigMap", json!({"data": {"A": ""}}), json!({"data": {"B": "1"}})),
+        ("Service", json!({"metadata": {"labels": {"a": ""}}}), json!({"metadata": {"labels": {"b": ""}}})),
         ("ServiceAccount", json!({"automountServiceAccountToken": false}), json!({})),
         ("PersistentVolumeClaim", json!({"spec": {"storageClassName": ""}}), json!({"spec": {}})),
         (
@@ -293,6 +295,10 @@ fn a_secret_is_sent_with_its_texts_encoded_and_compared_by_what_they_encode() {
     assert_eq!(*sent, json!({"data": {"a": "bmV3", "folded": "b2\nxk\n", "c": ""}}));
     assert!(changes(&key, &sent, &json!({"data": {"a": "bmV3", "folded": "b2xk", "c": ""}})).is_empty());
     assert_eq!(changes(&key, &sent, &json!({"data": {"a": "bmV3", "folded": "b2xr", "c": ""}})).len(), 1);
+
+    // A value that the server would refuse is left for it to refuse, and not made an empty password.
+    let wrong = Object { value: json!({"stringData": {"a": 1}}), ..object };
+    assert_eq!(*as_sent(&wrong), wrong.value);
 }
 
 #[test]
