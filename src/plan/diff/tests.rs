@@ -346,3 +346,13 @@ fn what_a_real_api_server_stored_is_no_difference_and_every_edit_of_it_is() {
     }
     assert_eq!(compared, live.len());
 }
+
+#[test]
+fn ports_of_a_service_are_told_apart_by_number_and_protocol() {
+    let service = key("", "Service");
+    let desired =
+        json!({"spec": {"ports": [{"port": 53, "protocol": "UDP", "name": "dns"}, {"port": 53, "name": "tcp"}]}});
+    let live = json!({"spec": {"ports": [{"port": 9, "protocol": "TCP"}, {"port": 53, "protocol": "UDP", "name": "dns"},
+        {"port": 53, "protocol": "TCP", "name": "web", "targetPort": 53}]}});
+    assert_eq!(changes(&service, &desired, &live), [r#"spec.ports[port=53,protocol=TCP].name: "web" -> "tcp""#]);
+}
