@@ -35,26 +35,24 @@ pub(super) struct Diff {
 }
 
 /// The object as it is sent: a Secret's `stringData` goes into `data`, because the server records the ownership of
-/// the former, stores the latter, and so would never remove a key that left Git (kubernetes#108008).
+/// the former, stores the latter, and so would never remove a key that left Git (kubernetes#108008). What is no text
+/// stays where it is: the server's refusal names it.
 pub(super) fn as_sent(object: &Object) -> Cow<'_, Value> {
-    let secret = object.key.group.is_empty() && object.key.kind == "Secret";
-    if !secret || object.value.get("stringData").is_none() {
+    let Some(Value::Object(texts)) = object.value.get("stringData").filter(|_| mask::is_secret(&object.key)) else {
         return Cow::Borrowed(&object.value);
-    }
+    };
+    let encoded: Option<Map<String, Value>> =
+        texts.iter().map(|(name, text)| Some((name.clone(), Value::from(STANDARD.encode(text.as_str()?))))).collect();
+    let data = match object.value.get("data") {
+        None | Some(Value::Null) => Some(Map::new()),
+        Some(data) => data.as_object().cloned(),
+    };
+    let (Some(encoded), Some(mut data)) = (encoded, data) else { return Cow::Borrowed(&object.value) };
+    data.extend(encoded);
     let mut value = object.value.clone();
-    if let Some(map) = value.as_object_mut()
-        && let Some(Value::Object(texts)) = map.remove("stringData")
-    {
-        let data = map.entry("data").or_insert(Value::Null);
-        if data.is_null() {
-            *data = Value::Object(Map::new());
-        }
-        if let Some(data) = data.as_object_mut() {
-            for (name, text) in texts {
-                let text = text.as_str().unwrap_or_default();
-                data.insert(name, Value::from(STANDARD.encode(text)));
-            }
-        }
+    if let Some(map) = value.as_object_mut() {
+        map.remove("stringData");
+        map.insert("data".to_owned(), Value::Object(data));
     }
     Cow::Owned(value)
 }
