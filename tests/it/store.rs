@@ -1,5 +1,7 @@
 //! The store on both databases: every scenario runs on SQLite, and again on a private PostgreSQL server.
 
+#![expect(clippy::unwrap_used, reason = "also in helpers, a test stops where something is wrong")]
+
 mod postgres;
 
 use std::collections::{BTreeMap, BTreeSet};
