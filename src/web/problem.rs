@@ -15,9 +15,12 @@ use crate::store::StoreError;
 /// The media type of a problem.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// One error answer.
+/// One error answer. Boxed, since it travels in results that are nearly always good.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Content>);
+
+#[derive(Clone, Debug)]
+struct Content {
     status: StatusCode,
     word: &'static str,
     title: &'static str,
@@ -32,7 +35,7 @@ impl Problem {
     /// A problem with a stable word for programs, a title for people, and what it is this time.
     pub(super) fn new(status: StatusCode, word: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let (errors, headers) = (Vec::new(), Vec::new());
-        Self { status, word, title, detail: detail.into(), errors, headers, cause: None }
+        Self(Box::new(Content { status, word, title, detail: detail.into(), errors, headers, cause: None }))
     }
 
     /// A problem of a kind; the one table from kinds to statuses.
@@ -60,7 +63,7 @@ impl Problem {
     pub(super) fn internal(cause: String) -> Self {
         let detail = "the manager failed; its log says why under this request id";
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self { cause: Some(cause), ..Self::new(status, "internal", "A defect of the manager", detail) }
+        Self::new(status, "internal", "A defect of the manager", detail).caused_by(cause)
     }
 
     /// Wrong fields of a request.
@@ -70,7 +73,7 @@ impl Problem {
             field => format!("{field} {}", error.message),
         };
         let detail = errors.iter().take(10).map(line).collect::<Vec<_>>().join("; ");
-        Self { errors, ..Self::of_kind(ErrorKind::Invalid, detail) }
+        Self::of_kind(ErrorKind::Invalid, detail).about(errors)
     }
 
     /// One wrong field of a request.
@@ -80,31 +83,42 @@ impl Problem {
 
     /// The same problem with a header on its answer.
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.0.headers.push((name, value));
         self
     }
 
-    pub(super) const fn word(&self) -> &'static str {
-        self.word
+    fn about(mut self, errors: Vec<FieldError>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    fn caused_by(mut self, cause: String) -> Self {
+        self.0.cause = Some(cause);
+        self
+    }
+
+    /// The stable word.
+    pub(super) fn word(&self) -> &'static str {
+        self.0.word
     }
 
     /// What the log should say.
     pub(super) fn cause(&self) -> &str {
-        self.cause.as_deref().unwrap_or(&self.detail)
+        self.0.cause.as_deref().unwrap_or(&self.0.detail)
     }
 
     /// The body for the request `request_id` to `path`.
     pub(super) fn body(&self, request_id: &str, path: &str) -> Vec<u8> {
         let mut body = json!({
-            "type": format!("tag:claude-manager.io,2026:problem/{}", self.word),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
+            "type": format!("tag:claude-manager.io,2026:problem/{}", self.0.word),
+            "title": self.0.title,
+            "status": self.0.status.as_u16(),
+            "detail": self.0.detail,
             "instance": path,
             "requestId": request_id,
         });
-        if !self.errors.is_empty() {
-            body["errors"] = json!(self.errors);
+        if !self.0.errors.is_empty() {
+            body["errors"] = json!(self.0.errors);
         }
         Value::to_string(&body).into_bytes()
     }
@@ -112,9 +126,9 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = self.0.status.into_response();
         response.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE);
-        response.headers_mut().extend(self.headers.iter().cloned());
+        response.headers_mut().extend(self.0.headers.iter().cloned());
         response.extensions_mut().insert(self);
         response
     }
@@ -122,7 +136,7 @@ impl IntoResponse for Problem {
 
 impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
-        Self { errors: error.fields, ..Self::of_kind(error.kind, error.message) }
+        Self::of_kind(error.kind, error.message).about(error.fields)
     }
 }
 
@@ -132,7 +146,7 @@ impl From<StoreError> for Problem {
         let cause = error.to_string();
         match error.kind() {
             ErrorKind::Internal => Self::internal(cause),
-            kind => Self { cause: Some(cause), ..Self::of_kind(kind, "the manager's database does not answer") },
+            kind => Self::of_kind(kind, "the manager's database does not answer").caused_by(cause),
         }
     }
 }

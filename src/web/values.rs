@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 
+pub(super) use crate::app::config::{branch, storage_class};
 use crate::project::{GitUrl, Image, ProjectName, Quantity};
 
 /// The longest secret in bytes; a Kubernetes Secret holds a megabyte in all.
@@ -42,20 +43,6 @@ pub(super) fn repository(text: &str, prefix: Option<&str>) -> Result<GitUrl, Str
     GitUrl::parse(&address).map_err(|error| error.to_string())
 }
 
-/// The rules of `git check-ref-format`, and no quoting trouble.
-pub(super) fn branch(text: &str) -> Result<String, String> {
-    let part =
-        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !part.ends_with(".lock");
-    let fine = text.len() <= 255
-        && text.split('/').all(part)
-        && !text.starts_with('-')
-        && !text.contains("..")
-        && !text.contains("@{")
-        && text != "@"
-        && !text.chars().any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\\"'`$".contains(c));
-    if fine { Ok(text.to_owned()) } else { Err("must be the name of a branch".to_owned()) }
-}
-
 pub(super) fn image(text: &str) -> Result<Image, String> {
     Image::parse(text).map_err(|error| error.to_string())
 }
@@ -80,17 +67,6 @@ fn quantity(text: &str, least: &str, most: &str, range: &str) -> Result<Quantity
     }
     let quantity = parse(text)?;
     if quantity < parse(least)? || quantity > parse(most)? { Err(range.to_owned()) } else { Ok(quantity) }
-}
-
-pub(super) fn storage_class(text: &str) -> Result<String, String> {
-    let part = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    };
-    let fine = text.len() <= 253 && text.split('.').all(part);
-    if fine { Ok(text.to_owned()) } else { Err("must be the name of a storage class".to_owned()) }
 }
 
 pub(super) fn jira_issue(text: &str) -> Result<String, String> {
