@@ -25,6 +25,7 @@
 
 pub mod change;
 pub mod cluster;
+pub mod embedded;
 pub mod kustomize;
 pub mod plan;
 pub mod project;
