@@ -29,6 +29,7 @@ pub mod change;
 pub mod cluster;
 pub mod edit;
 pub mod git;
+pub mod embedded;
 pub mod kustomize;
 pub mod metrics;
 pub mod plan;
