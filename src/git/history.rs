@@ -133,6 +133,38 @@ impl Repository {
         Ok(paths)
     }
 
+    /// The commits of `tip`'s history that are in none of `known`'s, newest first, each with its first parent; at most
+    /// `limit`. Skewed clocks can only add commits that are known, never hide one.
+    ///
+    /// # Errors
+    /// [`GitError::Object`] when the history is damaged.
+    pub fn new_commits(
+        &self,
+        tip: Revision,
+        known: &[Revision],
+        limit: usize,
+    ) -> Result<Vec<(Revision, Option<Revision>)>, GitError> {
+        let objects = self.objects();
+        let mut walk = Walk::from(&objects, tip)?;
+        let mut old: BTreeSet<ObjectId> = known.iter().map(|revision| object_id(*revision)).collect();
+        for id in old.clone() {
+            walk.push(id)?;
+        }
+        let mut found = Vec::new();
+        while found.len() < limit && walk.queue.iter().any(|(_, _, id)| !old.contains(id)) {
+            let Some((id, commit)) = walk.next()? else { break };
+            if old.contains(&id) {
+                old.extend(&commit.parents);
+            } else {
+                found.push((revision(&id), commit.parents.first().map(revision)));
+            }
+            walk.push_parents(&commit)?;
+        }
+        // Some may have been found to be known only later.
+        found.retain(|(revision, _)| !old.contains(&object_id(*revision)));
+        Ok(found)
+    }
+
     /// Whether `ancestor` is `descendant` or in its history.
     ///
     /// # Errors
