@@ -3,6 +3,7 @@
 
 mod architecture;
 mod cluster;
+mod commands;
 mod control_plane;
 mod git;
 mod main_job;
