@@ -1,3 +1,4 @@
 //! Integration tests: one binary, one file for each subject.
 
+mod seed;
 mod sops;
