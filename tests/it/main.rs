@@ -13,4 +13,5 @@ mod real_cluster;
 mod store;
 mod template;
 
+mod seed;
 mod sops;
