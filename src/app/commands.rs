@@ -1,6 +1,6 @@
 //! The commands that do one thing and end.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -11,7 +11,7 @@ use super::directory::Directory;
 use super::wiring::{self, Access};
 use crate::git::{Quarantine, Repository};
 use crate::reconcile::{self, OnceReport};
-use crate::{change, edit, kustomize, plan, sops};
+use crate::{change, edit, kustomize, plan};
 
 /// `build DIR`.
 pub(super) fn build(directory: &Path) -> anyhow::Result<ExitCode> {
@@ -80,7 +80,7 @@ pub(super) fn init(directory: &Path, settings: &Settings) -> anyhow::Result<Exit
         bail!("{shown} is not empty; give a new directory");
     }
     let identities = wiring::age_identities(settings)?;
-    let recipient = sops::recipient(&identities)?;
+    let recipient = wiring::recipient(&identities)?;
     let seed = edit::seed::seed(&settings.namespace, &recipient);
     for (path, content) in &seed.0 {
         let Some(content) = content else { continue };
@@ -107,11 +107,11 @@ pub(super) fn init(directory: &Path, settings: &Settings) -> anyhow::Result<Exit
     git(&["init", "--quiet", &format!("--initial-branch={}", settings.state.branch)])?;
     git(&["add", "--all"])?;
     git(&["commit", "--quiet", "--message=Begin the state repository"])?;
-    let mut text = format!("Made a state repository in {shown}, for the namespace {}.\n", settings.namespace);
-    if std::io::stdout().is_terminal() {
-        text.push_str("Push it where you like and set STATE_GIT_REPOSITORY to that address.\n");
-    }
-    print(&text)
+    print(&format!(
+        "Made a state repository in {shown}, for the namespace {}; its secrets are for {recipient}.\n\
+         Push it where you like, and start `claude-manager serve` with STATE_GIT_REPOSITORY set to that address.\n",
+        settings.namespace
+    ))
 }
 
 /// `hook pre-receive`: called by Git in the state repository, with the updates on standard input.

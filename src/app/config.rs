@@ -150,7 +150,7 @@ impl Settings {
         let kubeconfig = reader.optional("KUBECONFIG", path);
         let data_dir = reader.with_default("DATA_DIR", "./data", path);
         let database_url = reader.secret("DATABASE_URL", database_url);
-        let format = reader.with_default("NODE_ENV", "production", |text| {
+        let format = reader.with_default("NODE_ENV", "development", |text| {
             Ok(if text == "production" { LogFormat::Json } else { LogFormat::Text })
         });
         let level = reader.with_default("LOG_LEVEL", "info", log_level);
@@ -260,22 +260,6 @@ fn read_secret_file(file: &Path) -> Result<Option<SecretString>, SettingError> {
     }
 }
 
-/// What is served when nothing is set.
-impl Default for ServerSettings {
-    fn default() -> Self {
-        Self {
-            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 3000,
-            base_path: String::new(),
-            public_url: None,
-            frontend_origin: None,
-            allowed_hosts: Vec::new(),
-            metrics_open: true,
-            health_open: true,
-        }
-    }
-}
-
 fn anything(_: &str) -> Result<(), String> {
     Ok(())
 }
@@ -373,7 +357,7 @@ fn host_names(text: &str) -> Result<Vec<String>, String> {
         .collect()
 }
 
-fn storage_class(text: &str) -> Result<String, String> {
+pub(crate) fn storage_class(text: &str) -> Result<String, String> {
     let fine = text.len() <= 253
         && text.split('.').all(|part| {
             !part.is_empty()
@@ -419,11 +403,17 @@ fn state_repository(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn branch(text: &str) -> Result<String, String> {
-    let fine = !text.starts_with(['-', '/'])
-        && !text.ends_with(['/', '.'])
+/// The rules of `git check-ref-format`, and no characters that somebody would have to quote.
+pub(crate) fn branch(text: &str) -> Result<String, String> {
+    let part =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !part.ends_with(".lock");
+    let fine = text.len() <= 255
+        && text.split('/').all(part)
+        && !text.starts_with('-')
         && !text.contains("..")
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+        && !text.contains("@{")
+        && text != "@"
+        && !text.chars().any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\\"'`$".contains(c));
     if fine { Ok(text.to_owned()) } else { Err("must be the name of a branch".to_owned()) }
 }
 

@@ -39,14 +39,16 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         let every = Duration::from_secs(settings.state.poll_seconds);
         tokio::spawn(poll_remote(wired.parts.repository.clone(), reconciler.clone(), every));
     }
-    let state = web::AppState::new(web::Parts {
+    let settings = Arc::new(settings);
+    let parts = &wired.parts;
+    let state = web::AppState::new(
         changes,
         reconciler,
-        store: wired.parts.store.clone(),
-        metrics: Arc::clone(&wired.parts.metrics),
+        parts.store.clone(),
+        Arc::clone(&settings),
+        parts.metrics.clone(),
         auth,
-        settings: settings.clone(),
-    });
+    );
     let router = web::router(state);
     // For people and for scripts that start it with PORT=0.
     let _ = writeln!(

@@ -15,8 +15,9 @@ use crate::cluster::Target;
 use crate::git::{CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
 use crate::reconcile::Parts;
+use crate::sops::{self, Identity};
 use crate::store::Store;
-use crate::{edit, embedded, sops};
+use crate::{edit, embedded};
 
 /// What every command that looks at the cluster works with.
 pub(crate) struct Wired {
@@ -55,7 +56,7 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
         store,
         age_identities: Arc::new(identities),
         namespace: settings.namespace.clone(),
-        metrics: Arc::new(Metrics::new().context("the metrics cannot be registered")?),
+        metrics: Metrics::new().context("the metrics cannot be registered")?,
     };
     Ok(Wired { parts, cluster, _lock: lock })
 }
@@ -90,23 +91,27 @@ fn lock(data: &Path, access: Access) -> anyhow::Result<File> {
 }
 
 /// The age identities: those of the settings, else the one in the data directory, made when there is none.
-pub(crate) fn age_identities(settings: &Settings) -> anyhow::Result<Vec<SecretString>> {
+pub(crate) fn age_identities(settings: &Settings) -> anyhow::Result<Vec<Identity>> {
     if let Some(given) = settings.secrets.age_identities()? {
-        return sops::split_identities(&given).context("SOPS_AGE_KEY or SOPS_AGE_KEY_FILE");
+        return sops::parse_identities(&given).context("SOPS_AGE_KEY or SOPS_AGE_KEY_FILE");
     }
     let path = settings.data_dir.join("age.key");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => SecretString::from(text),
+    match fs::read_to_string(&path) {
+        Ok(text) => sops::parse_identities(&SecretString::from(text)).with_context(|| path.display().to_string()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             make_private(&settings.data_dir)?;
-            let key = sops::generate_identity(&Timestamp::now().to_string());
-            write_private(&path, key.expose_secret())?;
-            tracing::info!(path = %path.display(), "made a new age key; keep a copy, backups cannot be read without it");
-            key
+            let (identity, text) = sops::generate(Timestamp::now());
+            write_private(&path, text.expose_secret())?;
+            tracing::info!(path = %path.display(), "made a new age key; keep a copy, secrets cannot be read without it");
+            Ok(vec![identity])
         }
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
-    };
-    sops::split_identities(&text).with_context(|| path.display().to_string())
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+/// The public key of the first identity: what a new repository encrypts for.
+pub(crate) fn recipient(identities: &[Identity]) -> anyhow::Result<String> {
+    identities.first().map(|identity| identity.recipient().to_string()).context("there is no age key")
 }
 
 /// Writes a file that only this user can read, whole or not at all.
@@ -122,13 +127,13 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// The state repository: the bare one in the data directory, or a mirror of the remote.
-fn repository(settings: &Settings, identities: &[SecretString], access: Access) -> anyhow::Result<Repository> {
+fn repository(settings: &Settings, identities: &[Identity], access: Access) -> anyhow::Result<Repository> {
     let path = settings.data_dir.join("state.git");
     if access == Access::Read {
         return Repository::open(&path, Some(&settings.state.branch))
             .with_context(|| "there is no state repository yet; `claude-manager serve` makes it at its first start");
     }
-    let recipient = sops::recipient(identities).context("the age key")?;
+    let recipient = recipient(identities)?;
     let seed = edit::seed::seed(&settings.namespace, &recipient);
     let meta = CommitMeta {
         author: Person::manager(),
@@ -170,9 +175,31 @@ async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Cl
             Ok((client, "Kubernetes"))
         }
         None => {
-            let _ = access;
-            let cluster = embedded::Cluster::open(&settings.data_dir.join("cluster"))?;
+            let directory = settings.data_dir.join("cluster");
+            let cluster = match access {
+                Access::Write => embedded::Cluster::open(&directory)?,
+                Access::Read => copy_of_embedded(&directory)?,
+            };
             Ok((cluster.client(), "embedded"))
         }
     }
+}
+
+/// The embedded cluster as it is now: a running manager keeps the one in `directory` to itself, so a reader opens a copy
+/// and forgets it.
+fn copy_of_embedded(directory: &Path) -> anyhow::Result<embedded::Cluster> {
+    let copy = directory.with_extension(format!("look-{}", std::process::id()));
+    make_private(&copy)?;
+    let open = || -> anyhow::Result<embedded::Cluster> {
+        match fs::copy(directory.join("objects.jsonl"), copy.join("objects.jsonl")) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).context("the embedded cluster cannot be read"),
+        }
+        Ok(embedded::Cluster::open(&copy)?)
+    };
+    let cluster = open();
+    // What is open stays readable.
+    let _ = fs::remove_dir_all(&copy);
+    cluster
 }

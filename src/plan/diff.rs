@@ -35,26 +35,24 @@ pub(super) struct Diff {
 }
 
 /// The object as it is sent: a Secret's `stringData` goes into `data`, because the server records the ownership of
-/// the former, stores the latter, and so would never remove a key that left Git (kubernetes#108008).
+/// the former, stores the latter, and so would never remove a key that left Git (kubernetes#108008). What is no text
+/// stays where it is: the server's refusal names it.
 pub(super) fn as_sent(object: &Object) -> Cow<'_, Value> {
-    let secret = object.key.group.is_empty() && object.key.kind == "Secret";
-    if !secret || object.value.get("stringData").is_none() {
+    let Some(Value::Object(texts)) = object.value.get("stringData").filter(|_| mask::is_secret(&object.key)) else {
         return Cow::Borrowed(&object.value);
-    }
+    };
+    let encoded: Option<Map<String, Value>> =
+        texts.iter().map(|(name, text)| Some((name.clone(), Value::from(STANDARD.encode(text.as_str()?))))).collect();
+    let data = match object.value.get("data") {
+        None | Some(Value::Null) => Some(Map::new()),
+        Some(data) => data.as_object().cloned(),
+    };
+    let (Some(encoded), Some(mut data)) = (encoded, data) else { return Cow::Borrowed(&object.value) };
+    data.extend(encoded);
     let mut value = object.value.clone();
-    if let Some(map) = value.as_object_mut()
-        && let Some(Value::Object(texts)) = map.remove("stringData")
-    {
-        let data = map.entry("data").or_insert(Value::Null);
-        if data.is_null() {
-            *data = Value::Object(Map::new());
-        }
-        if let Some(data) = data.as_object_mut() {
-            for (name, text) in texts {
-                let text = text.as_str().unwrap_or_default();
-                data.insert(name, Value::from(STANDARD.encode(text)));
-            }
-        }
+    if let Some(map) = value.as_object_mut() {
+        map.remove("stringData");
+        map.insert("data".to_owned(), Value::Object(data));
     }
     Cow::Owned(value)
 }
@@ -129,7 +127,9 @@ impl Comparison<'_> {
                 List::Atomic => self.atomic_list(desired, live),
             },
             (desired, Some(live)) => {
-                let same = field::same_scalar(&self.path, desired, live) || self.same_base64(desired, live);
+                let same = field::same_scalar(&self.path, desired, live)
+                    || field::stored_as_default(&self.path, desired)
+                    || self.same_base64(desired, live);
                 if !same {
                     self.differs(Some(live), Some(desired));
                 }
@@ -178,8 +178,9 @@ impl Comparison<'_> {
         if !positions.is_sorted() {
             let names = |list: &[Value]| {
                 let name = |element: &Value| {
-                    let key = field::key_of(element, keys);
-                    key.into_iter().next().map_or(Value::Null, |(_, value)| value)
+                    let key = field::key_of(element, keys).into_iter();
+                    let parts = key.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                    Value::from(parts.collect::<Vec<_>>().join("/"))
                 };
                 Value::Array(list.iter().map(name).collect())
             };

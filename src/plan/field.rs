@@ -169,6 +169,33 @@ fn is_quantity(path: &[Step]) -> bool {
     )
 }
 
+/// Whether the server puts its default in the place of `value` at `path`, as if nothing had been sent.
+pub(super) fn stored_as_default(path: &[Step], value: &Value) -> bool {
+    let Some(Step::Field(name)) = path.last() else { return false };
+    match value {
+        Value::String(text) if text.is_empty() => matches!(
+            name.as_str(),
+            "clusterIP"
+                | "concurrencyPolicy"
+                | "dnsPolicy"
+                | "imagePullPolicy"
+                | "podManagementPolicy"
+                | "protocol"
+                | "restartPolicy"
+                | "schedulerName"
+                | "sessionAffinity"
+                | "terminationMessagePath"
+                | "terminationMessagePolicy"
+                | "type"
+        ),
+        Value::Number(number) if number.as_f64() == Some(0.0) => matches!(
+            name.as_str(),
+            "failureThreshold" | "periodSeconds" | "successThreshold" | "targetPort" | "timeoutSeconds"
+        ),
+        _ => false,
+    }
+}
+
 /// Whether the server stores nothing for `value` at `path`, because it is the empty value of a field that is left out
 /// when empty. An empty value of an optional (pointer) field is stored, and its absence means something else
 /// (`automountServiceAccountToken: false`, `emptyDir: {}`), so those are not in the tables.
@@ -180,7 +207,10 @@ pub(super) fn stored_as_nothing(path: &[Step], value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(list) => list.is_empty(),
-        Value::String(text) => text.is_empty() && !matches!(name, "storageClassName" | "ingressClassName"),
+        // A label or a key of a ConfigMap that has an empty value is still there.
+        Value::String(text) => {
+            text.is_empty() && !matches!(name, "storageClassName" | "ingressClassName") && !of_a_plain_map(path)
+        }
         Value::Bool(value) => {
             !value
                 && matches!(
@@ -200,24 +230,23 @@ pub(super) fn stored_as_nothing(path: &[Step], value: &Value) -> bool {
             number.as_f64() == Some(0.0)
                 && matches!(name, "initialDelaySeconds" | "minReadySeconds" | "hostPort" | "nodePort")
         }
-        Value::Object(map) if map.is_empty() => matches!(
-            name,
-            "annotations"
-                | "labels"
-                | "matchLabels"
-                | "nodeSelector"
-                | "data"
-                | "binaryData"
-                | "stringData"
-                | "requests"
-                | "limits"
-                | "overhead"
-                | "selector"
-        ),
+        Value::Object(map) if map.is_empty() => {
+            is_plain_map(name) || matches!(name, "requests" | "limits" | "overhead" | "selector")
+        }
         Value::Object(map) => map.iter().all(|(name, value)| {
             let mut path = path.to_vec();
             path.push(Step::Field(name.clone()));
             stored_as_nothing(&path, value)
         }),
     }
+}
+
+fn of_a_plain_map(path: &[Step]) -> bool {
+    let parent = path.len().checked_sub(2).and_then(|index| path.get(index));
+    matches!(parent, Some(Step::Field(name)) if is_plain_map(name) || name == "selector")
+}
+
+/// Whether fields of this name are maps from texts to texts.
+fn is_plain_map(name: &str) -> bool {
+    matches!(name, "annotations" | "labels" | "matchLabels" | "nodeSelector" | "data" | "binaryData" | "stringData")
 }

@@ -26,9 +26,11 @@ impl<'a> Ownership<'a> {
     pub(super) fn of(object: &'a Value) -> Self {
         let mut ownership =
             Self { recorded: false, ours: Vec::new(), others: Vec::new(), kubectl: false, by_hand: Vec::new() };
-        for entry in object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten() {
+        let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+        // Whoever observes may leave the entries of controllers out: none left is a record, too, of nothing of ours.
+        ownership.recorded = entries.is_some();
+        for entry in entries.into_iter().flatten() {
             let Some(fields) = entry.get("fieldsV1").and_then(Value::as_object) else { continue };
-            ownership.recorded = true;
             let manager = entry["manager"].as_str().unwrap_or_default();
             let subresource = entry["subresource"].as_str().unwrap_or_default();
             if manager == FIELD_MANAGER && entry["operation"] == "Apply" && subresource.is_empty() {

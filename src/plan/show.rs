@@ -7,6 +7,9 @@ use similar::{ChangeTag, TextDiff};
 
 use super::{FieldChange, Operation, UnitPlan, mask};
 
+/// How many unchanged lines are shown around a changed one.
+const CONTEXT: usize = 3;
+
 /// Renders plans: one block for each unit that has something to say, one line for each differing field, one line of
 /// sums at the end. Secrets are masked; the same plans give the same text.
 #[must_use]
@@ -53,13 +56,20 @@ fn field(text: &mut String, change: &FieldChange) {
     match (&change.before, &change.after) {
         (Some(before), Some(after)) if has_lines(before) || has_lines(after) => {
             line(text, 6, &format!("~ {path}:"));
-            for part in TextDiff::from_lines(&lines(before), &lines(after)).iter_all_changes() {
-                let sign = match part.tag() {
-                    ChangeTag::Equal => ' ',
-                    ChangeTag::Delete => '-',
-                    ChangeTag::Insert => '+',
-                };
-                line(text, 8, &format!("{sign} {}", part.value().trim_end_matches('\n')));
+            let (before, after) = (lines(before), lines(after));
+            let diff = TextDiff::from_lines(&before, &after);
+            for (position, group) in diff.grouped_ops(CONTEXT).iter().enumerate() {
+                if position > 0 {
+                    line(text, 8, "…");
+                }
+                for part in group.iter().flat_map(|operation| diff.iter_changes(operation)) {
+                    let sign = match part.tag() {
+                        ChangeTag::Equal => ' ',
+                        ChangeTag::Delete => '-',
+                        ChangeTag::Insert => '+',
+                    };
+                    line(text, 8, &format!("{sign} {}", part.value().trim_end_matches('\n')));
+                }
             }
         }
         (Some(before), Some(after)) => line(text, 6, &format!("~ {path}: {before} -> {after}")),

@@ -175,13 +175,14 @@ fn workload(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     }
     let set = of(unit, input.observation).find(|(key, _)| key.group == "apps" && key.kind == "StatefulSet");
     let Some((key, set)) = set else {
-        let (phase, message) = if input.spec.is_some() && input.applied_revision.is_none() {
-            (Phase::Pending, "The StatefulSet is not applied yet.")
-        } else {
-            (Phase::Failed, "The overlay builds no StatefulSet, so that nothing can run; take it from ../../base.")
+        return match input.applied_revision {
+            None => Verdict::new(Phase::Pending, Reason::WaitingForApply, "Waits for its turn to be applied."),
+            Some(_) => Verdict::new(
+                Phase::Stopped,
+                Reason::Stopped,
+                "The overlay builds no StatefulSet, so that nothing runs; ../../base has one.",
+            ),
         };
-        let reason = if phase == Phase::Pending { Reason::WaitingForApply } else { Reason::RenderFailed };
-        return Verdict::new(phase, reason, message);
     };
     let name = &key.name;
     let number = |pointer: &str| set.pointer(pointer).and_then(Value::as_i64);
@@ -220,8 +221,10 @@ fn workload(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     });
     match worst {
         None => no_pod(name, set, going, input),
-        Some(verdict) if verdict.reason == Reason::ContainersStarting || verdict.reason == Reason::Unschedulable => {
-            volume::unbound(unit, input.observation, input.now).unwrap_or(verdict)
+        Some(verdict) if matches!(verdict.reason, Reason::ContainersStarting | Reason::Unschedulable) => {
+            pods.retain(|pod| pod::may_wait_for_volume(pod));
+            let unbound = (!pods.is_empty()).then(|| volume::unbound(unit, input.observation, &pods, input.now));
+            unbound.flatten().unwrap_or(verdict)
         }
         Some(verdict) => verdict,
     }

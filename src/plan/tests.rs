@@ -219,6 +219,39 @@ proptest! {
     }
 }
 
+/// The pointers of all scalars below `value`, and of its empty lists and maps.
+fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            map.iter().for_each(|(name, value)| leaves(value, &format!("{at}/{name}"), found));
+        }
+        Value::Array(list) if !list.is_empty() => {
+            list.iter().enumerate().for_each(|(index, value)| leaves(value, &format!("{at}/{index}"), found));
+        }
+        Value::Array(_) | Value::Object(_) => {}
+        _ => found.push(at.to_owned()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_edit_of_a_desired_value_goes_unnoticed(object in object(), which: proptest::sample::Index) {
+        let mut pointers = Vec::new();
+        leaves(&object.value["spec"], "/spec", &mut pointers);
+        let pointer = which.get(&pointers);
+
+        let mut cluster = Cluster::default();
+        let git = Desired::Objects(Arc::new(vec![object.clone()]));
+        cluster.execute(&unit(&x(), &git, &cluster.observe()));
+        let (live, _) = cluster.objects.get_mut(&object.key).unwrap();
+        *live.pointer_mut(pointer).unwrap() = json!("edited");
+
+        let plan = unit(&x(), &git, &cluster.observe());
+        prop_assert_eq!(plan.actions.len(), 1, "{}", pointer);
+        prop_assert!(!plan.actions[0].changes.is_empty());
+    }
+}
+
 #[test]
 fn an_unchanged_object_is_known_by_its_version_alone() {
     let object =

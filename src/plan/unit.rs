@@ -77,7 +77,7 @@ fn apply(unit: &Unit, object: &Object, live: Option<&Live>, plan: &mut UnitPlan)
             Unit::Base => "belongs to the base-wide objects".to_owned(),
             Unit::Project(other) => format!("belongs to the project {other}"),
         };
-        plan.held.push(Held { key: key.clone(), reason: format!("{reason}, which is in Git under the same name") });
+        plan.held.push(Held { key: key.clone(), reason: format!("{reason}; give one of the two another name") });
         return;
     }
     if is_going(&live.object) {

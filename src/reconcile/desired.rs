@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::edit;
 use crate::kustomize::{self, BuildError, Object};
-use crate::plan::check;
+use crate::plan;
 use crate::project::{
     Entry, Files, ObjectKey, PROJECT_LABEL, ProjectName, ProjectSpec, Reason, RepoPath, Revision, SCOPE_LABEL, Unit,
 };
@@ -59,7 +59,7 @@ pub(super) struct UnitError {
 
 /// Renders revisions, and remembers what each unit's build looked at.
 pub(super) struct Renderer {
-    identities: Vec<sops::Identity>,
+    identities: Arc<Vec<sops::Identity>>,
     /// The root's kustomization without its resources: what it adds to every unit.
     skeleton: Option<[u8; 32]>,
     inputs: BTreeMap<Unit, BTreeSet<RepoPath>>,
@@ -68,7 +68,7 @@ pub(super) struct Renderer {
 
 impl Renderer {
     /// A renderer that decrypts with `identities` and remembers nothing yet.
-    pub(super) fn new(identities: Vec<sops::Identity>) -> Self {
+    pub(super) fn new(identities: Arc<Vec<sops::Identity>>) -> Self {
         Self { identities, skeleton: None, inputs: BTreeMap::new(), last: DesiredTree::default() }
     }
 
@@ -228,7 +228,7 @@ fn render_unit(
             let read = edit::read_spec(name, &objects);
             spec = Some(read.map_err(|error| UnitError { reason: Reason::RenderFailed, message: error.to_string() })?);
         }
-        let violations = check::check(unit, &objects, root.namespace.as_deref());
+        let violations = plan::check(unit, &objects, root.namespace.as_deref().unwrap_or_default());
         if !violations.is_empty() {
             let messages: Vec<String> = violations.iter().map(ToString::to_string).collect();
             return Err(UnitError { reason: Reason::PolicyViolation, message: messages.join("; ") });
@@ -280,18 +280,25 @@ fn secret(
     Ok(secret_object(&secret, unit, root.namespace.as_deref()))
 }
 
-/// The object that a decrypted file stands for: with the unit's label, so that it is owned, observed and pruned.
-fn secret_object(secret: &sops::DecryptedSecret, unit: &Unit, namespace: Option<&str>) -> Object {
+/// The object that a decrypted file stands for: as the file has it, with the unit's label, so that it is owned, observed
+/// and pruned like any other.
+fn secret_object(secret: &sops::Secret, unit: &Unit, namespace: Option<&str>) -> Object {
     let (label, value) = match unit {
         Unit::Base => (SCOPE_LABEL, "base"),
         Unit::Project(name) => (PROJECT_LABEL, name.as_str()),
     };
-    let data: BTreeMap<&str, String> =
-        secret.values.iter().map(|(key, value)| (key.as_str(), BASE64.encode(value.expose_secret()))).collect();
-    let mut metadata = json!({"name": secret.name, "labels": {label: value}});
+    let mut labels = secret.labels.clone();
+    labels.insert(label.to_owned(), value.to_owned());
+    let mut metadata = json!({"name": secret.name, "labels": labels});
+    if !secret.annotations.is_empty() {
+        metadata["annotations"] = json!(secret.annotations);
+    }
     if let Some(namespace) = namespace {
         metadata["namespace"] = json!(namespace);
     }
+    let data: BTreeMap<&str, String> =
+        secret.values.iter().map(|(key, value)| (key.as_str(), BASE64.encode(value.expose_secret()))).collect();
+    let secret_type = secret.secret_type.as_deref().unwrap_or("Opaque");
     Object {
         key: ObjectKey {
             group: String::new(),
@@ -300,7 +307,7 @@ fn secret_object(secret: &sops::DecryptedSecret, unit: &Unit, namespace: Option<
             name: secret.name.clone(),
         },
         api_version: "v1".to_owned(),
-        value: json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data}),
+        value: json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": secret_type, "data": data}),
     }
 }
 

@@ -13,13 +13,16 @@ use super::unit::{Step, UnitState};
 use super::{Parts, ProjectState, Snapshot};
 use crate::cluster;
 use crate::git;
+use crate::metrics::Outcome;
 use crate::plan::{self, Observation, Operation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectName, Reason, Unit};
+use crate::store::Store;
 
 /// Units that are applied at the same time; each sends several requests at once.
 const PARALLEL_UNITS: usize = 8;
-/// After this time a pod that still waits is looked at again: some reasons only count when they last.
-const SECOND_LOOK: Duration = Duration::from_secs(16);
+/// After these times a project that still starts is looked at again: some reasons only count when they last (15 s for a
+/// pod that no node takes, 120 s for a volume).
+const SECOND_LOOKS: [Duration; 2] = [Duration::from_secs(16), Duration::from_secs(121)];
 
 /// What wakes the loop.
 #[derive(Debug)]
@@ -101,6 +104,8 @@ struct Driver {
     observer: cluster::Observer,
     back: mpsc::WeakSender<Message>,
     slots: Arc<Semaphore>,
+    /// Where the inventory goes.
+    ledger: mpsc::UnboundedSender<Entry>,
     units: BTreeMap<Unit, UnitState>,
     /// The units that have to be planned again.
     dirty: BTreeSet<Unit>,
@@ -108,6 +113,8 @@ struct Driver {
     timers: BTreeMap<Instant, BTreeSet<Unit>>,
     runs: BTreeMap<Unit, cluster::Canceller>,
     last_changes: BTreeMap<ProjectName, git::LastChange>,
+    /// How many objects of each kind are managed.
+    kinds: BTreeMap<String, i64>,
     /// Who waits for the next snapshot.
     loading: Vec<oneshot::Sender<()>>,
     /// Who waits until units are done.
@@ -123,20 +130,26 @@ impl Driver {
         back: mpsc::WeakSender<Message>,
         inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
     ) -> Self {
-        let units = inventory
-            .into_iter()
-            .map(|(unit, inventory)| (unit, UnitState { inventory, ..UnitState::default() }))
-            .collect();
+        let mut kinds = BTreeMap::new();
+        for key in inventory.values().flatten() {
+            *kinds.entry(key.kind.clone()).or_default() += 1;
+        }
+        let units =
+            inventory.into_iter().map(|(unit, inventory)| (unit, UnitState::with_inventory(inventory))).collect();
+        let (ledger, entries) = mpsc::unbounded_channel();
+        tokio::spawn(keep_ledger(parts.store.clone(), entries));
         Self {
             parts,
             observer,
             back,
             slots: Arc::new(Semaphore::new(PARALLEL_UNITS)),
+            ledger,
             units,
             dirty: BTreeSet::new(),
             timers: BTreeMap::new(),
             runs: BTreeMap::new(),
             last_changes: BTreeMap::new(),
+            kinds,
             loading: Vec::new(),
             refreshing: Vec::new(),
             next: Snapshot::default(),
@@ -264,6 +277,7 @@ impl Driver {
         let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
         if self.next.synced {
             observation.objects = self.observer.objects(Some(unit));
+            observation.objects.extend(self.observer.objects_at(state.keys()));
             observation.inventory.insert(unit.clone(), state.inventory.clone());
             if let Some(desired) = state.planned() {
                 plan = plan::unit(unit, &desired, &observation);
@@ -291,13 +305,12 @@ impl Driver {
     /// Applies `plan` in a task of its own. What is about to exist is written to the inventory first, so that
     /// nothing that was applied can be forgotten.
     fn start(&mut self, unit: &Unit, run: u64, plan: UnitPlan) {
-        let intent: Option<BTreeSet<ObjectKey>> = self.units.get_mut(unit).and_then(|state| {
-            let more: BTreeSet<ObjectKey> =
-                plan.actions.iter().map(|action| action.key.clone()).chain(state.inventory.iter().cloned()).collect();
-            (more != state.inventory).then(|| {
-                state.inventory.clone_from(&more);
-                more
-            })
+        let known = self.units.get(unit).map(|state| state.inventory.clone()).unwrap_or_default();
+        let more: BTreeSet<ObjectKey> = plan.actions.iter().map(|action| action.key.clone()).chain(known).collect();
+        let written = self.remember(unit, more).map(|keys| {
+            let (written, wait) = oneshot::channel();
+            let _ = self.ledger.send(Entry { unit: unit.clone(), keys, written: Some(written) });
+            wait
         });
         let (parts, observer, slots) = (self.parts.clone(), self.observer.clone(), Arc::clone(&self.slots));
         let (canceller, cancel) = cluster::cancellation();
@@ -305,17 +318,11 @@ impl Driver {
         let (back, unit) = (self.back.clone(), unit.clone());
         tokio::spawn(async move {
             let Ok(_slot) = slots.acquire().await else { return };
-            let applied = match intent {
-                Some(keys) => match parts.store.set_inventory(&unit, &keys).await {
-                    Ok(()) => apply(&parts, &observer, &plan, &cancel).await,
-                    Err(error) => {
-                        let key = plan.actions.first().map(|action| action.key.clone());
-                        let message = format!("the inventory could not be written: {error}");
-                        Applied {
-                            failures: key.into_iter().map(|key| (key, message.clone())).collect(),
-                            complete: false,
-                        }
-                    }
+            let applied = match written {
+                Some(written) => match written.await {
+                    Ok(Ok(())) => apply(&parts, &observer, &plan, &cancel).await,
+                    Ok(Err(error)) => not_begun(&plan, &error),
+                    Err(_) => not_begun(&plan, "the program is stopping"),
                 },
                 None => apply(&parts, &observer, &plan, &cancel).await,
             };
@@ -323,6 +330,23 @@ impl Driver {
                 let _ = back.send(Message::Applied(unit, run, applied)).await;
             }
         });
+    }
+
+    /// Takes what belongs to a unit; gives it back when that is news for the store.
+    fn remember(&mut self, unit: &Unit, keys: BTreeSet<ObjectKey>) -> Option<BTreeSet<ObjectKey>> {
+        let state = self.units.get_mut(unit)?;
+        if state.inventory == keys {
+            return None;
+        }
+        for key in &state.inventory {
+            *self.kinds.entry(key.kind.clone()).or_default() -= 1;
+        }
+        for key in &keys {
+            *self.kinds.entry(key.kind.clone()).or_default() += 1;
+        }
+        state.inventory.clone_from(&keys);
+        self.parts.metrics.set_kubernetes_resources(self.kinds.iter().map(|(kind, count)| (kind.as_str(), *count)));
+        Some(keys)
     }
 
     /// Puts into words how a unit is doing, and tidies up behind a unit that is gone.
@@ -335,16 +359,12 @@ impl Driver {
                 .map(|object| object.key.clone())
                 .chain(plan.held.iter().map(|held| held.key.clone()))
                 .collect();
-            if keep != state.inventory {
-                state.inventory.clone_from(&keep);
-                let (store, unit) = (self.parts.store.clone(), unit.clone());
-                tokio::spawn(async move {
-                    if let Err(error) = store.set_inventory(&unit, &keep).await {
-                        tracing::warn!(%unit, %error, "the inventory could not be written");
-                    }
-                });
+            if let Some(keys) = self.remember(unit, keep) {
+                // Nobody waits for it: until it is written, more is known to be ours than there is.
+                let _ = self.ledger.send(Entry { unit: unit.clone(), keys, written: None });
             }
         }
+        let Some(state) = self.units.get_mut(unit) else { return };
         self.published = false;
         let Unit::Project(name) = unit else {
             let error = state.desired.as_ref().and_then(|desired| desired.objects.as_ref().err());
@@ -354,9 +374,7 @@ impl Driver {
             };
             return;
         };
-        let volumes = ["PersistentVolumeClaim", "PersistentVolume"];
-        let going = observation.objects.keys().any(|key| !volumes.contains(&key.kind.as_str()));
-        if state.desired.is_none() && resting && !going {
+        if state.desired.is_none() && resting && plan::is_gone(&plan, observation) {
             self.next.projects.remove(name);
             if observation.objects.is_empty() {
                 self.units.remove(unit);
@@ -388,11 +406,12 @@ impl Driver {
         };
         let status = plan::status(unit, &input);
         if status.phase == Phase::Starting {
-            let again = Instant::now() + SECOND_LOOK;
-            // Only once for each condition: the look itself must not wake the loop for ever.
+            // Only when it began to: the look itself must not wake the loop for ever.
             let before = self.next.projects.get(name).map(|project| &project.status);
             if before.is_none_or(|before| before != &status) {
-                self.timers.entry(again).or_default().insert(unit.clone());
+                for after in SECOND_LOOKS {
+                    self.timers.entry(Instant::now() + after).or_default().insert(unit.clone());
+                }
             }
         }
         let desired = state.desired.as_ref();
@@ -440,11 +459,40 @@ impl Driver {
     }
 }
 
+/// What belongs to a unit, on its way to the store.
+struct Entry {
+    unit: Unit,
+    keys: BTreeSet<ObjectKey>,
+    written: Option<oneshot::Sender<Result<(), String>>>,
+}
+
+/// Writes the inventory, one entry after the other: an older one must never overwrite a newer one.
+async fn keep_ledger(store: Store, mut entries: mpsc::UnboundedReceiver<Entry>) {
+    while let Some(Entry { unit, keys, written }) = entries.recv().await {
+        let result = store.set_inventory(&unit, &keys).await.map_err(|error| error.to_string());
+        if let Err(error) = &result {
+            tracing::warn!(%unit, error, "the inventory could not be written");
+        }
+        if let Some(written) = written {
+            let _ = written.send(result);
+        }
+    }
+}
+
+/// The end of an apply that could not begin.
+fn not_begun(plan: &UnitPlan, error: &str) -> Applied {
+    let first = plan.actions.first().map(|action| action.key.clone());
+    let message = format!("the inventory could not be written: {error}");
+    Applied { failures: first.map(|key| (key, message)).into_iter().collect(), complete: false }
+}
+
 /// Executes a plan and feeds what came back to the watch cache.
 async fn apply(parts: &Parts, observer: &cluster::Observer, plan: &UnitPlan, cancel: &cluster::Cancel) -> Applied {
     let outcomes = cluster::apply(&parts.client, observer.kinds(), plan, cancel).await;
     let mut applied = Applied { failures: Vec::new(), complete: !cancel.is_cancelled() };
     for (action, outcome) in plan.actions.iter().zip(outcomes) {
+        let operation = if matches!(action.operation, Operation::Delete { .. }) { "delete" } else { "apply" };
+        parts.metrics.kubernetes_operation(operation, &outcome.key.kind, Outcome::from(&outcome.result));
         match outcome.result {
             Ok(done) => {
                 if let (

@@ -1,6 +1,7 @@
 //! The loop of desired state: a signal, the head, what it wants.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -9,7 +10,6 @@ use super::desired::{DesiredTree, Renderer};
 use super::driver::Message;
 use crate::git;
 use crate::project::{ProjectName, Revision};
-use crate::sops;
 
 /// "The head may have moved." Carries nothing but whom to tell when it has been looked at.
 #[derive(Debug, Default)]
@@ -30,8 +30,12 @@ pub(super) struct Look {
 
 /// Runs until every handle is gone.
 pub(super) async fn run(parts: Parts, mut signals: mpsc::Receiver<Signal>, driver: mpsc::Sender<Message>) {
-    let identities = sops::identities(&parts.age_identities);
-    let mut follower = Some(Follower { renderer: Renderer::new(identities), seen: None, changes: BTreeMap::new() });
+    let fresh = || Follower {
+        renderer: Renderer::new(Arc::clone(&parts.age_identities)),
+        seen: None,
+        changes: BTreeMap::new(),
+    };
+    let mut follower = Some(fresh());
     while let Some(signal) = signals.recv().await {
         let mut waiting: Vec<oneshot::Sender<()>> = signal.done.into_iter().collect();
         while let Ok(more) = signals.try_recv() {
@@ -51,11 +55,7 @@ pub(super) async fn run(parts: Parts, mut signals: mpsc::Receiver<Signal>, drive
             }
             Err(panic) => {
                 tracing::error!(%panic, "rendering panicked; what was desired before stays");
-                follower = Some(Follower {
-                    renderer: Renderer::new(sops::identities(&parts.age_identities)),
-                    seen: None,
-                    changes: BTreeMap::new(),
-                });
+                follower = Some(fresh());
                 Ok(None)
             }
         };

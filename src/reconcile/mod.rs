@@ -18,7 +18,6 @@ mod unit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use once::{OnceError, OnceReport, plan_at, reconcile_once};
@@ -27,6 +26,7 @@ use crate::git;
 use crate::metrics::Metrics;
 use crate::plan::UnitPlan;
 use crate::project::{ProjectName, ProjectSpec, ProjectStatus, Revision};
+use crate::sops;
 use crate::store::Store;
 
 /// What is known at one moment; never changed, only replaced.
@@ -73,11 +73,11 @@ pub struct Parts {
     /// Where the inventory is kept.
     pub store: Store,
     /// The age identities that decrypt secrets.
-    pub age_identities: Arc<Vec<SecretString>>,
+    pub age_identities: Arc<Vec<sops::Identity>>,
     /// The namespace to observe.
     pub namespace: String,
     /// Counters.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Metrics,
 }
 
 /// A handle on the reconciler; cheap to clone. The loops end when the last handle is dropped.

@@ -1,6 +1,7 @@
 //! One look and one pass, for the commands `plan` and `reconcile --once`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::desired::{DesiredTree, Renderer};
@@ -9,7 +10,6 @@ use crate::cluster;
 use crate::git::GitError;
 use crate::plan::{self, Desired, Observation, UnitPlan};
 use crate::project::{Phase, ProjectName, Revision, Unit};
-use crate::sops;
 use crate::store::StoreError;
 
 /// How long the first look at the cluster may take.
@@ -49,7 +49,7 @@ pub struct OnceReport {
 /// [`OnceError`] when there can be no plan at all; a broken unit is an entry of the report.
 pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, OnceError> {
     let tree = parts.repository.tree(revision)?;
-    let mut renderer = Renderer::new(sops::identities(&parts.age_identities));
+    let mut renderer = Renderer::new(Arc::clone(&parts.age_identities));
     let desired = tokio::task::block_in_place(|| renderer.render(&tree, revision, None))
         .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))?;
     let inventory = parts.store.inventory().await?;
@@ -68,6 +68,10 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
     units.dedup();
     for unit in units {
         let mut observation = Observation { objects: observer.objects(Some(&unit)), ..Observation::default() };
+        let wanted_keys =
+            desired.units.get(&unit).into_iter().flat_map(|unit| unit.objects.iter().flat_map(|all| all.iter()));
+        let known = inventory.get(&unit).into_iter().flatten();
+        observation.objects.extend(observer.objects_at(wanted_keys.map(|object| &object.key).chain(known)));
         if let Some(keys) = inventory.get(&unit) {
             observation.inventory.insert(unit.clone(), keys.clone());
         }
@@ -82,7 +86,7 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
 fn wanted(tree: &DesiredTree, unit: &Unit) -> Result<Desired, String> {
     match tree.units.get(unit) {
         Some(desired) => match &desired.objects {
-            Ok(objects) => Ok(Desired::Objects(std::sync::Arc::clone(objects))),
+            Ok(objects) => Ok(Desired::Objects(Arc::clone(objects))),
             Err(error) => Err(error.message.clone()),
         },
         None => {

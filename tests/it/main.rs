@@ -1,4 +1,5 @@
 //! Integration tests: one binary, one file for each subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test's set-up does not expect fails the test")]
 
 mod architecture;
 mod cluster;
@@ -6,6 +7,9 @@ mod control_plane;
 mod git;
 mod main_job;
 mod manager;
+mod readme;
 mod real_cluster;
 mod store;
 mod template;
+
+mod sops;

@@ -10,6 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use claude_manager::kustomize::{self, Build};
+use claude_manager::project::{MemoryFiles, RepoPath};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -170,8 +172,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// A YAML block of the template's README.
+fn readme_example(number: usize) -> &'static str {
+    let readme = include_str!("../../state-repo-template/README.md");
+    readme.split("```yaml\n").nth(number + 1).and_then(|rest| rest.split("```").next()).unwrap()
+}
+
 /// What `kubectl kustomize` prints for a directory of the tree; `None` where there is no kubectl.
-fn kustomize(tree: &Path, directory: &str) -> Option<String> {
+fn stock(tree: &Path, directory: &str) -> Option<String> {
     match binaries() {
         Ok(binaries) => {
             let output = Command::new(binaries.join("kubectl")).arg("kustomize").arg(tree.join(directory)).output();
@@ -184,9 +192,29 @@ fn kustomize(tree: &Path, directory: &str) -> Option<String> {
     }
 }
 
-fn objects(tree: &Path, directory: &str) -> Option<Vec<Value>> {
-    let text = kustomize(tree, directory)?;
-    Some(text.split("\n---\n").map(|document| serde_yaml::from_str(document).unwrap()).collect())
+/// What our own engine makes of a directory of the tree. [`the_engine_gives_the_bytes_of_stock_kustomize`] holds it to
+/// stock kustomize, so that the other tests need nothing else on the machine.
+fn objects(tree: &Path, directory: &str) -> Vec<Value> {
+    engine(tree, directory).objects.into_iter().map(|object| object.value).collect()
+}
+
+fn engine(tree: &Path, directory: &str) -> Build {
+    let mut files = MemoryFiles::default();
+    read(tree, &RepoPath::root(), &mut files);
+    let directory = if directory == "." { RepoPath::root() } else { RepoPath::parse(directory).unwrap() };
+    kustomize::build(&files, &directory).unwrap()
+}
+
+fn read(from: &Path, path: &RepoPath, files: &mut MemoryFiles) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let path = path.join(entry.file_name().to_str().unwrap()).unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            read(&entry.path(), &path, files);
+        } else {
+            files.insert(path, fs::read(entry.path()).unwrap());
+        }
+    }
 }
 
 fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
@@ -219,16 +247,25 @@ fn the_oldest_and_the_newest_kustomize_give_the_same_bytes() {
         [(&tree, "."), (&tree, "projects/checkout"), (&tree, "projects/lab"), (&tree, "base"), (&empty, ".")]
     {
         let old = text_of(Command::new(&oldest).arg("build").arg(tree.path().join(directory)).output().unwrap());
-        let new = kustomize(tree.path(), directory).unwrap();
+        let new = stock(tree.path(), directory).unwrap();
         assert_eq!(old, new, "{directory}");
         assert_eq!(old.is_empty(), tree.path() == empty.path());
     }
 }
 
 #[test]
+fn the_engine_gives_the_bytes_of_stock_kustomize() {
+    let tree = three_projects();
+    for directory in [".", "projects/checkout", "projects/lab", "projects/search", "base"] {
+        let Some(stock) = stock(tree.path(), directory) else { return };
+        assert_eq!(kustomize::to_yaml(&engine(tree.path(), directory).objects), stock, "{directory}");
+    }
+}
+
+#[test]
 fn a_project_is_seven_objects_named_after_it() {
     let tree = three_projects();
-    let Some(objects) = objects(tree.path(), "projects/checkout") else { return };
+    let objects = objects(tree.path(), "projects/checkout");
 
     let mut names: Vec<_> = objects
         .iter()
@@ -262,11 +299,11 @@ fn a_project_is_seven_objects_named_after_it() {
 #[test]
 fn the_root_gives_the_union_of_its_projects_in_its_namespace_and_no_namespace_object() {
     let tree = three_projects();
-    let Some(all) = objects(tree.path(), ".") else { return };
+    let all = objects(tree.path(), ".");
 
     let mut united = Vec::new();
     for project in ["checkout", "lab", "search"] {
-        united.extend(objects(tree.path(), &format!("projects/{project}")).unwrap());
+        united.extend(objects(tree.path(), &format!("projects/{project}")));
     }
     for object in &mut united {
         assert!(object["metadata"].get("namespace").is_none(), "only the root's namespace counts");
@@ -283,7 +320,7 @@ fn the_root_gives_the_union_of_its_projects_in_its_namespace_and_no_namespace_ob
 #[test]
 fn the_project_label_is_on_every_object_and_is_the_one_selector() {
     let tree = three_projects();
-    let Some(all) = objects(tree.path(), ".") else { return };
+    let all = objects(tree.path(), ".");
 
     for object in &all {
         let name = object["metadata"]["name"].as_str().unwrap();
@@ -307,7 +344,7 @@ fn the_project_label_is_on_every_object_and_is_the_one_selector() {
 #[test]
 fn the_network_admits_the_manager_and_no_project() {
     let tree = three_projects();
-    let Some(objects) = objects(tree.path(), "projects/checkout") else { return };
+    let objects = objects(tree.path(), "projects/checkout");
     let policy = &only(&objects, "NetworkPolicy")["spec"];
 
     // The label transformer would write the project into a peer's matchLabels, and then nobody could come in.
@@ -325,7 +362,7 @@ fn the_network_admits_the_manager_and_no_project() {
 #[test]
 fn volumes_are_plain_claims_and_the_overlay_sizes_them() {
     let tree = three_projects();
-    let Some(objects) = objects(tree.path(), "projects/checkout") else { return };
+    let objects = objects(tree.path(), "projects/checkout");
     let set = only(&objects, "StatefulSet");
 
     // Templates of claims cannot grow, and label transformers of 5.5 and 5.8 differ on them.
@@ -349,7 +386,7 @@ fn volumes_are_plain_claims_and_the_overlay_sizes_them() {
 fn secrets_are_optional_directories_and_never_variables() {
     let tree = three_projects();
     for project in ["checkout", "lab"] {
-        let Some(objects) = objects(tree.path(), &format!("projects/{project}")) else { return };
+        let objects = objects(tree.path(), &format!("projects/{project}"));
         let pod = &only(&objects, "StatefulSet")["spec"]["template"]["spec"];
 
         let mut secrets: Vec<_> = array(&pod["volumes"])
@@ -376,7 +413,7 @@ fn secrets_are_optional_directories_and_never_variables() {
 #[test]
 fn an_environment_has_no_token_no_rights_and_bounded_resources() {
     let tree = three_projects();
-    let Some(objects) = objects(tree.path(), "projects/checkout") else { return };
+    let objects = objects(tree.path(), "projects/checkout");
     let set = only(&objects, "StatefulSet");
     let pod = &set["spec"]["template"]["spec"];
 
@@ -401,19 +438,21 @@ fn an_environment_has_no_token_no_rights_and_bounded_resources() {
 #[test]
 fn start_stop_and_descriptions_leave_the_pod_template_alone_but_settings_do_not() {
     let tree = three_projects();
-    let Some(before) = objects(tree.path(), "projects/checkout") else { return };
+    let before = objects(tree.path(), "projects/checkout");
     let file = "projects/checkout/kustomization.yaml";
     let set = |objects: &[Value]| only(objects, "StatefulSet").clone();
 
     edit(tree.path(), file, "count: 1", "count: 0");
     edit(tree.path(), file, "The checkout", "The checkout of the shop");
-    let stopped = objects(tree.path(), "projects/checkout").unwrap();
+    let stopped = objects(tree.path(), "projects/checkout");
     assert_eq!(set(&stopped)["spec"]["replicas"], 0);
     assert_eq!(set(&stopped)["metadata"]["annotations"]["claude-manager.io/display-name"], "The checkout of the shop");
     assert_eq!(set(&stopped)["spec"]["template"], set(&before)["spec"]["template"]);
+    let of_the_pod = set(&before)["spec"]["template"]["metadata"]["annotations"].to_string();
+    assert!(!of_the_pod.contains("claude-manager.io/"), "{of_the_pod}");
 
     edit(tree.path(), file, "GIT_BRANCH=main", "GIT_BRANCH=next");
-    let changed = objects(tree.path(), "projects/checkout").unwrap();
+    let changed = objects(tree.path(), "projects/checkout");
     let settings = |objects: &[Value]| only(objects, "ConfigMap")["metadata"]["name"].clone();
     assert_ne!(settings(&changed), settings(&stopped));
     assert_ne!(set(&changed)["spec"]["template"], set(&stopped)["spec"]["template"]);
@@ -422,7 +461,7 @@ fn start_stop_and_descriptions_leave_the_pod_template_alone_but_settings_do_not(
 #[test]
 fn components_change_only_what_they_say() {
     let tree = three_projects();
-    let Some(lab) = objects(tree.path(), "projects/lab") else { return };
+    let lab = objects(tree.path(), "projects/lab");
     let pod = &only(&lab, "StatefulSet")["spec"]["template"]["spec"];
 
     assert_eq!(array(&pod["containers"]).len(), 1, "without-ide");
@@ -431,4 +470,29 @@ fn components_change_only_what_they_say() {
     assert_eq!(rights["allowPrivilegeEscalation"], true, "sudo");
     assert_eq!(rights["capabilities"]["drop"], serde_json::json!(["ALL"]));
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "it is still an ordinary user that calls sudo");
+}
+
+#[test]
+fn the_example_in_the_readme_is_a_whole_project() {
+    let example = readme_example(0);
+    let tree = state_repository("claude-manager", &[("checkout", example)]);
+    let by_hand = objects(tree.path(), ".");
+    let tree = state_repository("claude-manager", &[("checkout", &overlay("checkout"))]);
+    let by_api = objects(tree.path(), ".");
+
+    let shape = |objects: &[Value]| -> Vec<(Value, Value, Value)> {
+        let of = |object: &Value| {
+            let name = object["metadata"]["name"].as_str().unwrap();
+            // The settings differ, and with them the hash in their name.
+            let name = if object["kind"] == "ConfigMap" { name.rsplit_once('-').unwrap().0 } else { name };
+            (object["kind"].clone(), name.into(), object["metadata"]["labels"].clone())
+        };
+        objects.iter().map(of).collect()
+    };
+    assert_eq!(shape(&by_hand), shape(&by_api));
+    let secrets = |objects: &[Value]| {
+        let volumes = array(&only(objects, "StatefulSet")["spec"]["template"]["spec"]["volumes"]).to_vec();
+        volumes.into_iter().filter(|volume| volume.get("secret").is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(secrets(&by_hand), secrets(&by_api));
 }

@@ -34,7 +34,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("METRICS_OPEN", "true", "", "Whether /api/monitoring/metrics needs no token."),
     setting("HEALTH_OPEN", "true", "", "Whether /api/monitoring/health needs no token."),
-    setting("NODE_ENV", "production", "", "Format of the log: production writes JSON, anything else plain lines."),
+    setting(
+        "NODE_ENV",
+        "development",
+        "",
+        "Format of the log and no more: production writes JSON, others plain lines.",
+    ),
     setting("LOG_LEVEL", "info", "", "Least severe lines to log: error, warn, info, debug or trace."),
     setting("DATA_DIR", "./data", "", "Folder for everything that is kept on disk; keep it between restarts."),
     setting(
@@ -96,7 +101,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "BACKUP_SSH_PRIVATE_KEY",
         "",
-        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "\"-----BEGIN OPENSSH PRIVATE KEY-----\\n...\"",
         "SSH key for the remote state repository (backup-ssh-private-key in SECRETS_DIR).",
     ),
 ];

@@ -10,7 +10,7 @@ fn with_nothing_set_everything_has_its_documented_default() {
     assert_eq!(settings.namespace, "claude-manager");
     assert_eq!((settings.server.host.to_string().as_str(), settings.server.port), ("127.0.0.1", 3000));
     assert_eq!(settings.data_dir, PathBuf::from("./data"));
-    assert_eq!(settings.log, LogSettings { format: LogFormat::Json, level: LogLevel::Info });
+    assert_eq!(settings.log, LogSettings { format: LogFormat::Text, level: LogLevel::Info });
     assert_eq!(settings.defaults.workspace_size.as_str(), "20Gi");
     assert_eq!(settings.defaults.config_size.as_str(), "5Gi");
     assert_eq!(settings.defaults.storage_class, None);
@@ -73,7 +73,7 @@ fn right_values_are_normalised() {
         ("FRONTEND_URL", "http://localhost:5173/"),
         ("ALLOWED_HOSTS", "One.test, two.test"),
         ("HOST", "localhost"),
-        ("NODE_ENV", "development"),
+        ("NODE_ENV", "production"),
         ("LOG_LEVEL", "DEBUG"),
         ("PORT", " 8080 "),
         ("DEFAULT_STORAGE_CLASS", ""),
@@ -84,7 +84,7 @@ fn right_values_are_normalised() {
     assert_eq!(settings.server.frontend_origin.as_deref(), Some("http://localhost:5173"));
     assert_eq!(settings.server.allowed_hosts, ["one.test", "two.test"]);
     assert_eq!(settings.server.port, 8080);
-    assert_eq!(settings.log, LogSettings { format: LogFormat::Text, level: LogLevel::Debug });
+    assert_eq!(settings.log, LogSettings { format: LogFormat::Json, level: LogLevel::Debug });
     assert_eq!(settings.defaults.storage_class, None);
 }
 
@@ -149,4 +149,15 @@ fn the_example_file_lists_every_setting() {
         std::fs::write(file, env_example()).unwrap();
     }
     assert_eq!(std::fs::read_to_string(file).unwrap(), env_example(), "run again with UPDATE_EXPECTED=1");
+}
+
+#[test]
+fn the_example_file_is_read_as_it_stands_once_its_lines_are_uncommented() {
+    let example = env_example();
+    let lines = example.lines().filter_map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')));
+    let text = lines.fold(String::new(), |text, line| format!("{text}{line}\n"));
+    let vars: BTreeMap<String, String> = dotenvy::from_read_iter(text.as_bytes()).map(Result::unwrap).collect();
+    assert_eq!(vars.len(), SETTINGS.len());
+    let settings = Settings::from_vars(&vars).unwrap();
+    assert!(settings.secrets.git_ssh_private_key.unwrap().expose_secret().contains("KEY-----\n"));
 }

@@ -57,6 +57,11 @@ fn what_the_server_stores_differently_is_no_difference() {
             json!({"volumeMounts": [{"mountPath": "/a"}]}),
         ),
         (
+            "empty values that stand for a default",
+            json!({"imagePullPolicy": "", "livenessProbe": {"periodSeconds": 0}}),
+            json!({"imagePullPolicy": "Always", "livenessProbe": {"periodSeconds": 10}}),
+        ),
+        (
             "elements of others",
             json!({"env": [{"name": "A", "value": "1"}]}),
             json!({"env": [{"name": "Z", "value": "9"}, {"name": "A", "value": "1"}]}),
@@ -123,6 +128,8 @@ fn a_real_difference_is_named_by_its_path() {
 #[test]
 fn empty_values_that_mean_something_are_compared() {
     let table = [
+        ("ConfigMap", json!({"data": {"A": ""}}), json!({"data": {"B": "1"}})),
+        ("Service", json!({"metadata": {"labels": {"a": ""}}}), json!({"metadata": {"labels": {"b": ""}}})),
         ("ServiceAccount", json!({"automountServiceAccountToken": false}), json!({})),
         ("PersistentVolumeClaim", json!({"spec": {"storageClassName": ""}}), json!({"spec": {}})),
         (
@@ -243,8 +250,13 @@ fn ownership_of_kubectl_is_taken_over_unless_it_is_of_the_status_alone() {
 fn an_object_that_was_never_applied_by_us_is_applied_even_when_its_values_are_equal() {
     let object = json!({"data": {"A": "1"}});
     let live = managed(object.clone(), json!([{"manager": "helm", "operation": "Update", "fieldsV1": {"f:data": {}}}]));
-    let diff = diff(&key("", "ConfigMap"), &object, &live);
-    assert_eq!(diff.reason.as_deref(), Some("made by somebody else: it is taken over"));
+    let reason = |live: &Value| diff(&key("", "ConfigMap"), &object, live).reason;
+    let taken_over = Some("made by somebody else: it is taken over");
+    assert_eq!(reason(&live).as_deref(), taken_over);
+    // Entries of controllers may have been left out by whoever observed.
+    assert_eq!(reason(&managed(object.clone(), json!([]))).as_deref(), taken_over);
+    // A server that keeps no record at all cannot be brought to keep one.
+    assert_eq!(reason(&object), None);
 }
 
 #[test]
@@ -283,6 +295,10 @@ fn a_secret_is_sent_with_its_texts_encoded_and_compared_by_what_they_encode() {
     assert_eq!(*sent, json!({"data": {"a": "bmV3", "folded": "b2\nxk\n", "c": ""}}));
     assert!(changes(&key, &sent, &json!({"data": {"a": "bmV3", "folded": "b2xk", "c": ""}})).is_empty());
     assert_eq!(changes(&key, &sent, &json!({"data": {"a": "bmV3", "folded": "b2xr", "c": ""}})).len(), 1);
+
+    // A value that the server would refuse is left for it to refuse, and not made an empty password.
+    let wrong = Object { value: json!({"stringData": {"a": 1}}), ..object };
+    assert_eq!(*as_sent(&wrong), wrong.value);
 }
 
 #[test]
@@ -304,4 +320,39 @@ fn what_kubectl_added_to_an_object_of_ours_is_drift_that_goes() {
     assert!(diff.take_over && diff.changes.is_empty());
     // Controllers and mutating webhooks add what is theirs.
     assert!(changes(&service, &desired, &live("some-controller")).is_empty());
+}
+
+#[test]
+fn what_a_real_api_server_stored_is_no_difference_and_every_edit_of_it_is() {
+    let live: Vec<Value> = serde_json::from_str(include_str!("stored/stored.json")).unwrap();
+    let mut compared = 0;
+    for document in serde_yaml::Deserializer::from_str(include_str!("stored/sent.yaml")) {
+        let sent = <Value as serde::Deserialize>::deserialize(document).unwrap();
+        let (kind, api_version) = (sent["kind"].as_str().unwrap(), sent["apiVersion"].as_str().unwrap());
+        let key = key(api_version.split_once('/').map_or("", |(group, _)| group), kind);
+        let live = live.iter().find(|live| live["kind"] == kind).unwrap();
+        let diff = diff(&key, &sent, live);
+        assert_eq!((diff.changes, diff.reason), (Vec::new(), None), "{kind}");
+        compared += 1;
+
+        // The same the other way round: a value that is written differently here is seen.
+        for pointer in ["/spec/template/spec/containers/0/resources/limits/memory", "/spec/ports/0/port", "/data/x"] {
+            let mut edited = live.clone();
+            if let (Some(value), true) = (edited.pointer_mut(pointer), sent.pointer(pointer).is_some()) {
+                *value = json!("7");
+                assert!(!changes(&key, &sent, &edited).is_empty(), "{kind} {pointer}");
+            }
+        }
+    }
+    assert_eq!(compared, live.len());
+}
+
+#[test]
+fn ports_of_a_service_are_told_apart_by_number_and_protocol() {
+    let service = key("", "Service");
+    let desired =
+        json!({"spec": {"ports": [{"port": 53, "protocol": "UDP", "name": "dns"}, {"port": 53, "name": "tcp"}]}});
+    let live = json!({"spec": {"ports": [{"port": 9, "protocol": "TCP"}, {"port": 53, "protocol": "UDP", "name": "dns"},
+        {"port": 53, "protocol": "TCP", "name": "web", "targetPort": 53}]}});
+    assert_eq!(changes(&service, &desired, &live), [r#"spec.ports[port=53,protocol=TCP].name: "web" -> "tcp""#]);
 }

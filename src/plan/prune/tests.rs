@@ -174,7 +174,7 @@ fn an_object_of_another_project_is_never_taken() {
     let observation = observed([live(&service, theirs)]);
     assert_eq!(
         transcript(&desired(&[&service]), &observation),
-        ["hold Service a-env: belongs to the project b, which is in Git under the same name"]
+        ["hold Service a-env: belongs to the project b; give one of the two another name"]
     );
 }
 

@@ -31,6 +31,16 @@ pub(super) fn outdated(pod: &Value) -> Verdict {
     Verdict::new(Phase::Starting, Reason::WaitingForPod, message)
 }
 
+/// Whether a pod may be waiting for its volumes: it has a node, or the scheduler names volumes as what is missing.
+pub(super) fn may_wait_for_volume(pod: &Value) -> bool {
+    conditions(pod).filter(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False").all(
+        |condition| {
+            let said = condition["message"].as_str().unwrap_or_default().to_lowercase();
+            said.contains("persistentvolume") || said.contains("persistent volume")
+        },
+    )
+}
+
 /// What a pod that is not being deleted does.
 pub(super) fn verdict(pod: &Value, now: Timestamp) -> Verdict {
     let pod_name = name(pod);

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::plan::{Action, Live};
-use crate::project::{ProjectName, Resources, Storage};
+use crate::project::ProjectName;
 
 const NOW: &str = "2026-11-24T03:10:00Z";
 
@@ -252,18 +252,27 @@ fn volumes_are_judged_by_whether_a_pod_waits_for_them() {
     };
     let unbound =
         || pod(scheduled("Unschedulable", "pod has unbound immediate PersistentVolumeClaims", "2026-11-24T03:00:00Z"));
+    let old = "2026-01-01T00:00:00Z";
+    let since = |made: &str, (kind, name, mut pod): (&'static str, &'static str, Value)| {
+        pod["metadata"]["creationTimestamp"] = json!(made);
+        (kind, name, pod)
+    };
     let (early, late) = ("2026-11-24T03:09:00Z", "2026-11-24T03:07:00Z");
 
     // A class that waits for its first consumer leaves the claim pending for as long as the project is stopped.
-    assert_eq!(of_cluster(&[set(0), claim("Pending", late)]).0, Phase::Stopped);
-    let (phase, reason, message) = of_cluster(&[set(1), claim("Pending", early), unbound()]);
+    assert_eq!(of_cluster(&[set(0), claim("Pending", old)]).0, Phase::Stopped);
+    // The time counts from the pod, however old the claim is.
+    let (phase, reason, message) = of_cluster(&[set(1), claim("Pending", old), since(early, unbound())]);
     assert_eq!((phase, reason), (Phase::Starting, Reason::WaitingForVolume));
     assert_eq!(message, "Volume a-workspace is not bound yet; the storage class fast has to provide it.");
-    let (phase, reason, _) = of_cluster(&[set(1), claim("Pending", late), unbound()]);
+    let (phase, reason, _) = of_cluster(&[set(1), claim("Pending", old), since(late, unbound())]);
     assert_eq!((phase, reason), (Phase::Failed, Reason::WaitingForVolume));
-    assert_eq!(of_cluster(&[set(1), claim("Bound", late), unbound()]).1, Reason::Unschedulable);
+    assert_eq!(of_cluster(&[set(1), claim("Bound", old), since(late, unbound())]).1, Reason::Unschedulable);
+    // A claim that is not bound because no node has room is not what is wrong.
+    let full = pod(scheduled("Unschedulable", "0/3 nodes are available: 3 Insufficient cpu.", late));
+    assert_eq!(of_cluster(&[set(1), claim("Pending", old), since(late, full)]).1, Reason::Unschedulable);
     for replicas in [0, 1] {
-        let (phase, reason, _) = of_cluster(&[set(replicas), claim("Lost", late)]);
+        let (phase, reason, _) = of_cluster(&[set(replicas), claim("Lost", old)]);
         assert_eq!((phase, reason), (Phase::Failed, Reason::WaitingForVolume));
     }
 }
@@ -365,21 +374,9 @@ fn a_deleted_project_says_what_is_still_going() {
 #[test]
 fn a_project_without_a_stateful_set_waits_or_says_that_it_has_none() {
     let (plan, observation) = (empty_plan(), Observation::default());
-    let spec = ProjectSpec {
-        short_name: ProjectName::parse("a").unwrap(),
-        name: "A".to_owned(),
-        git_repository: String::new(),
-        git_branch: None,
-        replicas: 1,
-        resources: Resources::default(),
-        storage: Storage::default(),
-        image: String::new(),
-        jira_issue: None,
-        created_at: None,
-    };
-    let input = StatusInput { spec: Some(&spec), ..applied(&plan, &observation) };
+    let input = applied(&plan, &observation);
     assert_eq!(told(&StatusInput { applied_revision: None, ..input }).0, Phase::Pending);
-    assert_eq!((told(&input).0, told(&input).1), (Phase::Failed, Reason::RenderFailed));
+    assert_eq!((told(&input).0, told(&input).1), (Phase::Stopped, Reason::Stopped));
 }
 
 #[test]

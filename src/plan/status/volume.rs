@@ -20,12 +20,12 @@ pub(super) fn lost(unit: &Unit, observation: &Observation) -> Option<Verdict> {
     Some(Verdict::new(Phase::Failed, Reason::WaitingForVolume, message))
 }
 
-/// A volume that a pod waits for. Only asked while there is such a pod: without one an unbound volume is as it should
-/// be, because most classes bind when the first pod comes.
-pub(super) fn unbound(unit: &Unit, observation: &Observation, now: Timestamp) -> Option<Verdict> {
+/// A volume that one of these pods waits for. Without a pod an unbound volume is as it should be, because most classes
+/// bind when the first pod comes; so the time counts from the pod.
+pub(super) fn unbound(unit: &Unit, observation: &Observation, pods: &[&Value], now: Timestamp) -> Option<Verdict> {
     let (name, claim) = claims(unit, observation).find(|(_, claim)| phase(claim) == Some("Pending"))?;
-    let made = claim.pointer("/metadata/creationTimestamp").and_then(Value::as_str).and_then(|time| time.parse().ok());
-    let late = made.is_some_and(|made: Timestamp| now.as_second() - made.as_second() > PROVISIONING);
+    let since = pods.iter().filter_map(|pod| made(pod)).min().max(made(claim));
+    let late = since.is_some_and(|since| now.as_second() - since.as_second() > PROVISIONING);
     let class = claim.pointer("/spec/storageClassName").and_then(Value::as_str).filter(|class| !class.is_empty());
     let message = match class {
         Some(class) => format!("Volume {name} is not bound yet; the storage class {class} has to provide it."),
@@ -34,6 +34,10 @@ pub(super) fn unbound(unit: &Unit, observation: &Observation, now: Timestamp) ->
         ),
     };
     Some(Verdict::new(if late { Phase::Failed } else { Phase::Starting }, Reason::WaitingForVolume, message))
+}
+
+fn made(object: &Value) -> Option<Timestamp> {
+    object.pointer("/metadata/creationTimestamp").and_then(Value::as_str)?.parse().ok()
 }
 
 fn claims<'a>(unit: &'a Unit, observation: &'a Observation) -> impl Iterator<Item = (&'a str, &'a Value)> {

@@ -125,7 +125,8 @@ fn replace(source: &Source<'_>, found: &Found<'_>, value: &Value) -> Placed {
         return Ok(Splice { range: node.span.clone(), text: format!(" {}", write::flow(value)) });
     }
     let quotes = match style {
-        ScalarStyle::Plain => Quotes::AsNeeded,
+        ScalarStyle::Plain if found.in_flow => Quotes::AsNeeded,
+        ScalarStyle::Plain => Quotes::Block,
         ScalarStyle::SingleQuoted => Quotes::Single,
         ScalarStyle::DoubleQuoted => Quotes::Double,
         ScalarStyle::Literal | ScalarStyle::Folded => return Err(refuse("the value is a text of several lines")),

@@ -5,8 +5,10 @@ use serde_yaml::Value;
 /// How a scalar was written before, to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quotes {
-    /// Plain where that is safe.
+    /// Plain where that is safe in block and flow style alike.
     AsNeeded,
+    /// Plain where that is safe in block style, where brackets and commas are letters like others.
+    Block,
     Single,
     Double,
 }
@@ -22,9 +24,14 @@ pub(super) fn quoted(text: &str, quotes: Quotes) -> String {
     let single_line = text.chars().all(|c| is_printable(c) && c != '\t');
     match quotes {
         Quotes::AsNeeded if is_plain(text) => text.to_owned(),
+        Quotes::Block if is_plain(&text.replace(['[', ']', ','], "x")) && !text.starts_with(['[', ']', ',']) => {
+            text.to_owned()
+        }
         Quotes::Single if single_line => format!("'{}'", text.replace('\'', "''")),
-        Quotes::AsNeeded if single_line && text.contains(['"', '\\']) => format!("'{}'", text.replace('\'', "''")),
-        Quotes::AsNeeded | Quotes::Single | Quotes::Double => double_quoted(text),
+        Quotes::AsNeeded | Quotes::Block if single_line && text.contains(['"', '\\']) => {
+            format!("'{}'", text.replace('\'', "''"))
+        }
+        Quotes::AsNeeded | Quotes::Block | Quotes::Single | Quotes::Double => double_quoted(text),
     }
 }
 
@@ -120,6 +127,7 @@ pub(super) fn entry(key: &str, value: &Value) -> Vec<String> {
             lines.extend(text.lines().map(|line| indented("  ", line.to_owned())));
             lines
         }
+        Value::String(text) => vec![format!("{key}: {}", quoted(text, Quotes::Block))],
         other => vec![format!("{key}: {}", flow(other))],
     }
 }

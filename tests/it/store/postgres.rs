@@ -13,6 +13,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a server; says loudly why there is none. With CI=true that is a failure.
+    #[expect(clippy::print_stderr, reason = "a skip has to be loud")]
     pub(super) async fn start() -> Option<Self> {
         if let Ok(url) = std::env::var("DATABASE_URL_TEST") {
             return Some(Self { url: in_a_schema_of_its_own(&url).await, running: None });

@@ -1,11 +1,13 @@
 //! The template on a real API server, applied by stock kubectl.
 
 use std::fs;
+use std::process::Command;
 
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::{BY_HAND, BY_HAND_PATCH, edit, overlay, state_repository};
-use crate::control_plane::{ControlPlane, MISSING_IMAGE, eventually, text_of};
+use super::{BY_HAND, BY_HAND_PATCH, edit, overlay, readme_example, state_repository};
+use crate::control_plane::{ControlPlane, MISSING_IMAGE, eventually, skipped, text_of};
 
 /// The running environment of a project, once the StatefulSet says that it is ready.
 fn wait_until_ready(cluster: &ControlPlane, namespace: &str, project: &str) -> Value {
@@ -164,4 +166,52 @@ fn a_workspace_grows_by_apply() {
     assert!(output.contains("persistentvolumeclaim/checkout-workspace configured"), "{output}");
     let claim = cluster.object(&namespace, "persistentvolumeclaim", "checkout-workspace").unwrap();
     assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "60Gi");
+}
+
+#[test]
+fn a_restore_needs_only_kubectl_and_sops() {
+    let Some(cluster) = ControlPlane::with_pods() else { return };
+    let sops = std::env::var_os("SOPS_BIN").unwrap_or_else(|| "sops".into());
+    if Command::new(&sops).arg("--version").output().is_err() {
+        return skipped("there is no sops on PATH or in SOPS_BIN");
+    }
+    let namespace = cluster.namespace("restore");
+    cluster.volumes("", 2);
+    let tree = state_repository(&namespace, &[("checkout", &overlay("checkout"))]);
+    let identity = age::x25519::Identity::generate();
+    edit(tree.path(), ".sops.yaml", "AGE_RECIPIENT", &identity.to_public().to_string());
+    let secrets = tree.path().join("projects/checkout/secrets.sops.yaml");
+    let secret = readme_example(1);
+    assert!(secret.contains("kind: Secret"), "{secret}");
+    fs::write(&secrets, secret).unwrap();
+    let sops = |arguments: &[&str]| {
+        let output = Command::new(&sops)
+            .args(arguments)
+            .arg(&secrets)
+            .current_dir(tree.path())
+            .env("SOPS_AGE_KEY", identity.to_string().expose_secret())
+            .output();
+        text_of(output.unwrap())
+    };
+    sops(&["encrypt", "--in-place"]);
+    let stored = fs::read_to_string(&secrets).unwrap();
+    assert!(stored.contains("name: checkout-secrets") && stored.contains("git-token: ENC["), "{stored}");
+
+    // Without the secrets everything starts, ...
+    apply(cluster, &tree);
+    wait_until_ready(cluster, &namespace, "checkout");
+    let pod = || cluster.object(&namespace, "pod", "checkout-env-0").unwrap()["metadata"]["uid"].clone();
+    let before = pod();
+    // ... and their coming restarts nothing.
+    let decrypted = sops(&["decrypt"]);
+    text_of(cluster.kubectl_reading(&decrypted, ["-n", &namespace, "apply", "-f", "-"]));
+    let secret = cluster.object(&namespace, "secret", "checkout-secrets").unwrap();
+    assert_eq!(secret["data"]["git-token"], "dGhlLXRva2Vu");
+
+    // One project alone is the same as the whole.
+    let project = tree.path().join("projects/checkout");
+    let alone =
+        cluster.expect(["-n".as_ref(), namespace.as_ref(), "apply".as_ref(), "-k".as_ref(), project.as_os_str()]);
+    assert!(alone.lines().all(|line| line.ends_with(" unchanged")), "{alone}");
+    assert_eq!(pod(), before);
 }

@@ -43,14 +43,24 @@ fn clean(program: &str, root: &Path) -> Command {
     command
 }
 
-fn agent(root: &Path, repository: &str) -> Child {
-    clean("sh", root).args(["-c", &script(0, root)]).env("GIT_REPOSITORY", repository).spawn().unwrap()
+/// A container's process; a failed test does not leave it behind.
+struct Container(Child);
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn agent(root: &Path, repository: &str) -> Container {
+    Container(clean("sh", root).args(["-c", &script(0, root)]).env("GIT_REPOSITORY", repository).spawn().unwrap())
 }
 
 /// Ends a container as the kubelet does, and asks for a clean and quick end.
-fn stop(mut container: Child) {
-    text_of(Command::new("kill").arg(container.id().to_string()).output().unwrap());
-    let status = eventually("the container to end", || container.try_wait().unwrap());
+fn stop(mut container: Container) {
+    text_of(Command::new("kill").arg(container.0.id().to_string()).output().unwrap());
+    let status = eventually("the container to end", || container.0.try_wait().unwrap());
     assert!(status.success(), "{status}");
 }
 
@@ -105,7 +115,7 @@ fn an_image_without_code_server_has_no_ide_and_says_so() {
     if Command::new("code-server").arg("--version").output().is_ok() {
         return;
     }
-    let container = clean("sh", root.path()).args(["-c", &script(1, root.path())]).spawn().unwrap();
+    let container = Container(clean("sh", root.path()).args(["-c", &script(1, root.path())]).spawn().unwrap());
     eventually("the mark for the probe", || root.path().join("tmp/ide-off").exists().then_some(()));
     stop(container);
 }
