@@ -137,7 +137,9 @@ impl Repository {
         let lock = self.lock()?;
         let branch_lock = self.0.path.join(format!("{}.lock", self.0.branch));
         refs::remove_stale(&refs::own_file(&self.0.path), &branch_lock);
-        durable::write_objects(&self.0.path.join("objects"), &Storage::default(), &lock)
+        let objects = self.0.path.join("objects");
+        super::hook::remove_abandoned(&objects);
+        durable::write_objects(&objects, &Storage::default(), &lock)
     }
 
     fn seed_if_empty(&self, seed: &ChangeSet, meta: &CommitMeta) -> Result<(), CommitError> {
