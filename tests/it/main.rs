@@ -12,6 +12,10 @@ mod manager;
 mod readme;
 mod real_cluster;
 mod store;
+mod cluster;
+mod control_plane;
+mod embedded;
+mod replay;
 mod template;
 
 mod seed;
