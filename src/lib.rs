@@ -26,10 +26,16 @@
 pub mod app;
 pub mod auth;
 pub mod change;
+pub mod cluster;
+pub mod edit;
+pub mod embedded;
+pub mod git;
 pub mod kustomize;
 pub mod metrics;
 pub mod plan;
 pub mod project;
 pub mod reconcile;
+pub mod sops;
 pub mod store;
 pub mod web;
+pub mod yaml;

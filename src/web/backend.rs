@@ -24,7 +24,12 @@ impl Backend {
         if_match: Option<String>,
     ) -> Result<Committed, ChangeError> {
         match self {
-            Self::Live(changes, _) => changes.submit(intent, actor, if_match).await,
+            Self::Live(changes, reconciler) => {
+                let committed = changes.submit(intent, actor, if_match).await?;
+                // Whoever reads after a write sees it.
+                reconciler.load().await;
+                Ok(committed)
+            }
             #[cfg(test)]
             Self::Scripted(script) => script.submit(intent, actor, if_match).await,
         }

@@ -1,3 +1,15 @@
 //! Integration tests: one binary, one file for each subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test's set-up does not expect fails the test")]
 
+mod architecture;
+mod cluster;
+mod control_plane;
+mod git;
+mod main_job;
+mod manager;
+mod readme;
+mod real_cluster;
 mod store;
+mod template;
+
+mod sops;

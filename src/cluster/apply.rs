@@ -1,0 +1,254 @@
+//! Executes a plan: the only place in this program that writes to a cluster.
+//!
+//! *Flow:* stage by stage, within a stage many at once. *Guarantees:* one result for each action, in the plan's order; a
+//! failed action stops no other; nothing is deleted but what the plan names with its uid, and never to make room for a
+//! change that the API server refuses. *Caveats:* a cancelled execution finishes what is on its way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use futures::{FutureExt as _, StreamExt as _, stream};
+use http::{Method, Request};
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::cancel::Cancel;
+use super::kinds::{Kind, Kinds};
+use super::{Error, request, take_over};
+use crate::plan::{Action, Operation, UnitPlan};
+use crate::project::{FIELD_MANAGER, ObjectKey};
+
+/// How many requests of one plan are on their way at once: enough to hide the way there, too few to hold up others.
+const CONCURRENCY: usize = 16;
+/// How often one action is tried.
+const ATTEMPTS: u32 = 5;
+/// The longest that a server's Retry-After is heeded; after that, the next plan tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What came of one action.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The object.
+    pub key: ObjectKey,
+    /// What was done, or why not.
+    pub result: Result<Done, Error>,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Done {
+    /// The object is as sent; this is the API server's answer.
+    Applied(Arc<Value>),
+    /// The object is gone, or goes as soon as its finalizers are done.
+    Deleted,
+}
+
+/// Executes a plan.
+pub async fn apply(client: &Client, kinds: &Kinds, plan: &UnitPlan, cancel: &Cancel) -> Vec<Outcome> {
+    execute(client, kinds, plan, cancel, false).await
+}
+
+/// Asks the API server what it would say to a plan, and changes nothing. Actions whose object needs another action first
+/// may fail here and work there.
+pub async fn dry_run(client: &Client, kinds: &Kinds, plan: &UnitPlan, cancel: &Cancel) -> Vec<Outcome> {
+    execute(client, kinds, plan, cancel, true).await
+}
+
+async fn execute(client: &Client, kinds: &Kinds, plan: &UnitPlan, cancel: &Cancel, dry: bool) -> Vec<Outcome> {
+    let writer = Writer { client, kinds, cancel, dry };
+    let mut outcomes = Vec::with_capacity(plan.actions.len());
+    for stage in plan.actions.chunk_by(|one, next| one.stage == next.stage) {
+        // `buffered`, not `buffer_unordered`: results are told in the plan's order.
+        let actions: Vec<_> = stage.iter().map(|action| writer.perform(action).boxed()).collect();
+        outcomes.extend(stream::iter(actions).buffered(CONCURRENCY).collect::<Vec<_>>().await);
+    }
+    outcomes
+}
+
+struct Writer<'a> {
+    client: &'a Client,
+    kinds: &'a Kinds,
+    cancel: &'a Cancel,
+    dry: bool,
+}
+
+impl Writer<'_> {
+    async fn perform(&self, action: &Action) -> Outcome {
+        let mut attempt = 0;
+        let result = loop {
+            if self.cancel.is_cancelled() {
+                break Err(Error::Cancelled);
+            }
+            attempt += 1;
+            let error = match self.attempt(action).await {
+                Ok(done) => break Ok(done),
+                Err(error) => error,
+            };
+            if attempt == ATTEMPTS || !error.is_transient() || is_final(action, &error) {
+                break Err(error);
+            }
+            let Some(pause) = pause(attempt, &error) else { break Err(error) };
+            tracing::debug!(object = %action.key, %error, ?pause, "trying again");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.cancel.cancelled() => {}
+            }
+        };
+        let result = result.map_err(|error| masked(error, action));
+        Outcome { key: action.key.clone(), result }
+    }
+
+    async fn attempt(&self, action: &Action) -> Result<Done, Error> {
+        let kind = Kind::new(&action.key.group, &action.key.kind);
+        let resource = self.kinds.resolve(&kind).await?;
+        let collection = resource.collection(&action.api_version, action.key.namespace.as_deref());
+        let path = format!("{collection}/{}", action.key.name);
+        match &action.operation {
+            Operation::Create(object) => self.patch(&path, object).await,
+            Operation::Update { object, take_over } => {
+                if *take_over && !self.dry {
+                    self.take_over(&path).await?;
+                }
+                self.patch(&path, object).await
+            }
+            Operation::Delete { uid } => self.delete(&path, uid).await,
+        }
+    }
+
+    async fn patch(&self, path: &str, object: &Value) -> Result<Done, Error> {
+        let dry = if self.dry { "&dryRun=All" } else { "" };
+        let uri = format!("{path}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict{dry}");
+        // JSON is YAML; a content type of its own for JSON came with Kubernetes 1.30 and is not everywhere on.
+        let answer = self.send(Method::PATCH, &uri, "application/apply-patch+yaml", object).await?;
+        Ok(Done::Applied(Arc::new(answer)))
+    }
+
+    async fn take_over(&self, path: &str) -> Result<(), Error> {
+        let live = match request::get(self.client, path).await {
+            Ok(live) => live,
+            // Gone meanwhile: the apply makes it anew, all ours.
+            Err(Error::Api { code: 404, .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Some(patch) = take_over::patch(&live) else { return Ok(()) };
+        let uri = format!("{path}?fieldManager={FIELD_MANAGER}");
+        match self.send(Method::PATCH, &uri, "application/json-patch+json", &patch).await {
+            Ok(_) => Ok(()),
+            // The test of the version failed: a race like any other.
+            Err(Error::Api { code: 422, reason, message, retry_after }) => {
+                Err(Error::Api { code: 409, reason, message, retry_after })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete(&self, path: &str, uid: &str) -> Result<Done, Error> {
+        let mut options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": {"uid": uid}, "propagationPolicy": "Background",
+        });
+        if self.dry {
+            options["dryRun"] = json!(["All"]);
+        }
+        match self.send(Method::DELETE, path, "application/json", &options).await {
+            Ok(_) | Err(Error::Api { code: 404, .. }) => Ok(Done::Deleted),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn send(&self, method: Method, uri: &str, content_type: &str, body: &Value) -> Result<Value, Error> {
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(http::header::CONTENT_TYPE, content_type)
+            .body(body.to_string().into_bytes())
+            .map_err(|error| Error::Answer(error.to_string()))?;
+        request::send(self.client, request).await
+    }
+}
+
+/// A conflict on delete means that the object was replaced by another: the next plan decides about that one.
+fn is_final(action: &Action, error: &Error) -> bool {
+    matches!((&action.operation, error), (Operation::Delete { .. }, Error::Api { code: 409, .. }))
+}
+
+/// How long to wait before the next attempt; `None` when the server wants us to stay away for longer than a plan lasts.
+fn pause(attempt: u32, error: &Error) -> Option<Duration> {
+    let step = 100_u64 << attempt.min(5);
+    let own = Duration::from_millis(rand::random_range(step / 2..=step));
+    match error {
+        Error::Api { retry_after: Some(seconds), .. } => {
+            let wanted = Duration::from_secs(*seconds);
+            (wanted <= LONGEST_PAUSE).then_some(wanted.max(own))
+        }
+        _ => Some(own),
+    }
+}
+
+/// API servers quote what they do not like. A Secret's values must not get into logs and pages that way.
+fn masked(error: Error, action: &Action) -> Error {
+    let (Operation::Create(object) | Operation::Update { object, .. }) = &action.operation else { return error };
+    if action.key.kind != "Secret" || !action.key.group.is_empty() {
+        return error;
+    }
+    let mask = |mut message: String| {
+        for (field, encoded) in [("data", true), ("stringData", false)] {
+            for value in object[field].as_object().into_iter().flat_map(|values| values.values()) {
+                let Some(text) = value.as_str().filter(|text| !text.is_empty()) else { continue };
+                message = message.replace(text, "***");
+                let decoded = encoded.then(|| base64::engine::general_purpose::STANDARD.decode(text).ok()).flatten();
+                if let Some(clear) =
+                    decoded.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|clear| !clear.is_empty())
+                {
+                    message = message.replace(&clear, "***");
+                }
+            }
+        }
+        message
+    };
+    match error {
+        Error::Api { code, reason, message, retry_after } => {
+            Error::Api { code, reason, message: mask(message), retry_after }
+        }
+        Error::Fields(message) => Error::Fields(mask(message)),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(kind: &str, operation: Operation) -> Action {
+        let key = ObjectKey { group: String::new(), kind: kind.to_owned(), namespace: None, name: "x".to_owned() };
+        Action { key, api_version: "v1".to_owned(), stage: 0, operation, reason: String::new(), changes: Vec::new() }
+    }
+
+    fn api(code: u16, message: &str, retry_after: Option<u64>) -> Error {
+        Error::Api { code, reason: String::new(), message: message.to_owned(), retry_after }
+    }
+
+    #[test]
+    fn a_secrets_values_are_cut_out_of_the_servers_message() {
+        let secret = json!({"data": {"a": "aHVudGVyMg=="}, "stringData": {"b": "correct horse"}});
+        let action = action("Secret", Operation::Create(Arc::new(secret)));
+        let error = masked(api(422, "bad: aHVudGVyMg== or hunter2 or correct horse", None), &action);
+        assert_eq!(error.to_string(), "bad: *** or *** or ***");
+    }
+
+    #[test]
+    fn the_server_says_how_long_to_wait_up_to_a_limit() {
+        assert!(pause(1, &api(429, "", Some(2))).is_some_and(|pause| pause >= Duration::from_secs(2)));
+        assert_eq!(pause(1, &api(429, "", Some(3600))), None);
+        assert!(pause(1, &api(409, "", None)).is_some_and(|pause| pause <= Duration::from_millis(200)));
+    }
+
+    #[test]
+    fn an_object_that_was_replaced_is_left_to_the_next_plan() {
+        let delete = action("ConfigMap", Operation::Delete { uid: "1".to_owned() });
+        assert!(is_final(&delete, &api(409, "", None)));
+        let update = action("ConfigMap", Operation::Create(Arc::new(Value::Null)));
+        assert!(!is_final(&update, &api(409, "", None)));
+    }
+}

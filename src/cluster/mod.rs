@@ -1,0 +1,28 @@
+//! The Kubernetes cluster: how it is reached, what is seen of it, and the only writes to it.
+//!
+//! Takes a [`Target`] and gives a `kube::Client`; with one, [`Observer`] keeps an up-to-date copy of the objects of all
+//! projects by watches, and [`apply`] executes a plan. The client may as well lead to the embedded cluster: nothing here
+//! knows the difference.
+//!
+//! **Architecture invariant:** nothing else in this program writes to a cluster. This module decides nothing: what to
+//! write, and in which order, is in the [`crate::plan::UnitPlan`].
+
+mod apply;
+mod cache;
+mod cancel;
+mod connect;
+mod error;
+mod info;
+mod kinds;
+mod observe;
+mod request;
+mod take_over;
+mod watch;
+
+pub use apply::{Done, Outcome, apply, dry_run};
+pub use cancel::{Cancel, Canceller, cancellation};
+pub use connect::Target;
+pub use error::Error;
+pub use info::{Version, version};
+pub use kinds::{Kind, Kinds, Resource};
+pub use observe::{Changes, Connection, Observer};

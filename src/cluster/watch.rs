@@ -1,0 +1,187 @@
+//! One watch: lists, then follows the changes, for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use kube::Client;
+use kube::core::WatchEvent;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::cache::{Scope, complete};
+use super::kinds::{Kind, Kinds, Resource};
+use super::observe::Shared;
+use super::{Error, request};
+
+/// How many objects one answer of a list holds.
+const PAGE: u32 = 500;
+/// After how many seconds the server ends a watch, at most and at least: spread, so that watches that began together
+/// are not renewed together for ever.
+const LIFE: std::ops::RangeInclusive<u64> = 240..=300;
+/// A watch that ends sooner than this was no success, whatever the server says.
+const SHORTEST_SUCCESS: Duration = Duration::from_secs(5);
+
+/// What one task watches.
+pub(super) struct Watch {
+    pub(super) client: Client,
+    pub(super) kinds: Kinds,
+    pub(super) kind: Kind,
+    pub(super) scope: Scope,
+    pub(super) namespace: String,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Watch {
+    /// Never ends by itself: whoever started it drops it.
+    pub(super) async fn run(self) {
+        let mut position = None;
+        let mut failures = 0_u32;
+        loop {
+            let began = Instant::now();
+            let result = self.follow(&mut position).await;
+            if began.elapsed() >= SHORTEST_SUCCESS {
+                failures = 0;
+            }
+            if let Err(error) = result {
+                if matches!(error, Error::Api { code: 410, .. }) {
+                    // The server has forgotten the changes since then. No failure: a new list tells all.
+                    position = None;
+                } else {
+                    self.shared.failed(&self.kind, self.scope, error.clone());
+                }
+                tokio::time::sleep(pause(failures, error.is_transient())).await;
+                failures = failures.saturating_add(1);
+            } else if began.elapsed() < SHORTEST_SUCCESS {
+                tokio::time::sleep(pause(failures, true)).await;
+                failures = failures.saturating_add(1);
+            }
+        }
+    }
+
+    async fn follow(&self, position: &mut Option<String>) -> Result<(), Error> {
+        let resource = self.kinds.resolve(&self.kind).await?;
+        let path = resource.collection(&resource.api_version(), Some(&self.namespace));
+        let selector = percent_encode(&self.scope.selector());
+        let from = match position {
+            Some(from) => from.clone(),
+            None => self.list(&resource, &format!("{path}?labelSelector={selector}")).await?,
+        };
+        *position = Some(from.clone());
+        let life = rand::random_range(LIFE);
+        let uri = format!(
+            "{path}?labelSelector={selector}&watch=1&allowWatchBookmarks=true&resourceVersion={from}&timeoutSeconds={life}"
+        );
+        let request = http::Request::get(uri).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
+        // The headers come at once, the body never ends.
+        let events = tokio::time::timeout(Duration::from_secs(30), self.client.request_events::<Value>(request))
+            .await
+            .map_err(|_| Error::Unreachable("no answer to a watch within 30 s".to_owned()))?
+            .map_err(|error| Error::from_client(&error))?;
+        self.shared.live(&self.kind, self.scope);
+        let mut events: BoxStream<'static, kube::Result<WatchEvent<Value>>> = events.boxed();
+        // A connection that died without a word is found by the server's own end of the watch not coming.
+        let overdue = Instant::now() + Duration::from_secs(life + 10);
+        loop {
+            let event = match tokio::time::timeout_at(overdue, events.next()).await {
+                Err(_) => return Err(Error::Unreachable("a watch fell silent".to_owned())),
+                Ok(None) => return Ok(()),
+                Ok(Some(event)) => event.map_err(|error| Error::from_client(&error))?,
+            };
+            match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    advance(position, &object);
+                    self.shared.change(|cache| cache.seen(object));
+                }
+                WatchEvent::Deleted(object) => {
+                    advance(position, &object);
+                    self.shared.change(|cache| cache.deleted(&object));
+                }
+                WatchEvent::Bookmark(bookmark) => *position = Some(bookmark.metadata.resource_version),
+                WatchEvent::Error(status) => {
+                    return Err(Error::Api {
+                        code: status.code,
+                        reason: status.reason,
+                        message: status.message,
+                        retry_after: None,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Lists everything, in pages, and gives the version to watch from.
+    async fn list(&self, resource: &Resource, path: &str) -> Result<String, Error> {
+        let mut listing = self.shared.with(super::cache::Cache::begin_list);
+        let mut token = String::new();
+        loop {
+            let mut page = match token.as_str() {
+                "" => request::get(&self.client, &format!("{path}&limit={PAGE}")).await?,
+                token => {
+                    let token = percent_encode(token);
+                    request::get(&self.client, &format!("{path}&limit={PAGE}&continue={token}")).await?
+                }
+            };
+            if let Value::Array(items) = page["items"].take() {
+                for item in items {
+                    self.shared.change(|cache| cache.listed(&mut listing, complete(item, resource)));
+                }
+            }
+            page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut token);
+            if token.is_empty() {
+                self.shared.change(|cache| cache.end_list(&listing, &self.kind, self.scope));
+                let version = page["metadata"]["resourceVersion"].as_str();
+                return version
+                    .map(str::to_owned)
+                    .ok_or_else(|| Error::Answer("a list without resourceVersion".to_owned()));
+            }
+        }
+    }
+}
+
+fn advance(position: &mut Option<String>, object: &Value) {
+    if let Some(version) = object["metadata"]["resourceVersion"].as_str() {
+        *position = Some(version.to_owned());
+    }
+}
+
+/// How long to wait after so many failures in a row. What no waiting cures (a missing right, an unknown kind) is looked
+/// at again now and then only, because somebody may cure it.
+fn pause(failures: u32, transient: bool) -> Duration {
+    let longest = if transient { 30_000 } else { 300_000 };
+    let step = 250_u64.saturating_mul(1 << failures.min(12)).min(longest);
+    Duration::from_millis(rand::random_range(step / 2..=step))
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(byte as char);
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_are_never_nothing() {
+        for failures in 0..40 {
+            assert!(pause(failures, true) >= Duration::from_millis(125));
+            assert!(pause(failures, true) <= Duration::from_secs(30));
+            assert!(pause(failures, false) <= Duration::from_secs(300));
+        }
+        assert!(pause(20, false) >= Duration::from_secs(150));
+    }
+
+    #[test]
+    fn selectors_survive_the_way_through_a_url() {
+        assert_eq!(percent_encode("a.b/c=d,!e"), "a.b%2Fc%3Dd%2C%21e");
+    }
+}
