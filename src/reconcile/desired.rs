@@ -358,3 +358,6 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> 
             .collect()
     })
 }
+
+#[cfg(test)]
+mod tests;
