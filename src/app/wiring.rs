@@ -175,9 +175,31 @@ async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Cl
             Ok((client, "Kubernetes"))
         }
         None => {
-            let _ = access;
-            let cluster = embedded::Cluster::open(&settings.data_dir.join("cluster"))?;
+            let directory = settings.data_dir.join("cluster");
+            let cluster = match access {
+                Access::Write => embedded::Cluster::open(&directory)?,
+                Access::Read => copy_of_embedded(&directory)?,
+            };
             Ok((cluster.client(), "embedded"))
         }
     }
+}
+
+/// The embedded cluster as it is now: a running manager keeps the one in `directory` to itself, so a reader opens a copy
+/// and forgets it.
+fn copy_of_embedded(directory: &Path) -> anyhow::Result<embedded::Cluster> {
+    let copy = directory.with_extension(format!("look-{}", std::process::id()));
+    make_private(&copy)?;
+    let open = || -> anyhow::Result<embedded::Cluster> {
+        match fs::copy(directory.join("objects.jsonl"), copy.join("objects.jsonl")) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).context("the embedded cluster cannot be read"),
+        }
+        Ok(embedded::Cluster::open(&copy)?)
+    };
+    let cluster = open();
+    // What is open stays readable.
+    let _ = fs::remove_dir_all(&copy);
+    cluster
 }

@@ -58,7 +58,8 @@ const CLUSTER_SCOPED: [(&str, &str); 22] = [
 /// The group whose objects hand out rights.
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// Every rule that `objects`, rendered for `unit`, break. `namespace` is the one that the root's kustomization sets.
+/// Every rule that `objects`, rendered for `unit`, break. `namespace` is the one that the root's kustomization sets; where
+/// it sets none (the empty text), objects are to have none either.
 #[must_use]
 pub fn check(unit: &Unit, objects: &[Object], namespace: &str) -> Vec<Violation> {
     objects.iter().flat_map(|object| check_object(unit, object, namespace)).collect()
@@ -79,14 +80,17 @@ fn check_object(unit: &Unit, object: &Object, namespace: &str) -> Vec<Violation>
             "the tree holds no namespaces".to_owned(),
             "remove it; the root's `namespace:` says where everything goes, and it has to exist",
         );
-    } else if CLUSTER_SCOPED.contains(&(key.group.as_str(), key.kind.as_str())) || key.namespace.is_none() {
+    } else if CLUSTER_SCOPED.contains(&(key.group.as_str(), key.kind.as_str()))
+        || (key.namespace.is_none() && !namespace.is_empty())
+    {
         add(
             "objects that belong to no namespace are not allowed".to_owned(),
             "remove it; such objects are installed by the cluster's administrators",
         );
-    } else if key.namespace.as_deref() != Some(namespace) {
+    } else if key.namespace.as_deref().unwrap_or_default() != namespace {
+        let there = key.namespace.as_deref().unwrap_or_default();
         add(
-            format!("it is not in the namespace {namespace:?}"),
+            format!("it is in the namespace {there:?}, not in {namespace:?}"),
             "remove the `namespace` of the overlay or patch; only the root's counts",
         );
     }
@@ -217,7 +221,7 @@ mod tests {
             ("storage.k8s.io", "StorageClass", None, Some("belong to no namespace")),
             (RBAC, "Role", Some("team"), Some("hand out rights")),
             (RBAC, "ClusterRoleBinding", None, Some("hand out rights")),
-            ("", "Service", Some("other"), Some("namespace \"team\"")),
+            ("", "Service", Some("other"), Some("not in \"team\"")),
             ("", "Service", None, Some("belong to no namespace")),
         ] {
             let found = problems(&unit, object(group, kind, namespace, fine.clone()));

@@ -20,8 +20,9 @@ use crate::store::Store;
 
 /// Units that are applied at the same time; each sends several requests at once.
 const PARALLEL_UNITS: usize = 8;
-/// After this time a pod that still waits is looked at again: some reasons only count when they last.
-const SECOND_LOOK: Duration = Duration::from_secs(16);
+/// After these times a project that still starts is looked at again: some reasons only count when they last (15 s for a
+/// pod that no node takes, 120 s for a volume).
+const SECOND_LOOKS: [Duration; 2] = [Duration::from_secs(16), Duration::from_secs(121)];
 
 /// What wakes the loop.
 #[derive(Debug)]
@@ -133,10 +134,8 @@ impl Driver {
         for key in inventory.values().flatten() {
             *kinds.entry(key.kind.clone()).or_default() += 1;
         }
-        let units = inventory
-            .into_iter()
-            .map(|(unit, inventory)| (unit, UnitState { inventory, ..UnitState::default() }))
-            .collect();
+        let units =
+            inventory.into_iter().map(|(unit, inventory)| (unit, UnitState::with_inventory(inventory))).collect();
         let (ledger, entries) = mpsc::unbounded_channel();
         tokio::spawn(keep_ledger(parts.store.clone(), entries));
         Self {
@@ -278,6 +277,7 @@ impl Driver {
         let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
         if self.next.synced {
             observation.objects = self.observer.objects(Some(unit));
+            observation.objects.extend(self.observer.objects_at(state.keys()));
             observation.inventory.insert(unit.clone(), state.inventory.clone());
             if let Some(desired) = state.planned() {
                 plan = plan::unit(unit, &desired, &observation);
@@ -406,11 +406,12 @@ impl Driver {
         };
         let status = plan::status(unit, &input);
         if status.phase == Phase::Starting {
-            let again = Instant::now() + SECOND_LOOK;
-            // Only once for each condition: the look itself must not wake the loop for ever.
+            // Only when it began to: the look itself must not wake the loop for ever.
             let before = self.next.projects.get(name).map(|project| &project.status);
             if before.is_none_or(|before| before != &status) {
-                self.timers.entry(again).or_default().insert(unit.clone());
+                for after in SECOND_LOOKS {
+                    self.timers.entry(Instant::now() + after).or_default().insert(unit.clone());
+                }
             }
         }
         let desired = state.desired.as_ref();

@@ -68,6 +68,10 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
     units.dedup();
     for unit in units {
         let mut observation = Observation { objects: observer.objects(Some(&unit)), ..Observation::default() };
+        let wanted_keys =
+            desired.units.get(&unit).into_iter().flat_map(|unit| unit.objects.iter().flat_map(|all| all.iter()));
+        let known = inventory.get(&unit).into_iter().flatten();
+        observation.objects.extend(observer.objects_at(wanted_keys.map(|object| &object.key).chain(known)));
         if let Some(keys) = inventory.get(&unit) {
             observation.inventory.insert(unit.clone(), keys.clone());
         }

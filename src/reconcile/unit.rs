@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::desired::DesiredUnit;
-use crate::plan::{Desired, UnitPlan};
+use crate::plan::Desired;
 use crate::project::{ObjectKey, Revision};
 
 /// The longest wait between two tries of one failing unit.
@@ -25,8 +25,6 @@ pub(super) struct UnitState {
     pub(super) desired: Option<Arc<DesiredUnit>>,
     /// Whether a tombstone gives the volumes up.
     pub(super) volumes_given_up: bool,
-    /// What differed when it was last planned.
-    pub(super) plan: Option<Arc<UnitPlan>>,
     /// What the last apply could not do.
     pub(super) failures: Vec<(ObjectKey, String)>,
     /// The commit that the cluster was last brought to.
@@ -62,6 +60,17 @@ pub(super) enum Step {
 }
 
 impl UnitState {
+    /// A unit that was applied before this process began.
+    pub(super) fn with_inventory(inventory: BTreeSet<ObjectKey>) -> Self {
+        Self { inventory, ..Self::default() }
+    }
+
+    /// Every object that is wanted or known to be its own.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        let wanted = self.desired.iter().flat_map(|desired| desired.objects.iter().flat_map(|objects| objects.iter()));
+        wanted.map(|object| &object.key).chain(&self.inventory)
+    }
+
     /// Takes what a newer revision wants (`None`: nothing any more). Failures of the older one are forgotten.
     pub(super) fn want(&mut self, desired: Option<Arc<DesiredUnit>>, volumes_given_up: bool) {
         self.desired = desired;
