@@ -29,7 +29,7 @@ impl Checks {
     /// A branch, by the rules of `git check-ref-format`, and without quotes: kustomize strips those from a literal.
     pub(super) fn branch(&mut self, branch: &str) {
         let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
-        let fine = (1..=250).contains(&branch.len())
+        let fine = (1..=255).contains(&branch.len())
             && branch.split('/').all(part)
             && !branch.starts_with('-')
             && !branch.ends_with('.')

@@ -231,6 +231,8 @@ mod tests {
         let twin = |name: &str| object("apps", "StatefulSet", name, json!({"metadata": {}}));
         assert_eq!(read_spec(&name(), &[twin("a-env"), twin("b-env")]), Err(ReadError::SeveralStatefulSets(name())));
         assert!(read_spec(&name(), &[twin("a-env"), twin("checkout-env")]).is_ok());
+        assert_eq!(read_spec(&name(), &[twin("cache"), twin("a-env")]).map(|spec| spec.replicas), Ok(1));
+        assert_eq!(read_spec(&name(), &[twin("cache")]), Err(ReadError::NoStatefulSet(name())));
         let mut broken = set();
         broken.value["spec"]["replicas"] = json!("two");
         let message = read_spec(&name(), &[broken]).unwrap_err().to_string();

@@ -283,8 +283,8 @@ fn the_roots_list_stays_as_people_keep_it() {
         ),
         ("resources:\n- s\n# all\n- projects/z\n", "resources:\n- s\n- projects/m\n# all\n- projects/z\n"),
         (
-            "resources:\n- projects/z\n- projects/a\n- late\n",
-            "resources:\n- projects/z\n- projects/a\n- projects/m\n- late\n",
+            "resources:\n- projects/z\n- projects/a\n- projects/y\n- late\n",
+            "resources:\n- projects/z\n- projects/a\n- projects/y\n- projects/m\n- late\n",
         ),
         ("resources: [projects/a, late]\n", "resources: [projects/a, projects/m, late]\n"),
         ("resources:\n- ./projects/m/\n", "resources:\n- ./projects/m/\n"),
@@ -445,6 +445,28 @@ fn a_later_patch_that_has_the_last_word_gets_a_patch_behind_it() {
 }
 
 #[test]
+fn of_two_patches_the_one_with_the_last_word_is_edited() {
+    let mut tree = Tree::with(&["checkout"]);
+    let late = "- patch: |-\n    kind: StatefulSet\n    apiVersion: apps/v1\n    metadata:\n      name: env\n      \
+                annotations: {claude-manager.io/display-name: Late}\n";
+    let before = tree.text(OVERLAY) + late;
+    tree.write(OVERLAY, &before);
+    let wish = ProjectChange { name: Some("Mine".into()), ..ProjectChange::default() };
+    tree.make(&change("checkout", wish), None).unwrap();
+    assert_eq!(tree.text(OVERLAY), before.replace("Late", "Mine"));
+}
+
+#[test]
+fn a_base_that_a_new_project_does_not_fit_is_a_conflict() {
+    let mut tree = Tree::seeded();
+    let set = tree.text("base/statefulset.yaml").replace("image: claude-dev-env", "image: pinned:1");
+    tree.write("base/statefulset.yaml", &set);
+    let error = tree.make(&create(new("checkout")), None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().ends_with("with this base, a new project would not get its image"), "{error}");
+}
+
+#[test]
 fn a_place_that_cannot_be_found_is_a_conflict_and_nothing_changes() {
     let mut tree = Tree::with(&["checkout"]);
     // The image is patched to another name, so that `images` has no say.
@@ -467,7 +489,7 @@ fn a_place_that_cannot_be_found_is_a_conflict_and_nothing_changes() {
 }
 
 #[test]
-fn a_patch_file_outside_the_folder_is_left_alone() {
+fn what_a_component_says_is_left_alone() {
     let mut tree = Tree::with(&["checkout", "other"]);
     let shared = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata:\n  name: workspace\nspec:\n  resources:\n    \
                   requests:\n      storage: 50Gi\n";
