@@ -6,11 +6,10 @@ use axum::extract::{Path, State};
 use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 
-use super::answer::{etag, of_state};
+use super::answer::{Project, etag, of_state};
 use super::call::{Call, no_such_project, project_name};
-use super::list::ListQuery;
+use super::list::{ListQuery, Page};
 use super::problem::Problem;
 use super::write::{now, write};
 use super::{AppState, body};
@@ -25,7 +24,7 @@ fn name_of(id: Id) -> Result<ProjectName, Problem> {
 }
 
 /// `GET /api/projects`
-pub(super) async fn list(State(state): State<AppState>, call: Call) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(State(state): State<AppState>, call: Call) -> Result<Json<Page>, Problem> {
     call.permit(Action::Read)?;
     let query = ListQuery::parse(&call.query()?)?;
     Ok(Json(query.answer(&state.settings.server, &state.backend.snapshot())))
@@ -101,7 +100,7 @@ async fn scale(state: AppState, id: Id, call: Call, intent: fn(ProjectName) -> I
 }
 
 /// `POST /api/projects/{id}/refresh`
-pub(super) async fn refresh(State(state): State<AppState>, id: Id, call: Call) -> Result<Json<Value>, Problem> {
+pub(super) async fn refresh(State(state): State<AppState>, id: Id, call: Call) -> Result<Json<Project>, Problem> {
     call.permit(Action::Refresh)?;
     let name = name_of(id)?;
     call.no_body()?;
