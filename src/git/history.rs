@@ -1,6 +1,7 @@
 //! What happened: the log, the last change of each project, the paths between two commits.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use gix::ObjectId;
 use gix::objs::Kind;
@@ -84,13 +85,14 @@ impl Repository {
         known: Option<(Revision, &BTreeMap<ProjectName, LastChange>)>,
     ) -> Result<BTreeMap<ProjectName, LastChange>, GitError> {
         let objects = self.objects();
-        let mut open = project_folders(&objects, object_id(head))?;
+        let mut folders = Folders::new(&objects);
+        let mut open = BTreeMap::clone(&*folders.of(object_id(head))?);
         let mut found = BTreeMap::new();
         let mut walk = Walk::from(&objects, head)?;
         while !open.is_empty() {
             let Some((id, commit)) = walk.next()? else { break };
             if let Some((revision, earlier)) = known.filter(|(known, _)| *known == super::objects::revision(&id)) {
-                let then = project_folders(&objects, object_id(revision))?;
+                let then = folders.of(object_id(revision))?;
                 open.retain(|name, content| match earlier.get(name) {
                     Some(change) if then.get(name) == Some(content) => {
                         found.insert(name.clone(), *change);
@@ -99,10 +101,13 @@ impl Repository {
                     _ => true,
                 });
             }
-            let here = project_folders(&objects, id)?;
-            let parents: Vec<_> =
-                commit.parents.iter().map(|parent| project_folders(&objects, *parent)).collect::<Result<_, _>>()?;
+            let here = folders.of(id)?;
+            let parents: Vec<_> = commit.parents.iter().map(|parent| folders.of(*parent)).collect::<Result<_, _>>()?;
             let time = timestamp(commit.time);
+            if parents.iter().any(|parent| Arc::ptr_eq(parent, &here)) {
+                walk.push_parents(&commit)?;
+                continue;
+            }
             open.retain(|name, content| {
                 let made_here =
                     here.get(name) == Some(content) && parents.iter().all(|parent| parent.get(name) != Some(content));
@@ -266,18 +271,42 @@ fn at_path(objects: &Objects, tree: ObjectId, path: &RepoPath) -> Result<Option<
     Ok(Some(here))
 }
 
-/// The folders below `projects/` in a commit, with their ids.
-fn project_folders(objects: &Objects, commit: ObjectId) -> Result<BTreeMap<ProjectName, ObjectId>, GitError> {
-    let tree = objects.commit(commit)?.tree;
-    let projects = objects.tree(tree)?.entries.into_iter().find(|entry| entry.filename == "projects");
-    let Some(projects) = projects.filter(|entry| entry.mode.is_tree()) else { return Ok(BTreeMap::new()) };
-    let folders = objects.tree(projects.oid)?.entries.into_iter().filter(|entry| entry.mode.is_tree());
-    Ok(folders
-        .filter_map(|entry| {
-            let name = std::str::from_utf8(&entry.filename).ok()?;
-            Some((ProjectName::parse(name).ok()?, entry.oid))
-        })
-        .collect())
+/// The folders below `projects/` of a commit, with their ids.
+type FolderIds = BTreeMap<ProjectName, ObjectId>;
+
+/// Reads them, and remembers the last ones: a commit is looked at once as itself and once as a parent, and most have
+/// the same projects as the one before.
+struct Folders<'a> {
+    objects: &'a Objects,
+    recent: VecDeque<(Option<ObjectId>, Arc<FolderIds>)>,
+}
+
+impl<'a> Folders<'a> {
+    const REMEMBERED: usize = 8;
+
+    const fn new(objects: &'a Objects) -> Self {
+        Self { objects, recent: VecDeque::new() }
+    }
+
+    fn of(&mut self, commit: ObjectId) -> Result<Arc<FolderIds>, GitError> {
+        let tree = self.objects.commit(commit)?.tree;
+        let projects = self.objects.tree(tree)?.entries.into_iter().find(|entry| entry.filename == "projects");
+        let projects = projects.filter(|entry| entry.mode.is_tree()).map(|entry| entry.oid);
+        if let Some((_, known)) = self.recent.iter().find(|(id, _)| *id == projects) {
+            return Ok(Arc::clone(known));
+        }
+        let mut folders = FolderIds::new();
+        if let Some(projects) = projects {
+            for entry in self.objects.tree(projects)?.entries.into_iter().filter(|entry| entry.mode.is_tree()) {
+                let name = std::str::from_utf8(&entry.filename).ok().and_then(|name| ProjectName::parse(name).ok());
+                folders.extend(name.map(|name| (name, entry.oid)));
+            }
+        }
+        let folders = Arc::new(folders);
+        self.recent.push_front((projects, Arc::clone(&folders)));
+        self.recent.truncate(Self::REMEMBERED);
+        Ok(folders)
+    }
 }
 
 fn diff(

@@ -6,6 +6,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::objects::open_store;
 use super::{GitError, Repository, durable};
@@ -30,6 +31,22 @@ impl Quarantine {
     }
 }
 
+/// How the scratch directories are named; git takes names like this for temporary ones, too.
+const SCRATCH: &str = "tmp_objdir-claude-manager-push-";
+/// No check of a push runs this long.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// Removes the scratch directories of checks that were killed.
+pub(super) fn remove_abandoned(objects: &Path) {
+    let Ok(entries) = fs::read_dir(objects) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(SCRATCH)) {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > ABANDONED) {
+            drop(Scratch(entry.path()));
+        }
+    }
+}
+
 /// A directory that goes with its value.
 #[derive(Debug)]
 pub(super) struct Scratch(PathBuf);
@@ -49,7 +66,7 @@ impl Repository {
     /// [`GitError`] when it cannot be opened.
     pub fn open_in_push(path: &Path, quarantine: Option<&Quarantine>) -> Result<Self, GitError> {
         let Some(quarantine) = quarantine else { return Self::open(path, None) };
-        let scratch = path.join("objects").join(format!("tmp_objdir-claude-manager-push-{}", std::process::id()));
+        let scratch = path.join("objects").join(format!("{SCRATCH}{}", std::process::id()));
         let failed = |error| GitError::io("making", &scratch, &error);
         fs::create_dir_all(scratch.join("info")).map_err(failed)?;
         let guard = Scratch(scratch.clone());

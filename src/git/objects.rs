@@ -120,10 +120,18 @@ impl Objects {
     }
 }
 
-/// Opens the object directory at `path` apart from a repository.
+/// How many packs a handle can know of at once. The number is fixed when the database is opened, and pushes bring packs
+/// for as long as the process runs; git itself begins to join them at 50.
+const PACKS: u16 = 1024;
+
+/// Opens the object directory at `path`.
 pub(super) fn open_store(path: &Path) -> Result<Arc<gix::odb::Store>, GitError> {
-    let handle = gix::odb::at(path, gix::hash::Kind::Sha1).map_err(|error| GitError::io("opening", path, &error))?;
-    Ok(handle.into_inner().store())
+    let options = gix::odb::store::init::Options {
+        slots: gix::odb::store::init::Slots::Given(PACKS),
+        ..gix::odb::store::init::Options::default()
+    };
+    let handle = gix::odb::at_opts(path, gix::hash::Kind::Sha1, None, options);
+    Ok(handle.map_err(|error| GitError::io("opening", path, &error))?.into_inner().store())
 }
 
 /// Decodes a commit.

@@ -219,7 +219,6 @@ impl Repository {
     /// [`CommitError::Remote`] when the remote does not answer; the mirror stays as it was.
     pub fn fetch(&self) -> Result<bool, CommitError> {
         let Some(remote) = self.remote() else { return Ok(false) };
-        let _one = self.fetching().lock().unwrap_or_else(PoisonError::into_inner);
         let fetched = self.fetch_objects(remote)?;
         // The lock is not held while the network is waited for.
         let lock = self.lock()?;
@@ -235,6 +234,7 @@ impl Repository {
     }
 
     fn fetch_objects(&self, remote: &Remote) -> Result<Option<Revision>, CommitError> {
+        let _one = self.fetching().lock().unwrap_or_else(PoisonError::into_inner);
         let refspec = format!("+{}:{FETCHED}", self.branch());
         let arguments = [
             "fetch",

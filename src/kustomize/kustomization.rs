@@ -93,6 +93,7 @@ pub(super) struct Labels {
     pub(super) pairs: BTreeMap<String, String>,
     pub(super) include_selectors: bool,
     pub(super) include_templates: bool,
+    pub(super) include_volume_claim_templates: bool,
     pub(super) fields: Vec<FieldSpec>,
     pub(super) place: Place,
 }
@@ -291,8 +292,12 @@ fn labels(entry: &Field<'_>) -> Result<Labels, BuildError> {
             "pairs" => labels.pairs = field.map()?,
             "includeSelectors" => labels.include_selectors = field.boolean()?,
             "includeTemplates" => labels.include_templates = field.boolean()?,
+            "includeVolumeClaimTemplates" => labels.include_volume_claim_templates = field.boolean()?,
             "fields" => labels.fields = each(&field, field_spec)?,
-            _ => return Err(field.unknown(&["pairs", "includeSelectors", "includeTemplates", "fields"])),
+            _ => {
+                let known = ["pairs", "includeSelectors", "includeTemplates", "includeVolumeClaimTemplates", "fields"];
+                return Err(field.unknown(&known));
+            }
         }
     }
     Ok(labels)

@@ -53,6 +53,10 @@ impl<'a> Loader<'a> {
         if text.is_empty() {
             return Err(place.error("is an empty path"));
         }
+        if text.split('/').any(|part| part != ".." && part.contains("..")) {
+            let hint = "two list entries have become one; indent them alike";
+            return Err(place.error_with_hint(format!("{text:?} has `..` inside a name"), hint));
+        }
         let path = directory.join(text).map_err(|error| match error {
             PathError::Absolute(_) | PathError::Escapes(_) => {
                 place.error_with_hint(error.to_string(), "name a path inside the repository, relative to this file")

@@ -17,11 +17,11 @@ use super::tables::{self, Reference};
 /// Updates all references in all objects.
 pub(super) fn update(objects: &mut Collection) -> Result<(), BuildError> {
     let index = Index::of(objects);
-    if index.by_name.is_empty() {
-        return Ok(());
-    }
     objects.change(|resource| {
-        let referrer = Referrer::of(resource);
+        let referrer = Referrer::of(resource).map_err(|message| resource.error(message))?;
+        if index.by_name.is_empty() {
+            return Ok(());
+        }
         for reference in &tables::fields().references {
             if !referrer.original.is_selected(&reference.field.gvk) {
                 continue;
@@ -85,26 +85,30 @@ struct Referrer {
 }
 
 impl Referrer {
-    fn of(resource: &Resource) -> Self {
+    fn of(resource: &Resource) -> Result<Self, String> {
         let text = |node: &Node, key: &str| node.get(key).and_then(Node::text).map(str::to_owned);
         let role = resource.node.get("roleRef").and_then(|role| {
             Some(Gvk { group: text(role, "apiGroup")?, version: String::new(), kind: text(role, "kind")? })
         });
         let subjects = resource.node.get("subjects").and_then(Node::items).unwrap_or_default();
-        let subject_namespaces = if resource.kind() == "RoleBinding" {
+        let mut subject_namespaces = BTreeSet::new();
+        if resource.kind() == "RoleBinding" {
             let accounts = subjects.iter().filter(|subject| text(subject, "kind").as_deref() == Some("ServiceAccount"));
-            accounts.filter_map(|subject| text(subject, "namespace")).collect()
-        } else {
-            BTreeSet::new()
-        };
-        Self {
+            for namespace in accounts.filter_map(|subject| subject.get("namespace")) {
+                match namespace.text().filter(|_| namespace.is_string()) {
+                    Some(name) => subject_namespaces.insert(name.to_owned()),
+                    None => return Err("a subject has a namespace that is no text".to_owned()),
+                };
+            }
+        }
+        Ok(Self {
             id: resource.id(),
             original: resource.original_id().gvk,
             prefixes: resource.prefixes.clone(),
             suffixes: resource.suffixes.clone(),
             role,
             subject_namespaces,
-        }
+        })
     }
 }
 

@@ -347,8 +347,8 @@ async fn a_push_meets_the_same_checks_as_a_write() {
         std::fs::write(file, content).unwrap();
     };
 
-    write("projects/one/kustomization.yaml", &text.replace("namePrefix:", "nameprefix:"));
-    refused(&["projects/one/kustomization.yaml", "nameprefix"]);
+    write("projects/one/kustomization.yaml", &text.replace("namePrefix:", "namePrefixes:"));
+    refused(&["projects/one/kustomization.yaml", "namePrefixes"]);
     write("projects/one/kustomization.yaml", &text.replace("../../base", "../../base\n- role.yaml"));
     write(
         "projects/one/role.yaml",

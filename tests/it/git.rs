@@ -414,8 +414,14 @@ fn a_writer_killed_at_any_moment_leaves_a_valid_repository_with_everything_ackno
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // From the first instructions on, in steps that fall into every phase of a commit.
-        std::thread::sleep(Duration::from_micros(15_000 + round * 7_919));
+        // Some from the first instructions on, the others once it works; in steps that fall into every phase.
+        let acknowledged = || std::fs::read_to_string(path.with_extension("acknowledged")).unwrap_or_default();
+        let before = acknowledged();
+        let patience = Instant::now() + Duration::from_secs(30);
+        while round >= 5 && acknowledged() == before && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(2_000 + round * 1_919));
         child.kill().unwrap();
         child.wait().unwrap();
         if !path.exists() {
@@ -424,8 +430,7 @@ fn a_writer_killed_at_any_moment_leaves_a_valid_repository_with_everything_ackno
         let report = git(&path, &["fsck", "--strict"]);
         assert!(!report.contains("missing") && !report.contains("error"), "{report}");
         let repository = Repository::open(&path, Some("main")).unwrap();
-        let acknowledged = std::fs::read_to_string(path.with_extension("acknowledged")).unwrap_or_default();
-        if let Ok(acknowledged) = Revision::parse(&acknowledged) {
+        if let Ok(acknowledged) = Revision::parse(&acknowledged()) {
             let head = repository.head().unwrap().unwrap();
             assert!(repository.is_ancestor(acknowledged, head).unwrap(), "{acknowledged} was lost");
         }
@@ -473,4 +478,60 @@ fn an_empty_remote_is_seeded_and_an_absent_one_is_an_error_with_a_way_out() {
     let absent = directory.path().join("absent.git");
     let error = Repository::open_remote(&absent, "main", remote, &ChangeSet::default(), &meta("Begin")).err().unwrap();
     assert!(error.to_string().contains("check the path"), "{error}");
+}
+
+/// A server that wants a password and never has enough; gives its address and the `Authorization` headers that it saw.
+fn server(redirect: Option<String>) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let headers = std::sync::Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut path = String::new();
+            for line in BufReader::new(stream.try_clone().unwrap()).lines() {
+                let line = line.unwrap();
+                if line.is_empty() {
+                    break;
+                }
+                if let Some(rest) = line.strip_prefix("GET ") {
+                    path = rest.split(' ').next().unwrap().to_owned();
+                }
+                if line.to_lowercase().starts_with("authorization:") {
+                    headers.lock().unwrap().push(line);
+                }
+            }
+            let answer = match &redirect {
+                Some(target) => format!("302 Found\r\nLocation: {target}{path}"),
+                None => "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"".to_owned(),
+            };
+            let _ = write!(stream, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    (address, seen)
+}
+
+#[test]
+fn a_token_goes_to_its_own_server_only_and_into_no_error() {
+    let directory = TempDir::new().unwrap();
+    let open = |address: &str, name: &str| {
+        let token = Credentials::Token { user: None, token: "very-secret".into() };
+        let remote = Remote::new(&format!("{address}/team/state.git"), token).unwrap();
+        let path = directory.path().join(name);
+        Repository::open_remote(&path, "main", remote, &ChangeSet::default(), &meta("Begin")).err().unwrap().to_string()
+    };
+    let (own, seen) = server(None);
+    let error = open(&own, "a.git");
+    assert!(error.contains("check the token") && !error.contains("very-secret"), "{error}");
+    // x-access-token:very-secret
+    let expected = "eC1hY2Nlc3MtdG9rZW46dmVyeS1zZWNyZXQ=";
+    assert!(seen.lock().unwrap().iter().any(|header| header.contains(expected)), "{seen:?}");
+
+    let (other, seen) = server(None);
+    let (redirecting, _) = server(Some(other));
+    let error = open(&redirecting, "b.git");
+    assert!(!error.contains("very-secret"), "{error}");
+    assert!(seen.lock().unwrap().is_empty(), "{seen:?}");
 }

@@ -146,6 +146,11 @@ fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -
     if generator.behavior == Behavior::Merge {
         for key in ["data", "binaryData"] {
             let mut map = text_map(old.node.get(key));
+            if key == "data" && old.kind() == "Secret" {
+                // As the API server does: what is written as text wins over what is encoded.
+                let text = text_map(old.node.get("stringData"));
+                map.extend(text.into_iter().map(|(key, value)| (key, encode(value.as_bytes()))));
+            }
             map.extend(text_map(made.node.get(key)));
             set_map(&mut made.node, key, &map);
         }

@@ -158,22 +158,26 @@ func fields(directory string) string {
 		panic(err)
 	}
 	blocks := map[string]string{}
-	constant := regexp.MustCompile("(?s)(\\w+)\\s*=\\s*`([^`]*)`(?:\\s*\\+\\s*(\\w+))?")
-	more := map[string]string{}
+	constant := regexp.MustCompile("(?s)(\\w+)\\s*=\\s*`([^`]*)`((?:\\s*\\+\\s*\\w+)*)")
+	more := map[string][]string{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			panic(err)
 		}
 		for _, match := range constant.FindAllStringSubmatch(string(text), -1) {
-			blocks[match[1]], more[match[1]] = match[2], match[3]
+			blocks[match[1]], more[match[1]] = match[2], strings.FieldsFunc(match[3], func(r rune) bool { return strings.ContainsRune(" +\n\t", r) })
 		}
 	}
 	var lines []string
-	for _, set := range []string{"namePrefix", "nameSuffix", "namespace", "commonLabel", "templateLabel", "commonAnnotation", "images", "replicas"} {
+	for _, set := range []string{"namePrefix", "nameSuffix", "namespace", "commonLabel", "templateLabel", "volumeClaimTemplateLabel", "commonAnnotation", "images", "replicas"} {
 		name := set + "FieldSpecs"
+		text := blocks[name]
+		for _, other := range more[name] {
+			text += blocks[other]
+		}
 		var parsed map[string][]fieldSpec
-		if err := yaml.Unmarshal([]byte(blocks[name]+blocks[more[name]]), &parsed); err != nil {
+		if err := yaml.Unmarshal([]byte(text), &parsed); err != nil {
 			panic(err)
 		}
 		for _, specs := range parsed {

@@ -11,7 +11,9 @@ use crate::yaml::{Kind, Node};
 
 pub(in crate::kustomize) fn set(objects: &mut Collection, image: &Image) -> Result<(), BuildError> {
     // Stock kustomize takes the name for a regular expression; names with dots rely on it by accident.
-    let pattern = format!("^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$", image.name);
+    let tag = "(:[a-zA-Z0-9_.{}-]*)?";
+    let digest = "(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{}-]*)?";
+    let pattern = format!("^{}{tag}{digest}$", image.name);
     let pattern = Regex::new(&pattern).map_err(|_| image.place.error(format!("{:?} is no image name", image.name)))?;
     objects.change(|resource| {
         if resource.kind() == "CustomResourceDefinition" {

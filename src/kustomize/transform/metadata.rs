@@ -17,7 +17,9 @@ pub(in crate::kustomize) fn add_labels(objects: &mut Collection, labels: &Labels
     } else {
         let metadata = FieldSpec { path: "metadata/labels".to_owned(), create: true, ..FieldSpec::default() };
         let templates = if labels.include_templates { tables::fields().set("templateLabel") } else { &[] };
-        templates.iter().cloned().chain([metadata]).collect()
+        let claims =
+            if labels.include_volume_claim_templates { tables::fields().set("volumeClaimTemplateLabel") } else { &[] };
+        templates.iter().chain(claims).cloned().chain([metadata]).collect()
     };
     for spec in more {
         match specs.iter().find(|old| old.path == spec.path && old.gvk.is_selected(&spec.gvk)) {
