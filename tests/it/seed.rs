@@ -1,6 +1,5 @@
 //! The first commit of a state repository, against the files in this source tree.
 
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
