@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
@@ -150,9 +151,17 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(8)
             .acquire_timeout(Duration::from_secs(10))
-            .connect_with(options)
-            .await
-            .map_err(|error| StoreError::Server(error.to_string()))?;
+            .connect_with(options.clone())
+            .await;
+        let pool = match pool {
+            Ok(pool) => pool,
+            // The pool has tried for a while and says only that; one more try says what is wrong.
+            Err(sqlx::Error::PoolTimedOut) => {
+                let reason = options.connect().await.err().unwrap_or(sqlx::Error::PoolTimedOut);
+                return Err(StoreError::Server(reason.to_string()));
+            }
+            Err(error) => return Err(StoreError::Server(error.to_string())),
+        };
         Self::ready(Pool::Postgres(pool)).await
     }
 

@@ -1,11 +1,43 @@
 //! What the API says about a project.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::app::config::ServerSettings;
 use crate::change::Committed;
-use crate::project::{Phase, ProjectName, ProjectSpec, ProjectStatus, Reason, Revision};
+use crate::project::{Phase, ProjectName, ProjectSpec, ProjectStatus, Reason, Resources, Revision, Storage};
 use crate::reconcile::{ProjectState, Snapshot};
+
+/// A project as clients see it. What an overlay that does not build cannot say is `null`; no field is ever left out.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Project {
+    id: ProjectName,
+    name: String,
+    short_name: ProjectName,
+    git_repository: Option<String>,
+    git_branch: Option<String>,
+    phase: Phase,
+    reason: Reason,
+    message: String,
+    replicas: Option<u32>,
+    resources: Option<Resources>,
+    storage: Option<Storage>,
+    /// Measured CPU and memory; `null` while nobody measures.
+    usage: Option<()>,
+    image: Option<String>,
+    jira_issue: Option<String>,
+    urls: Urls,
+    revision: Option<Revision>,
+    applied_revision: Option<Revision>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Urls {
+    #[serde(rename = "self")]
+    this: String,
+}
 
 /// Where clients find things: PUBLIC_URL, or paths on the host that they asked.
 pub(super) fn link(server: &ServerSettings, path: &str) -> String {
@@ -23,8 +55,8 @@ pub(super) fn etag(overlay_id: &str) -> String {
 }
 
 /// A project of a snapshot.
-pub(super) fn of_state(server: &ServerSettings, name: &ProjectName, state: &ProjectState) -> Value {
-    project(server, name, state.spec.as_ref(), &state.status, state.revision.as_ref(), state.updated_at.as_deref())
+pub(super) fn of_state(server: &ServerSettings, name: &ProjectName, state: &ProjectState) -> Project {
+    project(server, name, state.spec.clone(), state.status.clone(), state.revision, state.updated_at.clone())
 }
 
 /// A project right after its commit. The snapshot may be older than the commit: then the project is pending.
@@ -33,8 +65,8 @@ pub(super) fn of_commit(
     name: &ProjectName,
     committed: &Committed,
     snapshot: &Snapshot,
-    now: &str,
-) -> Value {
+    now: String,
+) -> Project {
     let state = snapshot.projects.get(name);
     if let Some(state) = state.filter(|state| state.overlay_id.is_some() && state.overlay_id == committed.overlay_id) {
         return of_state(server, name, state);
@@ -42,39 +74,51 @@ pub(super) fn of_commit(
     let status = ProjectStatus {
         phase: Phase::Pending,
         reason: Reason::WaitingForApply,
-        message: format!("commit {} waits to be applied", committed.revision.short()),
+        message: format!("Commit {} waits to be applied.", committed.revision.short()),
         applied_revision: state.and_then(|state| state.status.applied_revision),
     };
-    project(server, name, committed.project.as_ref(), &status, Some(&committed.revision), Some(now))
+    project(server, name, committed.project.clone(), status, Some(committed.revision), Some(now))
 }
 
 fn project(
     server: &ServerSettings,
     name: &ProjectName,
-    spec: Option<&ProjectSpec>,
-    status: &ProjectStatus,
-    revision: Option<&Revision>,
-    updated_at: Option<&str>,
-) -> Value {
-    json!({
-        "id": name,
-        "name": spec.map_or(name.as_str(), |spec| spec.name.as_str()),
-        "shortName": name,
-        "gitRepository": spec.map(|spec| &spec.git_repository),
-        "gitBranch": spec.and_then(|spec| spec.git_branch.as_ref()),
-        "phase": status.phase,
-        "reason": status.reason,
-        "message": status.message,
-        "replicas": spec.map(|spec| spec.replicas),
-        "resources": spec.map(|spec| &spec.resources),
-        "storage": spec.map(|spec| &spec.storage),
-        "usage": null,
-        "image": spec.map(|spec| &spec.image),
-        "jiraIssue": spec.and_then(|spec| spec.jira_issue.as_ref()),
-        "urls": { "self": link(server, &project_path(name)) },
-        "revision": revision,
-        "appliedRevision": status.applied_revision,
-        "createdAt": spec.and_then(|spec| spec.created_at.as_ref()),
-        "updatedAt": updated_at,
-    })
+    spec: Option<ProjectSpec>,
+    status: ProjectStatus,
+    revision: Option<Revision>,
+    updated_at: Option<String>,
+) -> Project {
+    let mut project = Project {
+        id: name.clone(),
+        name: name.to_string(),
+        short_name: name.clone(),
+        git_repository: None,
+        git_branch: None,
+        phase: status.phase,
+        reason: status.reason,
+        message: status.message,
+        replicas: None,
+        resources: None,
+        storage: None,
+        usage: None,
+        image: None,
+        jira_issue: None,
+        urls: Urls { this: link(server, &project_path(name)) },
+        revision,
+        applied_revision: status.applied_revision,
+        created_at: None,
+        updated_at,
+    };
+    if let Some(spec) = spec {
+        project.name = spec.name;
+        project.git_repository = Some(spec.git_repository);
+        project.git_branch = spec.git_branch;
+        project.replicas = Some(spec.replicas);
+        project.resources = Some(spec.resources);
+        project.storage = Some(spec.storage);
+        project.image = Some(spec.image);
+        project.jira_issue = spec.jira_issue;
+        project.created_at = spec.created_at;
+    }
+    project
 }

@@ -1,21 +1,23 @@
 //! Projects over HTTP.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 
-use super::answer::{etag, of_state};
+use super::answer::{Project, etag, of_state};
 use super::call::{Call, no_such_project, project_name};
-use super::list::ListQuery;
+use super::list::{ListQuery, Page};
 use super::problem::Problem;
 use super::write::{now, write};
 use super::{AppState, body};
 use crate::metrics::Outcome;
-use crate::project::{Action, Intent, ProjectName, Volumes};
+use crate::project::{Action, ErrorKind, Intent, ProjectName, Volumes};
+use crate::reconcile::Snapshot;
 
 /// The `{id}` of a path; what does not decode is no project either.
 type Id = Result<Path<String>, PathRejection>;
@@ -24,11 +26,21 @@ fn name_of(id: Id) -> Result<ProjectName, Problem> {
     project_name(&id.map(|Path(text)| text).unwrap_or_default())
 }
 
+/// The newest snapshot. Before the first one, an empty list or a 404 would be a wrong answer, not an early one.
+fn known(state: &AppState) -> Result<Arc<Snapshot>, Problem> {
+    let snapshot = state.backend.snapshot();
+    if snapshot.head.is_some() {
+        return Ok(snapshot);
+    }
+    Err(Problem::of_kind(ErrorKind::Unavailable, "the state repository has not been read yet; try again in a moment"))
+}
+
 /// `GET /api/projects`
-pub(super) async fn list(State(state): State<AppState>, call: Call) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(State(state): State<AppState>, call: Call) -> Result<Json<Page>, Problem> {
     call.permit(Action::Read)?;
     let query = ListQuery::parse(&call.query()?)?;
-    Ok(Json(query.answer(&state.settings.server, &state.backend.snapshot())))
+    let snapshot = known(&state)?;
+    Ok(Json(query.answer(&state.settings.server, &snapshot)))
 }
 
 /// `POST /api/projects`
@@ -42,7 +54,7 @@ pub(super) async fn create(State(state): State<AppState>, call: Call) -> Result<
 pub(super) async fn read(State(state): State<AppState>, id: Id, call: Call) -> Result<Response, Problem> {
     call.permit(Action::Read)?;
     let name = name_of(id)?;
-    let snapshot = state.backend.snapshot();
+    let snapshot = known(&state)?;
     let project = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
     let tag = project.overlay_id.as_deref().map(etag);
     let mut response = match &tag {
@@ -101,7 +113,7 @@ async fn scale(state: AppState, id: Id, call: Call, intent: fn(ProjectName) -> I
 }
 
 /// `POST /api/projects/{id}/refresh`
-pub(super) async fn refresh(State(state): State<AppState>, id: Id, call: Call) -> Result<Json<Value>, Problem> {
+pub(super) async fn refresh(State(state): State<AppState>, id: Id, call: Call) -> Result<Json<Project>, Problem> {
     call.permit(Action::Refresh)?;
     let name = name_of(id)?;
     call.no_body()?;

@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::answer;
+use super::answer::{Project, of_state};
 use super::problem::Problem;
 use crate::app::config::ServerSettings;
 use crate::project::{FieldError, Phase, ProjectName};
@@ -28,6 +28,17 @@ enum Sort {
     CreatedAt,
     UpdatedAt,
     Phase,
+}
+
+/// One page of the list.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    items: Vec<Project>,
+    page: usize,
+    limit: usize,
+    /// How many projects match on all pages.
+    total: usize,
+    pages: usize,
 }
 
 /// The most projects on one page.
@@ -79,7 +90,7 @@ impl ListQuery {
     }
 
     /// The page of `snapshot` that was asked for.
-    pub(super) fn answer(&self, server: &ServerSettings, snapshot: &Snapshot) -> Value {
+    pub(super) fn answer(&self, server: &ServerSettings, snapshot: &Snapshot) -> Page {
         let mut found: Vec<(&ProjectName, &ProjectState)> = snapshot
             .projects
             .iter()
@@ -94,19 +105,8 @@ impl ListQuery {
         });
         let total = found.len();
         let start = (self.page - 1).saturating_mul(self.limit);
-        let items: Vec<Value> = found
-            .into_iter()
-            .skip(start)
-            .take(self.limit)
-            .map(|(name, state)| answer::of_state(server, name, state))
-            .collect();
-        json!({
-            "items": items,
-            "page": self.page,
-            "limit": self.limit,
-            "total": total,
-            "pages": total.div_ceil(self.limit),
-        })
+        let items = found.into_iter().skip(start).take(self.limit).map(|(name, state)| of_state(server, name, state));
+        Page { items: items.collect(), page: self.page, limit: self.limit, total, pages: total.div_ceil(self.limit) }
     }
 
     fn matches(&self, name: &ProjectName, state: &ProjectState) -> bool {

@@ -2,20 +2,19 @@
 
 use std::time::Instant;
 
-use axum::http::header::{ETAG, LOCATION, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tracing::Instrument;
 
 use super::AppState;
-use super::answer::{etag, link, of_commit, project_path};
+use super::answer::{Project, etag, link, of_commit, project_path};
 use super::call::Call;
 use super::problem::Problem;
 use crate::change::Committed;
 use crate::metrics::Outcome;
-use crate::project::{ErrorKind, Intent, ProjectName, Volumes};
+use crate::project::{ErrorKind, Intent, Phase, ProjectName, Revision, Volumes};
 use crate::store::{Answer, Begun, Fingerprint};
 
 /// A write's answer, as it is sent and as it is kept for a repeated request.
@@ -24,7 +23,34 @@ struct Reply {
     status: u16,
     etag: Option<String>,
     location: Option<String>,
-    body: Value,
+    /// JSON.
+    body: String,
+}
+
+/// What a write answers: the project or what becomes of it, and the commit.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    #[serde(flatten)]
+    subject: Subject,
+    commit: Revision,
+    /// Whether a commit was made; if not, everything was as wanted, and `commit` is the head.
+    changed: bool,
+    status_url: String,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Subject {
+    There(Box<Project>),
+    #[serde(rename_all = "camelCase")]
+    Going {
+        id: ProjectName,
+        short_name: ProjectName,
+        phase: Phase,
+        volumes: &'static str,
+        message: String,
+    },
 }
 
 /// Commits `intent`.
@@ -78,14 +104,17 @@ async fn execute(
     if operation == "create" {
         state.metrics.project_creation(outcome, started.elapsed());
     }
-    let result = result.map_err(Problem::from).map(|committed| {
+    let result = result.map_err(Problem::from).and_then(|committed| {
         tracing::info!(project = %name, commit = %committed.revision, changed = committed.changed, "{subject}");
         reply(&state, &name, kind, &committed)
     });
     if let Some(request) = request {
         // Only what was done is remembered: after an error nothing was committed, and trying again is the right thing.
         let kept = match &result {
-            Ok(reply) => state.store.finish(&request, &reply.to_answer()).await,
+            Ok(reply) => {
+                let answer = Answer { status: reply.status, content: to_json(reply)? };
+                state.store.finish(&request, &answer).await
+            }
             Err(_) => state.store.abandon(&request).await,
         };
         if let Err(error) = kept {
@@ -114,51 +143,48 @@ const fn operation(intent: &Intent) -> (&'static str, Kind) {
     }
 }
 
-fn reply(state: &AppState, name: &ProjectName, kind: Kind, committed: &Committed) -> Reply {
+fn reply(state: &AppState, name: &ProjectName, kind: Kind, committed: &Committed) -> Result<Reply, Problem> {
     let server = &state.settings.server;
     let status_url = link(server, &project_path(name));
-    let mut body = match kind {
-        Kind::Deleted(volumes) => {
-            let message = match volumes {
-                Volumes::Keep => format!(
-                    "{name} is deleted; its volumes {name}-workspace and {name}-config stay in the cluster, and a new \
-                     project of that name finds them again"
-                ),
-                Volumes::Delete => format!("{name} and its volumes {name}-workspace and {name}-config are deleted"),
-            };
-            json!({
-                "id": name,
-                "shortName": name,
-                "phase": "Deleting",
-                "volumes": if volumes == Volumes::Keep { "keep" } else { "delete" },
-                "message": message,
-            })
-        }
+    let going = |volumes, message| {
+        let (id, short_name) = (name.clone(), name.clone());
+        Subject::Going { id, short_name, phase: Phase::Deleting, volumes, message }
+    };
+    let subject = match kind {
         Kind::Created | Kind::Changed => {
-            of_commit(server, name, committed, &state.backend.snapshot(), &now().to_string())
+            let snapshot = state.backend.snapshot();
+            Subject::There(Box::new(of_commit(server, name, committed, &snapshot, now().to_string())))
+        }
+        Kind::Deleted(Volumes::Keep) => going(
+            "keep",
+            format!(
+                "{name} is deleted; its volumes {name}-workspace and {name}-config stay in the cluster, and a new \
+                 project of that name finds them again"
+            ),
+        ),
+        Kind::Deleted(Volumes::Delete) => {
+            going("delete", format!("{name} and its volumes {name}-workspace and {name}-config are deleted"))
         }
     };
-    body["commit"] = json!(committed.revision);
-    body["changed"] = json!(committed.changed);
-    body["statusUrl"] = json!(status_url);
     let (status, location) = match kind {
-        Kind::Created => (StatusCode::CREATED, Some(status_url)),
+        Kind::Created => (StatusCode::CREATED, Some(status_url.clone())),
         Kind::Changed => (StatusCode::OK, None),
         Kind::Deleted(_) => (StatusCode::ACCEPTED, None),
     };
-    Reply { status: status.as_u16(), etag: committed.overlay_id.as_deref().map(etag), location, body }
+    let written = Written { subject, commit: committed.revision, changed: committed.changed, status_url };
+    let etag = committed.overlay_id.as_deref().map(etag);
+    Ok(Reply { status: status.as_u16(), etag, location, body: to_json(&written)? })
 }
 
-impl Reply {
-    fn to_answer(&self) -> Answer {
-        Answer { status: self.status, content: json!(self).to_string() }
-    }
+fn to_json(value: &impl Serialize) -> Result<String, Problem> {
+    serde_json::to_string(value).map_err(|error| Problem::internal(format!("an answer cannot be written: {error}")))
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
-        let mut response = (status, axum::Json(self.body)).into_response();
+        let media_type = HeaderValue::from_static("application/json");
+        let mut response = (status, [(CONTENT_TYPE, media_type)], self.body).into_response();
         for (name, value) in [(ETAG, self.etag), (LOCATION, self.location)] {
             if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
                 response.headers_mut().insert(name, value);

@@ -49,6 +49,17 @@ async fn a_project_that_does_not_build_still_reads() {
 }
 
 #[tokio::test]
+async fn before_the_repository_is_read_nothing_is_said_to_be_missing() {
+    let app = TestApp::new().await;
+    *app.script.snapshot.lock().unwrap() = Arc::new(Snapshot::default());
+    for path in ["/api/projects", "/api/projects/alpha"] {
+        let reply = app.get(path).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "unavailable"));
+        assert_eq!(reply.header("retry-after"), "5");
+    }
+}
+
+#[tokio::test]
 async fn an_unchanged_overlay_is_not_sent_again() {
     let app = TestApp::new().await;
     for (given, status) in [
