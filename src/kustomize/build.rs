@@ -243,8 +243,7 @@ fn is_local(resource: &Resource) -> bool {
 fn finish(resource: &mut Resource) -> Result<Object, BuildError> {
     if resource.node.at(&["metadata", "annotations"]).is_some() {
         let mut annotations = resource.meta_map("annotations");
-        let is_of_build = |name: &str| BUILD_ANNOTATIONS.iter().any(|of_build| name == *of_build);
-        annotations.retain(|name, _| !is_of_build(name));
+        annotations.retain(|name, _| !BUILD_ANNOTATIONS.contains(&name.as_str()));
         resource.set_meta_map("annotations", &annotations);
     }
     let value = resource.node.to_json().map_err(|(mark, message)| {

@@ -1,6 +1,6 @@
 //! Walking an object along the path of a field specification.
 
-use crate::yaml::{Kind, Node, Tag};
+use crate::yaml::{self, Kind, Node, Tag};
 
 use super::resource::Resource;
 use super::tables::FieldSpec;
@@ -29,6 +29,9 @@ pub(super) fn visit(
     set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
 ) -> Result<(), String> {
     let path = split(&spec.path);
+    if path.len() > yaml::MAX_DEPTH {
+        return Err(format!("a path has more than {} parts", yaml::MAX_DEPTH));
+    }
     let create = if spec.create { create } else { Create::Nothing };
     walk(node, &path, create, set).map_err(|message| format!("{}: {message}", spec.path))
 }

@@ -215,7 +215,8 @@ impl Node {
         }
     }
 
-    /// The resolved value. Numbers are normalised as JSON writers do it: `1e3` and `1_000` are the integer 1000.
+    /// The resolved value, normalised as `kustomize build` prints it: `1e3` and `1_000` are the integer 1000, and the
+    /// plain text `2020-1-2` is the string `2020-01-02T00:00:00Z`.
     ///
     /// # Errors
     /// The place and the reason, when a key is no string, a number is infinite, or a tag does not fit its text.
@@ -257,6 +258,9 @@ impl Node {
             };
         }
         let value = match self.resolve(text) {
+            Resolved::Str if self.style == Style::Plain && self.tag == Tag::None => {
+                Value::String(scalar::timestamp(text).unwrap_or_else(|| text.to_owned()))
+            }
             Resolved::Str => Value::String(text.to_owned()),
             Resolved::Null => Value::Null,
             Resolved::Bool(truth) => Value::Bool(truth),

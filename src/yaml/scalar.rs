@@ -35,7 +35,7 @@ pub(super) fn needs_quotes(text: &str) -> bool {
     );
     word || !matches!(resolve(text), Resolved::Str)
         || (text.starts_with('.') && text.len() > 1 && text.parse::<f64>().is_ok())
-        || is_timestamp(text)
+        || timestamp(text).is_some()
         || is_base_60(text)
 }
 
@@ -47,7 +47,7 @@ fn number(text: &str) -> Resolved {
     if first == b'.' {
         return if is_float(text) { text.parse().map_or(Resolved::Str, Resolved::Float) } else { Resolved::Str };
     }
-    if is_timestamp(text) {
+    if timestamp(text).is_some() {
         return Resolved::Str;
     }
     let plain: String = text.chars().filter(|c| *c != '_').collect();
@@ -119,51 +119,68 @@ fn is_float(text: &str) -> bool {
         })
 }
 
-/// `2020-1-2`, or a date and time with `T`, `t` or a space between, with or without a fraction; a zone must follow `T`.
-fn is_timestamp(text: &str) -> bool {
+/// A timestamp in its normal form, as `2020-01-02T03:04:05.6Z`.
+///
+/// Known are `2020-1-2`, and a date and time with `T`, `t` or a space between, with or without a fraction; a zone must
+/// follow after `T`, and none after a space.
+pub(super) fn timestamp(text: &str) -> Option<String> {
     let mut rest = text;
-    let (Some(year), true) = (digits(&mut rest, 4..=4), skip(&mut rest, "-")) else { return false };
-    let (Some(month), true) = (digits(&mut rest, 1..=2), skip(&mut rest, "-")) else { return false };
-    let Some(day) = digits(&mut rest, 1..=2) else { return false };
+    let year = digits(&mut rest, 4..=4)?;
+    skip(&mut rest, "-")?;
+    let month = digits(&mut rest, 1..=2)?;
+    skip(&mut rest, "-")?;
+    let day = digits(&mut rest, 1..=2)?;
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {
         2 if leap => 29,
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         1..=12 => 31,
-        _ => return false,
+        _ => return None,
     };
     if !(1..=days).contains(&day) {
-        return false;
+        return None;
     }
+    let date = format!("{year:04}-{month:02}-{day:02}");
     let zoned = match rest.as_bytes().first() {
-        None => return true,
+        None => return Some(format!("{date}T00:00:00Z")),
         Some(b'T' | b't') => true,
         Some(b' ') => false,
-        Some(_) => return false,
+        Some(_) => return None,
     };
     rest = &rest[1..];
-    let (Some(0..=23), true) = (digits(&mut rest, 1..=2), skip(&mut rest, ":")) else { return false };
-    let (Some(0..=59), true) = (digits(&mut rest, 1..=2), skip(&mut rest, ":")) else { return false };
-    let Some(0..=59) = digits(&mut rest, 1..=2) else { return false };
-    if skip(&mut rest, ".") {
+    let hour = digits(&mut rest, 1..=2).filter(|hour| *hour < 24)?;
+    skip(&mut rest, ":")?;
+    let minute = digits(&mut rest, 1..=2).filter(|minute| *minute < 60)?;
+    skip(&mut rest, ":")?;
+    let second = digits(&mut rest, 1..=2).filter(|second| *second < 60)?;
+    let mut fraction = String::new();
+    if skip(&mut rest, ".").is_some() {
         let width = rest.bytes().take_while(u8::is_ascii_digit).count();
         if width == 0 {
-            return false;
+            return None;
+        }
+        let kept = rest[..width.min(9)].trim_end_matches('0');
+        if !kept.is_empty() {
+            fraction = format!(".{kept}");
         }
         rest = &rest[width..];
     }
-    if !zoned {
-        return rest.is_empty();
-    }
-    if rest == "Z" {
-        return true;
-    }
-    (skip(&mut rest, "+") || skip(&mut rest, "-"))
-        && digits(&mut rest, 2..=2).is_some()
-        && skip(&mut rest, ":")
-        && digits(&mut rest, 2..=2).is_some()
-        && rest.is_empty()
+    let zone = match (zoned, rest) {
+        (false, "") | (true, "Z" | "+00:00" | "-00:00") => "Z",
+        (true, offset) => {
+            let mut rest = offset.strip_prefix(['+', '-'])?;
+            digits(&mut rest, 2..=2).filter(|hours| *hours <= 24)?;
+            skip(&mut rest, ":")?;
+            digits(&mut rest, 2..=2).filter(|minutes| *minutes <= 60)?;
+            if !rest.is_empty() {
+                return None;
+            }
+            offset
+        }
+        (false, _) => return None,
+    };
+    Some(format!("{date}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}"))
 }
 
 /// Takes a run of digits of one of the widths off the front.
@@ -178,14 +195,9 @@ fn digits(rest: &mut &str, widths: std::ops::RangeInclusive<usize>) -> Option<u3
 }
 
 /// Takes `prefix` off the front, when it is there.
-fn skip(rest: &mut &str, prefix: &str) -> bool {
-    match rest.strip_prefix(prefix) {
-        Some(tail) => {
-            *rest = tail;
-            true
-        }
-        None => false,
-    }
+fn skip(rest: &mut &str, prefix: &str) -> Option<()> {
+    *rest = rest.strip_prefix(prefix)?;
+    Some(())
 }
 
 /// `1:30`, `190:20:30.15`: numbers of an old standard that some readers still know.

@@ -17,3 +17,5 @@ mod seed;
 mod sops;
 mod store;
 mod template;
+
+mod kustomize;

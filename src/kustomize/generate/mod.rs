@@ -141,7 +141,7 @@ fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -
         made.set_meta_map(key, &map);
     }
     let namespace = old.namespace().to_owned();
-    made.set_name(&old.name().to_owned());
+    made.set_name(old.name());
     made.set_meta("namespace", (!namespace.is_empty()).then(|| Node::string(namespace)));
     if generator.behavior == Behavior::Merge {
         for key in ["data", "binaryData"] {

@@ -3,10 +3,12 @@
 
 use serde_json::Value;
 
-use crate::yaml::{Kind, Node, Style, Tag};
+use crate::yaml::{self, Kind, Node, Style, Tag};
 
 /// How many values an object may have after a `copy`; copies of copies double.
 const MAX_VALUES: usize = 1_000_000;
+/// The deepest nesting after any operation.
+const MAX_DEPTH: usize = 2 * yaml::MAX_DEPTH;
 
 /// One operation, checked.
 #[derive(Clone, Debug)]
@@ -65,8 +67,11 @@ fn to_json(node: &Node, raw: bool) -> Result<Value, String> {
     match &node.kind {
         Kind::Scalar(text) if !raw && node.style == Style::Plain && node.tag == Tag::None => match old_boolean(text) {
             Some(truth) => Ok(Value::Bool(truth)),
+            None if node.is_string() => Ok(Value::String(text.clone())),
             None => node.to_json().map_err(|(_, message)| message),
         },
+        // Timestamps stay as they are written.
+        Kind::Scalar(text) if node.is_string() && node.tag == Tag::None => Ok(Value::String(text.clone())),
         Kind::Scalar(_) => node.to_json().map_err(|(_, message)| message),
         Kind::Sequence(items) => {
             items.iter().map(|item| to_json(item, raw)).collect::<Result<_, _>>().map(Value::Array)
@@ -162,7 +167,23 @@ fn index(part: &str, length: usize, path: &[String]) -> Result<usize, String> {
     usize::try_from(at).map_err(|_| missing(path))
 }
 
+fn refuse_depth(path: &[String], value: &Value) -> Result<(), String> {
+    if path.len() + depth(value) > MAX_DEPTH {
+        return Err(format!("the object would be nested deeper than {MAX_DEPTH} levels"));
+    }
+    Ok(())
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(pairs) => 1 + pairs.values().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
 fn add(document: &mut Value, path: &[String], value: Value) -> Result<(), String> {
+    refuse_depth(path, &value)?;
     let (holder, last) = parent(document, path)?;
     match holder {
         Value::Object(pairs) => {
@@ -202,6 +223,7 @@ fn replace(document: &mut Value, path: &[String], value: Value) -> Result<(), St
         *document = value;
         return Ok(());
     }
+    refuse_depth(path, &value)?;
     let (holder, last) = parent(document, path)?;
     match holder {
         Value::Object(pairs) => {

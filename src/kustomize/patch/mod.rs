@@ -200,6 +200,14 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options) -> Resu
     if options.name || options.kind {
         resource.remember_id();
     }
+    // Stock kustomize keeps what it knows of an object in its annotations. A patch that takes them all away makes it
+    // forget the earlier names, so that references to them are not updated.
+    if forgets(patch) {
+        resource.previous.clear();
+        resource.prefixes.clear();
+        resource.suffixes.clear();
+        resource.needs_hash = false;
+    }
     let mut patch = patch.clone();
     // Types and merge keys are the object's own: a target may take in kinds that the patch does not name.
     if let Some(version) = resource.node.get("apiVersion") {
@@ -220,6 +228,14 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options) -> Resu
     }
     resource.set_meta("namespace", (!namespace.is_empty()).then(|| Node::string(namespace)));
     Ok(true)
+}
+
+/// Whether a patch replaces or removes the annotations as a whole.
+fn forgets(patch: &Node) -> bool {
+    let whole =
+        |node: &Node| node.is_null() || matches!(node.get("$patch").and_then(Node::text), Some("replace" | "delete"));
+    let metadata = patch.get("metadata");
+    whole(patch) || metadata.is_some_and(|node| whole(node) || node.get("annotations").is_some_and(whole))
 }
 
 fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &Place) -> Result<(), BuildError> {

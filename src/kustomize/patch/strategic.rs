@@ -271,6 +271,10 @@ fn walk_list(object: Option<Node>, patch: Patch, keys: &[&str], items: &'static 
         let our_index = ours.iter().position(|item| matches(item, &exact));
         let their_index = theirs.iter().position(|item| matches(item, &exact));
         let our = our_index.map(|index| ours[index].clone());
+        let replaces = their_index.is_some_and(|index| {
+            let theirs = &theirs[index];
+            theirs.pairs().is_none() || theirs.get(DIRECTIVE).and_then(Node::text) == Some("replace")
+        });
         let patch = match their_index {
             Some(index) => Patch::Node(theirs[index].clone()),
             None if same => Patch::Same,
@@ -286,11 +290,12 @@ fn walk_list(object: Option<Node>, patch: Patch, keys: &[&str], items: &'static 
                 value.set(key, Node::plain(text.as_str()));
             }
         }
-        // A merged element is the object's own element, changed; one that only the patch has stays apart.
-        if let Some(index) = our_index {
-            ours[index] = value.clone();
-        } else if let Some(index) = their_index {
-            theirs[index] = value.clone();
+        // A merged element is the object's own element, changed. One that replaces it is the patch's, and the object's
+        // own takes its place again below: in lists, `$patch: replace` of an element does nothing but move it.
+        match (our_index, their_index) {
+            (Some(index), _) if !replaces => ours[index] = value.clone(),
+            (_, Some(index)) => theirs[index] = value.clone(),
+            (Some(_), None) | (None, None) => {}
         }
         merged = set_element(merged, Some(value), &wanted);
     }
