@@ -43,13 +43,15 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let parts = &wired.parts;
     let state = web::AppState::new(
         changes,
-        reconciler,
+        reconciler.clone(),
         parts.store.clone(),
         Arc::clone(&settings),
         parts.metrics.clone(),
         auth,
     );
     let router = web::router(state);
+    // The first answer already knows every project.
+    reconciler.load().await;
     // For people and for scripts that start it with PORT=0.
     let _ = writeln!(
         std::io::stdout(),

@@ -57,29 +57,4 @@ mod tests {
         assert!(text(".sops.yaml").contains("age1example") && !text(".sops.yaml").contains(RECIPIENT));
         assert_eq!(changes.0.len(), FILES.len());
     }
-
-    #[test]
-    fn no_file_of_the_template_or_the_base_is_missing_in_the_seed() {
-        let mut found = Vec::new();
-        for (folder, prefix) in
-            [("state-repo-template", ""), ("kustomize/base", "base/"), ("kustomize/components", "components/")]
-        {
-            let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-            let mut folders = vec![top.clone()];
-            while let Some(folder) = folders.pop() {
-                for entry in std::fs::read_dir(folder).unwrap() {
-                    let path = entry.unwrap().path();
-                    if path.is_dir() {
-                        folders.push(path);
-                    } else {
-                        found.push(format!("{prefix}{}", path.strip_prefix(&top).unwrap().display()));
-                    }
-                }
-            }
-        }
-        found.sort();
-        let mut listed: Vec<&str> = FILES.iter().map(|(path, _)| *path).collect();
-        listed.sort_unstable();
-        assert_eq!(found, listed);
-    }
 }

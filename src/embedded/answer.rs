@@ -63,10 +63,8 @@ impl Refusal {
         )
     }
 
-    pub(super) fn media_type(accepted: &str) -> Self {
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
-        Self::new(415, "UnsupportedMediaType", &message, Some(json!({})))
+    pub(super) fn media_type() -> Self {
+        Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type", Some(json!({})))
     }
 
     pub(super) fn not_found(resource: &Resource, name: &str) -> Self {
@@ -108,19 +106,16 @@ impl Refusal {
     pub(super) fn owned(conflicts: &[(String, String)]) -> Self {
         let causes: Vec<Value> = conflicts
             .iter()
-            .map(|(manager, path)| json!({"reason": "FieldManagerConflict", "message": format!("conflict with \"{manager}\""), "field": path}))
+            .map(|(manager, path)| json!({"reason": "FieldManagerConflict", "message": format!("conflict with {manager}"), "field": path}))
             .collect();
         let message = match conflicts {
-            [(manager, path)] => format!("Apply failed with 1 conflict: conflict with \"{manager}\": {path}"),
+            [(manager, path)] => format!("Apply failed with 1 conflict: conflict with {manager}: {path}"),
             _ => {
                 let mut text = format!("Apply failed with {} conflicts: ", conflicts.len());
                 let mut last = "";
                 for (manager, path) in conflicts {
                     if manager != last {
-                        text.push_str(&format!(
-                            "{}conflicts with \"{manager}\":",
-                            if last.is_empty() { "" } else { "\n" }
-                        ));
+                        text.push_str(&format!("{}conflicts with {manager}:", if last.is_empty() { "" } else { "\n" }));
                         last = manager;
                     }
                     text.push_str(&format!("\n- {path}"));

@@ -9,9 +9,9 @@ use super::resources::Resource;
 const NAME: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start \
     and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const SERVICE_NAME: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
-    character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
-    '[a-z]([-a-z0-9]*[a-z0-9])?')";
+const SERVICE_NAME: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
+    and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const SET_IS_FIXED: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
     'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
 const CLAIM_IS_FIXED: &str =
@@ -20,6 +20,7 @@ const CLAIM_IS_FIXED: &str =
 /// Refuses `object` when it is not valid, alone or as the successor of `old`.
 pub(super) fn check(resource: &Resource, name: &str, old: Option<&Value>, object: &Value) -> Result<(), Refusal> {
     if resource.kind == "Secret" {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
         for value in object["data"].as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()) {
             if base64::engine::general_purpose::STANDARD.decode(value).is_err() {
                 let offset = value
@@ -27,7 +28,7 @@ pub(super) fn check(resource: &Resource, name: &str, old: Option<&Value>, object
                     .position(|c| !c.is_ascii_alphanumeric() && !b"+/".contains(&c))
                     .unwrap_or(value.len());
                 return Err(Refusal::unfit(&format!(
-                    "failed to convert new object (/{name}; /v1, Kind=Secret) to proper version: unable to convert unstructured \
+                    "failed to convert new object ({namespace}/{name}; /v1, Kind=Secret) to proper version: unable to convert unstructured \
                      object to /v1, Kind=Secret: error decoding from json: illegal base64 data at input byte {offset}"
                 )));
             }
@@ -54,7 +55,9 @@ fn check_name(resource: &Resource, name: &str, issues: &mut Vec<Issue>) {
     };
     let value = Value::String(name.to_owned());
     if resource.kind == "Service" {
-        if !label(name) || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        if name.contains('.') {
+            issues.push(Issue::invalid("metadata.name", &value, "must not contain dots"));
+        } else if !label(name) {
             issues.push(Issue::invalid("metadata.name", &value, SERVICE_NAME));
         }
     } else if !name.split('.').all(label) {
@@ -114,6 +117,11 @@ fn stateful_set(old: Option<&Value>, object: &Value, issues: &mut Vec<Issue>) {
 fn pod_spec(spec: &Value, path: &str, issues: &mut Vec<Issue>) {
     let list = |key: &str| spec[key].as_array().map(Vec::as_slice).unwrap_or_default();
     let volumes: Vec<&Value> = list("volumes").iter().map(|volume| &volume["name"]).collect();
+    for (index, volume) in list("volumes").iter().enumerate() {
+        if volume["name"].as_str().is_none_or(str::is_empty) {
+            issues.push(Issue::required(&format!("{path}.volumes[{index}].name"), ""));
+        }
+    }
     if list("containers").is_empty() {
         issues.push(Issue::required(&format!("{path}.containers"), ""));
     }
@@ -144,8 +152,13 @@ fn claim(old: Option<&Value>, object: &Value, issues: &mut Vec<Issue>) {
         return;
     };
     let bound = old["status"]["phase"] == "Bound";
+    let classless = old["spec"]["storageClassName"].is_null();
     let fixed = |value: &Value| {
         let mut spec = value["spec"].clone();
+        // A claim from before the cluster had a default class may get one.
+        if classless && let Some(fields) = spec.as_object_mut() {
+            fields.remove("storageClassName");
+        }
         if bound && let Some(requests) = spec.pointer_mut("/resources/requests").and_then(Value::as_object_mut) {
             requests.remove("storage");
         }

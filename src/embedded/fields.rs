@@ -172,6 +172,17 @@ impl FieldSet {
         }
     }
 
+    /// Leaves out what is nowhere in `existing`.
+    pub(super) fn retain(&mut self, existing: &Self) {
+        self.below.retain(|step, below| match existing.below.get(step) {
+            Some(existing) => {
+                below.retain(existing);
+                !below.is_empty()
+            }
+            None => false,
+        });
+    }
+
     /// Adds what is in `other`.
     pub(super) fn unite(&mut self, other: &Self) {
         self.member |= other.member;
@@ -210,7 +221,7 @@ pub(super) fn step(schema: &Schema, item: &Type, by: &Identity, value: &Value) -
         Identity::Atomic => None,
         Identity::Value => Some(format!("v:{value}")),
         Identity::Keys(keys) => {
-            let identity = schema.identity(item, keys, value).ok()?;
+            let identity = schema.identity(item, keys, value);
             let parts: Vec<String> = identity.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
             Some(format!("k:{{{}}}", parts.join(",")))
         }

@@ -144,22 +144,25 @@ impl Schema {
     }
 
     /// The values that tell an item of a list from the others, in the order of their names; an absent one by its
-    /// default.
-    pub(super) fn identity(&self, item: &Type, keys: &[String], value: &Value) -> Result<Vec<(String, Value)>, String> {
+    /// default, else by the empty value of its type.
+    pub(super) fn identity(&self, item: &Type, keys: &[String], value: &Value) -> Vec<(String, Value)> {
         let mut identity = Vec::with_capacity(keys.len());
         for key in keys {
-            let given = value.get(key).filter(|value| !value.is_null()).cloned();
-            let default = match item {
-                Type::Struct { name, .. } => self.fields(name).and_then(|fields| fields.get(key)?.default.clone()),
+            let field = match item {
+                Type::Struct { name, .. } => self.fields(name).and_then(|fields| fields.get(key)),
                 _ => None,
             };
-            let found = given.or(default).ok_or_else(|| {
-                format!("associative list with keys has an element that omits key field \"{key}\" (and doesn't have default value)")
-            })?;
+            let given = value.get(key).filter(|value| !value.is_null()).cloned();
+            let found = given.or_else(|| field.and_then(|field| field.default.clone())).unwrap_or_else(|| match field
+                .map(|field| &field.ty)
+            {
+                Some(Type::Scalar(name)) if name == "integer" => Value::from(0),
+                _ => Value::from(""),
+            });
             identity.push((key.clone(), found));
         }
         identity.sort_by(|one, other| one.0.cmp(&other.0));
-        Ok(identity)
+        identity
     }
 
     /// Says, in the API server's words, what in `value` does not fit.
@@ -181,7 +184,9 @@ impl Schema {
             Type::Scalar(name) => match name.as_str() {
                 "string" if !value.is_string() => expected("string"),
                 "boolean" if !value.is_boolean() => expected("boolean"),
-                "integer" | "number" if !value.is_number() => expected("numeric (int or float)"),
+                "integer" | "number" if !value.is_number() => {
+                    problems.push(format!("{path}: expected numeric (int or float), got {}", go_type(value)));
+                }
                 _ => {}
             },
             Type::Quantity | Type::IntOrString => {
@@ -206,23 +211,21 @@ impl Schema {
                 }
             }
             Type::List { item, by } => {
-                let Some(list) = value.as_array() else { return expected("list") };
+                let Some(list) = value.as_array() else {
+                    problems.push(format!("{path}: expected list, got &{{{}}}", go_value(value)));
+                    return;
+                };
                 let mut seen = Vec::new();
                 for (index, below) in list.iter().enumerate() {
                     let step = match by {
                         Identity::Atomic => format!("[{index}]"),
                         Identity::Value => format!("[={below}]"),
-                        Identity::Keys(keys) => match self.identity(item, keys, below) {
-                            Ok(identity) => {
-                                let parts: Vec<String> =
-                                    identity.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                                format!("[{}]", parts.join(","))
-                            }
-                            Err(problem) => {
-                                problems.push(format!("{path}: element {index}: {problem}"));
-                                continue;
-                            }
-                        },
+                        Identity::Keys(keys) => {
+                            let identity = self.identity(item, keys, below);
+                            let parts: Vec<String> =
+                                identity.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                            format!("[{}]", parts.join(","))
+                        }
                     };
                     if *by != Identity::Atomic && seen.contains(&step) {
                         problems.push(format!("{path}: duplicate entries for key {step}"));
@@ -258,6 +261,33 @@ impl Schema {
             }
             _ => {}
         }
+    }
+}
+
+/// A value in the API server's language.
+fn go_value(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_value).collect::<Vec<_>>().join(" ")),
+        Value::Object(fields) => {
+            let sorted: BTreeMap<_, _> = fields.iter().collect();
+            let entries: Vec<String> = sorted.iter().map(|(key, value)| format!("{key}:{}", go_value(value))).collect();
+            format!("map[{}]", entries.join(" "))
+        }
+    }
+}
+
+/// The name of a value's type in the API server's language.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
     }
 }
 

@@ -20,7 +20,6 @@ use super::state::{Event, Id, State};
 use super::write::{self, Options};
 use super::{Inner, lock};
 
-const PATCHES: &str = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 /// How often a watch without news says how far it has come.
 const BOOKMARKS: Duration = Duration::from_secs(60);
 
@@ -189,7 +188,7 @@ fn object(inner: &Inner, id: &Id, method: &Method, content_type: &str, body: &[u
             };
             write::patch(&mut state, &inner.schema, id, &options, change)
         }
-        _ => Err(Refusal::media_type(PATCHES)),
+        _ => Err(Refusal::media_type()),
     }
 }
 

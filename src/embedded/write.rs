@@ -25,7 +25,7 @@ pub(super) type Answer = Result<(u16, Arc<Value>), Refusal>;
 /// Server-side apply.
 pub(super) fn apply(state: &mut State, schema: &Schema, id: &Id, mut applied: Value, options: &Options) -> Answer {
     if options.manager.is_empty() {
-        return Err(Refusal::options("fieldManager", "is required for apply patch"));
+        return Err(Refusal::options("fieldManager", "Required value: is required for apply patch"));
     }
     identify(id, &mut applied)?;
     let ty = Type::named(id.resource.kind);
@@ -37,7 +37,6 @@ pub(super) fn apply(state: &mut State, schema: &Schema, id: &Id, mut applied: Va
         };
         return Err(Refusal::unfit(&format!("failed to create typed patch object ({}): {list}", description(id))));
     }
-    drop_nulls(&mut applied);
     let now_owned = FieldSet::of_applied(schema, &ty, &applied);
     schema.normalize(&ty, &mut applied);
     let old = state.get(id).cloned();
@@ -83,7 +82,8 @@ pub(super) fn patch(
     let mut managers = Managers::of(&object);
     let changed = FieldSet::of_difference(schema, &ty, &without_bookkeeping(&old), &without_bookkeeping(&object));
     let manager = if options.manager.is_empty() { "unknown" } else { &options.manager };
-    managers.updated_by(manager, &object["apiVersion"], &changed);
+    let existing = FieldSet::of_applied(schema, &ty, &object);
+    managers.updated_by(manager, &object["apiVersion"], &changed, &existing);
     finish(state, schema, id, Some(old), object, managers, options)
 }
 
@@ -257,7 +257,14 @@ impl Managers {
                     entry.fields.remove(changed);
                 }
             } else {
-                conflicts.extend(contested.into_iter().map(|path| (entry.manager.clone(), path)));
+                let owner = match entry.operation.as_str() {
+                    "Apply" => format!("\"{}\"", entry.manager),
+                    _ => {
+                        let version = entry.json["apiVersion"].as_str().unwrap_or_default();
+                        format!("\"{}\" using {version}", entry.manager)
+                    }
+                };
+                conflicts.extend(contested.into_iter().map(|path| (owner.clone(), path)));
             }
         }
         if conflicts.is_empty() { Ok(()) } else { Err(Refusal::owned(&conflicts)) }
@@ -267,7 +274,7 @@ impl Managers {
         self.set(manager, "Apply", api_version, fields);
     }
 
-    fn updated_by(&mut self, manager: &str, api_version: &Value, changed: &FieldSet) {
+    fn updated_by(&mut self, manager: &str, api_version: &Value, changed: &FieldSet, existing: &FieldSet) {
         if changed.is_empty() {
             return;
         }
@@ -280,6 +287,7 @@ impl Managers {
             }
         }
         own.unite(changed);
+        own.retain(existing);
         self.set(manager, "Update", api_version, own);
     }
 
@@ -341,17 +349,6 @@ fn without_times(object: &Value) -> Value {
         }
     }
     object
-}
-
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, value| !value.is_null());
-            fields.iter_mut().for_each(|(_, value)| drop_nulls(value));
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
 }
 
 /// Empty maps and lists are not stored; empty structs are.

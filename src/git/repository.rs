@@ -180,11 +180,27 @@ impl Repository {
         Ok(refs::find(&self.0.refs, &self.0.branch)?.map(|id| revision(&id)))
     }
 
-    /// The commit that `text` names: a branch, a tag, a full name under `refs/`, `HEAD`, or an id of 4 to 40 digits.
+    /// The commit that `text` names: a branch, a tag, a full name under `refs/`, `HEAD`, or an id of 4 to 40 digits; with
+    /// `~N` or `^` behind it, its Nth or first ancestor along first parents.
     ///
     /// # Errors
     /// [`GitError::UnknownRevision`], or [`GitError::Ambiguous`] for the beginning of several ids.
     pub fn resolve(&self, text: &str) -> Result<Revision, GitError> {
+        let unknown = || GitError::UnknownRevision(text.to_owned());
+        let (name, steps) = split_ancestry(text).ok_or_else(unknown)?;
+        let mut found = self.resolve_name(name).map_err(|error| match error {
+            GitError::UnknownRevision(_) => unknown(),
+            other => other,
+        })?;
+        let objects = self.objects();
+        for _ in 0..steps {
+            let parents = objects.commit(object_id(found))?.parents;
+            found = parents.first().map(revision).ok_or_else(unknown)?;
+        }
+        Ok(found)
+    }
+
+    fn resolve_name(&self, text: &str) -> Result<Revision, GitError> {
         let objects = self.objects();
         let unknown = || GitError::UnknownRevision(text.to_owned());
         if let Ok(full) = Revision::parse(text) {
@@ -284,6 +300,27 @@ impl Repository {
     }
 }
 
+/// Splits `HEAD~2^` into `HEAD` and 3; `None` when a number does not fit.
+fn split_ancestry(text: &str) -> Option<(&str, usize)> {
+    let end = text.find(['~', '^']).unwrap_or(text.len());
+    let (name, mut rest) = text.split_at(end);
+    let mut steps = 0_usize;
+    while let Some(sign) = rest.chars().next() {
+        rest = &rest[1..];
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(digits);
+        steps = steps.checked_add(match (sign, number) {
+            ('~' | '^', "") => 1,
+            ('~', number) => number.parse().ok()?,
+            // Other parents than the first are not on the branch.
+            ('^', "1") => 1,
+            _ => return None,
+        })?;
+        rest = behind;
+    }
+    Some((name, steps))
+}
+
 /// Makes an empty bare repository beside `path` and renames it into place: a process killed meanwhile leaves nothing
 /// that looks like a repository.
 fn init(path: &Path, branch: &str) -> Result<(), GitError> {
@@ -332,3 +369,23 @@ const CONFIG: &str = "\
 [advice]
 \tpushUpdateRejected = false
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::split_ancestry;
+
+    #[test]
+    fn ancestry_is_counted_along_first_parents() {
+        for (text, expected) in [
+            ("HEAD", Some(("HEAD", 0))),
+            ("HEAD~", Some(("HEAD", 1))),
+            ("main~2^", Some(("main", 3))),
+            ("a^^1~0", Some(("a", 2))),
+            ("HEAD^2", None),
+            ("HEAD~x", None),
+            ("HEAD~99999999999999999999", None),
+        ] {
+            assert_eq!(split_ancestry(text), expected, "{text}");
+        }
+    }
+}

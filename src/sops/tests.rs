@@ -105,7 +105,7 @@ fn a_file_that_was_changed_by_hand_is_refused() {
         ("- a\n".to_owned(), SopsError::NotEncrypted),
         (" ".repeat(MAX_LENGTH + 1), SopsError::TooLarge),
     ] {
-        assert_eq!(decrypt(&text, &[identity.clone()]).unwrap_err(), error);
+        assert_eq!(decrypt(&text, std::slice::from_ref(&identity)).unwrap_err(), error);
         assert!(!error.to_string().contains("one"));
     }
     assert!(!looks_encrypted(&good.replace(a, "    a: one")));
@@ -120,7 +120,7 @@ fn files_for_others_and_other_services_say_so() {
     assert_eq!(error, SopsError::OtherRecipients(theirs.recipient().to_string()));
 
     let both = encrypt(&checkout(&[("a", "one")]), &[theirs.recipient(), ours.recipient()], now()).unwrap();
-    assert!(decrypt(&both, &[ours.clone()]).is_ok() && decrypt(&both, &[theirs]).is_ok());
+    assert!(decrypt(&both, std::slice::from_ref(&ours)).is_ok() && decrypt(&both, &[theirs]).is_ok());
 
     let start = text.find("    age:").unwrap();
     let end = text.find("    lastmodified").unwrap();
@@ -130,10 +130,10 @@ fn files_for_others_and_other_services_say_so() {
         ("", SopsError::NoAge("nobody".into())),
     ] {
         let text = format!("{}{section}{}", &text[..start], &text[end..]);
-        assert_eq!(decrypt(&text, &[ours.clone()]).unwrap_err(), message);
+        assert_eq!(decrypt(&text, std::slice::from_ref(&ours)).unwrap_err(), message);
     }
     let groups = text.replace("    age:", "    key_groups: []\n    age:");
-    assert!(matches!(decrypt(&groups, &[ours.clone()]), Err(SopsError::Metadata(_))));
+    assert!(matches!(decrypt(&groups, std::slice::from_ref(&ours)), Err(SopsError::Metadata(_))));
     assert!(encrypt(&checkout(&[("a", "one")]), &[], now()).is_err());
 }
 

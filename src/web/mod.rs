@@ -1,7 +1,7 @@
 //! The HTTP interface: requests in, intents to `change`, snapshots of `reconcile` out.
 //!
-//! Handlers hold no rules: bodies become typed intents in [`body`], what is wrong becomes a [`problem`], what every
-//! request needs is done once in [`layers`]. Pages, events and chat are further routes beside [`api`].
+//! Handlers hold no rules: bodies become typed intents in `body`, what is wrong becomes a `problem`, what every
+//! request needs is done once in `layers`. Pages, events and chat are further routes beside `api`.
 //!
 //! **Architecture invariant:** nothing here writes to Git or to the cluster, and no secret that came in goes out again,
 //! neither into an answer nor into a log line.

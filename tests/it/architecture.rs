@@ -133,7 +133,9 @@ fn sources() -> Vec<(String, PathBuf, String)> {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("readable folder") {
         let path = entry.expect("entry").path();
-        if path.is_dir() {
+        if path.file_stem().is_some_and(|name| name == "tests") {
+            continue;
+        } else if path.is_dir() {
             collect(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);

@@ -1,10 +1,8 @@
 //! `cluster` against the real Kubernetes API server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use claude_manager::cluster::{self, Cancel, Done, Error, Kind, Kinds, Observer, Target};
@@ -13,8 +11,10 @@ use claude_manager::project::{ErrorKind, ObjectKey, PROJECT_LABEL, ProjectName, 
 use kube::Client;
 use serde_json::{Value, json};
 
+use crate::control_plane::{ControlPlane, Request, eventually, text_of};
+
 struct Server {
-    kubeconfig: String,
+    plane: &'static ControlPlane,
     namespace: String,
     client: Client,
     kinds: Kinds,
@@ -23,34 +23,30 @@ struct Server {
 impl Server {
     /// A namespace of its own on the control plane of the test run.
     async fn start() -> Option<Self> {
-        let kubeconfig = std::env::var("CLUSTER_TEST_KUBECONFIG").ok()?;
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let namespace = format!("c{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let client = client(&kubeconfig, Some("m")).await;
-        let server = Self { kubeconfig, namespace, kinds: Kinds::new(client.clone()), client };
-        server.kubectl(&["create", "namespace", &server.namespace], "");
-        Some(server)
+        let plane = ControlPlane::with_pods()?;
+        let namespace = plane.namespace_at_level("cluster", "privileged");
+        plane.volumes("", 1);
+        let client = client(plane.kubeconfig(), None).await;
+        Some(Self { plane, namespace, kinds: Kinds::new(client.clone()), client })
     }
 
     fn kubectl(&self, arguments: &[&str], input: &str) -> String {
-        use std::io::Write as _;
-        let mut child = Command::new("kubectl")
-            .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
-            .args(arguments)
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "kubectl {arguments:?}");
-        String::from_utf8(output.stdout).unwrap()
+        text_of(self.plane.kubectl_reading(input, arguments))
     }
 
     fn get(&self, what: &str) -> Value {
         let text = self.kubectl(&["get", "-n", &self.namespace, "-o", "json", "--show-managed-fields", what], "");
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// The kubeconfig with another address or other credentials.
+    fn kubeconfig_with(&self, change: impl FnOnce(&mut Value)) -> tempfile::NamedTempFile {
+        let text = self.kubectl(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"], "");
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        change(&mut config);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), config.to_string()).unwrap();
+        file
     }
 
     fn observe(&self) -> Observer {
@@ -87,8 +83,8 @@ impl Server {
     }
 }
 
-async fn client(kubeconfig: &str, context: Option<&str>) -> Client {
-    Target::choose(Some(OsStr::new(kubeconfig)), context, None).unwrap().client().await.unwrap()
+async fn client(kubeconfig: &Path, context: Option<&str>) -> Client {
+    Target::choose(Some(kubeconfig.as_os_str()), context, None).unwrap().client().await.unwrap()
 }
 
 fn unit() -> Unit {
@@ -294,17 +290,15 @@ async fn a_cancelled_plan_begins_nothing_more() {
 async fn a_server_that_is_not_there_is_reported_and_found_again() {
     let Some(server) = Server::start().await else { return };
     // A relay in front of the server that can be cut.
-    let upstream = server.kubectl(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"], "");
+    let upstream = server.kubectl(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"], "");
     let upstream = upstream.trim_start_matches("https://").to_owned();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let mut config: Value =
-        serde_json::from_str(&server.kubectl(&["config", "view", "--raw", "-o", "json"], "")).unwrap();
-    config["clusters"][0]["cluster"]["server"] = json!(format!("https://{address}"));
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), config.to_string()).unwrap();
-    let client = client(file.path().to_str().unwrap(), Some("m")).await;
+    let file = server.kubeconfig_with(|config| {
+        config["clusters"][0]["cluster"]["server"] = json!(format!("https://{address}"));
+    });
+    let client = client(file.path(), None).await;
     let error = cluster::version(&client).await.unwrap_err();
     assert_eq!(error, Error::Unreachable("connection refused".to_owned()));
 
@@ -352,24 +346,12 @@ async fn a_missing_right_for_one_kind_leaves_the_others_working() {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
         "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": n}]});
     server.kubectl(&["apply", "-f", "-"], &format!("{role}\n---\n{binding}\n"));
-    let token = loop {
-        let output = Command::new("kubectl")
-            .args(["--kubeconfig", &server.kubeconfig, "create", "token", "default", "-n", n])
-            .output();
-        let output = output.unwrap();
-        if output.status.success() {
-            break String::from_utf8(output.stdout).unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
-    let mut config: Value =
-        serde_json::from_str(&server.kubectl(&["config", "view", "--raw", "-o", "json"], "")).unwrap();
-    for user in config["users"].as_array_mut().unwrap() {
-        user["user"] = json!({"token": token.trim()});
-    }
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), config.to_string()).unwrap();
-    let client = client(file.path().to_str().unwrap(), None).await;
+    let token = eventually("the namespace's service account", || {
+        let output = server.plane.kubectl(["create", "token", "default", "-n", n]);
+        output.status.success().then(|| text_of(output))
+    });
+    let file = server.kubeconfig_with(|config| config["users"][0]["user"] = json!({"token": token.trim()}));
+    let client = client(file.path(), None).await;
 
     let observer = Observer::start(client.clone(), n, []);
     within("first lists", observer.synced()).await;
@@ -390,4 +372,29 @@ async fn a_missing_right_for_one_kind_leaves_the_others_working() {
         outcomes.iter().filter(|outcome| outcome.result.is_err()).map(|outcome| outcome.key.kind.clone()).collect();
     assert_eq!(failed, ["Secret"]);
     until(&observer, "the others", |seen| seen.len() >= 3).await;
+}
+
+/// What a quiet cluster costs: sixteen watches, each renewed every few minutes, and nothing else.
+#[tokio::test]
+async fn a_quiet_cluster_is_asked_nothing() {
+    let Some(server) = Server::start().await else { return };
+    answers(server.apply(&server.environment()).await);
+    let user = server.plane.user();
+    let observer = Observer::start(client(&user.kubeconfig, None).await, &server.namespace, []);
+    within("first lists", observer.synced()).await;
+    until(&observer, "a ready pod", |seen| {
+        seen.get("StatefulSet/shop-env").is_some_and(|set| set["status"]["readyReplicas"] == 1)
+    })
+    .await;
+    let verbs = |requests: &[Request]| {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        requests.iter().for_each(|request| *counts.entry(request.verb.clone()).or_default() += 1);
+        counts
+    };
+    let expected = BTreeMap::from([("list".to_owned(), 16), ("watch".to_owned(), 16)]);
+    // The log is written a moment later.
+    eventually("the log of the beginning", || (verbs(&server.plane.requests(&user.name)) == expected).then_some(()));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(verbs(&server.plane.requests(&user.name)), expected);
+    drop(observer);
 }

@@ -4,13 +4,16 @@
 mod architecture;
 mod change;
 mod cluster;
+mod commands;
 mod control_plane;
+mod embedded;
 mod git;
 mod main_job;
 mod manager;
 mod readme;
 mod real_cluster;
+mod replay;
+mod seed;
+mod sops;
 mod store;
 mod template;
-
-mod sops;

@@ -2,6 +2,8 @@
 //!
 //! Uses SOPS_BIN, or `sops` from PATH.
 
+#![allow(clippy::print_stderr, reason = "a skipped test has to be seen")]
+
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -125,6 +125,22 @@ fn a_secret_comes_from_its_variable_or_else_from_its_file() {
 }
 
 #[test]
+fn age_identities_come_from_the_variable_or_else_from_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("age.key");
+    let path = file.to_str().unwrap();
+    let identities = |pairs: &[(&str, &str)]| read(pairs).unwrap().secrets.age_identities();
+    assert!(identities(&[]).unwrap().is_none());
+    let error = identities(&[("SOPS_AGE_KEY_FILE", path)]).unwrap_err().to_string();
+    assert!(error.contains("age.key is missing or empty"), "{error}");
+    std::fs::write(&file, "AGE-SECRET-KEY-FILE\n").unwrap();
+    let from_file = identities(&[("SOPS_AGE_KEY_FILE", path)]).unwrap().unwrap();
+    assert_eq!(from_file.expose_secret(), "AGE-SECRET-KEY-FILE");
+    let both = identities(&[("SOPS_AGE_KEY", "AGE-SECRET-KEY-VAR"), ("SOPS_AGE_KEY_FILE", path)]).unwrap().unwrap();
+    assert_eq!(both.expose_secret(), "AGE-SECRET-KEY-VAR");
+}
+
+#[test]
 fn the_table_of_settings_is_what_the_code_reads() {
     let source = include_str!("../config.rs");
     let mut read: Vec<&str> = source

@@ -158,6 +158,14 @@ async fn after_a_write_the_status_is_that_of_the_snapshot_once_it_knows_the_comm
 }
 
 #[tokio::test]
+async fn an_older_snapshot_never_answers_for_a_newer_commit() {
+    let app = TestApp::new().await;
+    let answer = app.json("PUT", "/api/projects/alpha", &[], &json!({ "name": "Committed" })).await.json();
+    assert_eq!((&answer["phase"], &answer["name"]), (&json!("Pending"), &json!("Committed")));
+    assert_eq!(answer["appliedRevision"], COMMIT, "what is applied is still the commit before");
+}
+
+#[tokio::test]
 async fn start_stop_change_and_delete_are_intents() {
     let app = TestApp::new().await;
     for (method, path, body, status) in [
@@ -311,14 +319,40 @@ async fn of_equal_requests_at_once_one_is_executed_and_the_others_are_told_to_wa
 
 #[tokio::test]
 async fn no_secret_of_a_request_is_answered_or_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
     let app = TestApp::new().await;
-    let mut body = body();
-    body["anthropicApiKey"] = json!("hunter2");
-    body["gitCredentials"] = json!({ "token": "hunter2" });
-    body["sudoPassword"] = json!("hunter2");
-    let reply = app.json("POST", "/api/projects", &[], &body).await;
-    assert_eq!(reply.status, StatusCode::CREATED);
-    assert!(!reply.text.contains("hunter2"));
+    let mut good = body();
+    good["anthropicApiKey"] = json!("hunter2");
+    good["gitCredentials"] = json!({ "token": "hunter2" });
+    good["sudoPassword"] = json!("hunter2");
+    let mut bad = good.clone();
+    bad["anthropicApiKey"] = json!("hunter2 hunter2");
+    for (body, status) in [(good, StatusCode::CREATED), (bad, StatusCode::BAD_REQUEST)] {
+        let reply = app.json("POST", "/api/projects", &[("idempotency-key", "hunter2")], &body).await;
+        assert_eq!(reply.status, status);
+        assert!(!reply.text.contains("hunter2"));
+    }
     let submitted = app.script.submitted.lock().unwrap();
     assert!(!format!("{submitted:?}").contains("hunter2"), "what is submitted can be logged");
+    let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(lines.contains("gamma: create") && !lines.contains("hunter2"), "{lines}");
+}
+
+/// Log lines in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
