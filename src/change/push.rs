@@ -125,7 +125,7 @@ fn clear_secrets(
             }
             match tree.read(&path) {
                 Ok(content) => {
-                    if let Some(problem) = clear::find(&content) {
+                    if let Some(problem) = clear::find(path.file_name(), &content) {
                         reasons.push(format!("{path} in commit {}: {problem}", commit.short()));
                     }
                 }

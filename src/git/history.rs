@@ -156,17 +156,31 @@ impl Repository {
             walk.push(id)?;
         }
         let mut found = Vec::new();
-        while found.len() < limit && walk.queue.iter().any(|(_, _, id)| !old.contains(id)) {
+        let mut oldest = i64::MAX;
+        while found.len() < limit {
+            // What was found may turn out to be known for as long as a known commit of its time or later is waiting.
+            let waits = |(time, _, id): &(i64, _, ObjectId)| !old.contains(id) || *time >= oldest;
+            if !walk.queue.iter().any(waits) {
+                break;
+            }
             let Some((id, commit)) = walk.next()? else { break };
             if old.contains(&id) {
                 old.extend(&commit.parents);
             } else {
+                oldest = oldest.min(commit.time);
                 found.push((revision(&id), commit.parents.first().map(revision)));
             }
             walk.push_parents(&commit)?;
         }
-        // Some may have been found to be known only later.
-        found.retain(|(revision, _)| !old.contains(&object_id(*revision)));
+        // Some may have been found to be known only later, and with them what comes before them.
+        found.retain(|(revision, _)| {
+            let id = object_id(*revision);
+            let is_new = !old.contains(&id);
+            if !is_new && let Some(commit) = walk.seen.get(&id) {
+                old.extend(&commit.parents);
+            }
+            is_new
+        });
         Ok(found)
     }
 

@@ -34,10 +34,14 @@ pub(super) fn find(refs: &Store, name: &str) -> Result<Option<ObjectId>, GitErro
             Ok(full) => full,
             Err(_) => return Ok(None),
         };
-        let found = refs
-            .try_find(full)
-            .map_err(|error| GitError::Io { what: format!("reading {name}"), message: error.to_string() })?;
-        match found.map(|reference| reference.target) {
+        let failed = |error: gix::Error| GitError::Io { what: format!("reading {name}"), message: error.to_string() };
+        // The ref's own file first: `git pack-refs` writes the packed file before it removes this one, so whoever finds
+        // none here has to read the packed file after that, not before.
+        let target = match refs.try_find_loose(full).map_err(failed)? {
+            Some(loose) => Some(loose.target),
+            None => refs.try_find(full).map_err(failed)?.map(|reference| reference.target),
+        };
+        match target {
             Some(Target::Object(id)) => return Ok(Some(id)),
             Some(Target::Symbolic(next)) => name = next.as_bstr().to_string(),
             None => return Ok(None),

@@ -285,6 +285,24 @@ fn the_log_of_a_path_and_the_last_change_of_each_project_agree_with_git() {
 }
 
 #[test]
+fn new_commits_are_those_that_nothing_known_reaches_even_within_one_second() {
+    let fixture = Fixture::new();
+    let first = fixture.head();
+    let mut made = Vec::new();
+    for round in 0..4 {
+        made.push(fixture.commit(&write("x", &round.to_string()), "x"));
+    }
+    let new = |tip, known: &[Revision]| {
+        let found = fixture.repository.new_commits(tip, known, 100).unwrap();
+        found.into_iter().map(|(revision, _)| revision).collect::<Vec<_>>()
+    };
+    assert_eq!(new(first, &[made[3]]), []);
+    assert_eq!(new(made[1], &[made[3]]), []);
+    assert_eq!(new(made[3], &[made[1]]), [made[3], made[2]]);
+    assert_eq!(new(made[0], &[]), [made[0], first]);
+}
+
+#[test]
 fn changed_paths_are_those_that_git_names() {
     let fixture = Fixture::new();
     let before = fixture.head();

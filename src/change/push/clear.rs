@@ -8,8 +8,11 @@ use crate::plan::{SecretValues, secret_values};
 const WAY_OUT: &str = "encrypt the file with `sops --encrypt --in-place`, or set the value through the API. The commit \
                        itself has to go: `git commit --amend` or `git rebase`, then push again";
 
-/// What is wrong with a file, if it holds the values of a Secret in clear.
-pub(super) fn find(content: &[u8]) -> Option<String> {
+/// What is wrong with the file `name`, if it holds the values of a Secret in clear.
+pub(super) fn find(name: &str, content: &[u8]) -> Option<String> {
+    // Any text can be named as a resource; but what is no YAML is only a manifest where its name says so. A page that
+    // shows one is fine.
+    let is_manifest = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
     // Cheap, and true of nearly every file: the word does not occur.
     let suspicious = [b"Secret".as_slice(), b"secretGenerator"].iter().any(|word| contains(content, word));
     if !suspicious {
@@ -21,7 +24,7 @@ pub(super) fn find(content: &[u8]) -> Option<String> {
         match Value::deserialize(document) {
             Ok(value) => found = found.or_else(|| in_document(&value)),
             // What cannot be read is not taken on trust, when it looks like one.
-            Err(_) if looks_like_a_secret(text) => {
+            Err(_) if is_manifest && looks_like_a_secret(text) => {
                 return Some(format!("it looks like a Secret but is no valid YAML; {WAY_OUT}"));
             }
             Err(_) => break,
@@ -50,7 +53,7 @@ fn in_document(value: &Value) -> Option<String> {
             let patches = fields.get("patches").or_else(|| fields.get("patchesStrategicMerge"))?.as_array()?;
             patches.iter().find_map(|patch| {
                 let text = patch.get("patch").unwrap_or(patch).as_str()?;
-                find(text.as_bytes())
+                find("patch.yaml", text.as_bytes())
             })
         }
         Value::Array(items) => items.iter().find_map(in_document),
@@ -98,8 +101,10 @@ mod tests {
             ("# A page about kind: Secret objects.\n", false),
             ("resources:\n- Secret.yaml\n", false),
         ] {
-            assert_eq!(find(text.as_bytes()).is_some(), expected, "{text}");
+            assert_eq!(find("x.yaml", text.as_bytes()).is_some(), expected, "{text}");
         }
-        assert!(!find(b"kind: Secret\nstringData: {a: hunter2}\n").unwrap().contains("hunter2"));
+        let page = "# Secrets\n```yaml\nkind: Secret\nstringData: {a: b}\n```\n";
+        assert_eq!(find("README.md", page.as_bytes()), None);
+        assert!(!find("x", b"kind: Secret\nstringData: {a: hunter2}\n").unwrap().contains("hunter2"));
     }
 }
