@@ -23,10 +23,19 @@
 //! A signal (a commit, a ref change, a poll) wakes `reconcile`, which reads the head through `git`, renders each
 //! project with `kustomize`, compares with what `cluster::observe` has seen and gives the plan to `cluster::apply`.
 
+pub mod app;
+pub mod auth;
 pub mod change;
 pub mod cluster;
+pub mod edit;
 pub mod embedded;
+pub mod git;
 pub mod kustomize;
+pub mod metrics;
 pub mod plan;
 pub mod project;
 pub mod reconcile;
+pub mod sops;
+pub mod store;
+pub mod web;
+pub mod yaml;

@@ -2,8 +2,30 @@
 //!
 //! *Flow.* policy (pure) → edit on the head → render the changed project and check its objects → secrets encrypted →
 //! commit with compare-and-swap → nudge. When the head moved meanwhile the edit is made again on the new head.
+//!
+//! One task takes all intents that wait, applies each on the tip of the one before, makes their commits durable
+//! together and then answers everybody: many writers cost one sync (or one push), and none of them waits for a lock.
+//! [`check_push`] holds a person's push to the same checks.
 
-use crate::project::{Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision};
+mod judge;
+mod message;
+mod push;
+mod queue;
+mod secrets;
+mod write;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::git::Repository;
+use crate::project::{Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision, allows};
+use crate::sops::Identity;
+
+pub use push::check_push;
+
+/// How many intents may wait; whoever comes later waits to get in.
+const WAITING: usize = 1024;
 
 /// A commit that was made and is durable.
 #[derive(Clone, Debug)]
@@ -30,12 +52,34 @@ pub struct ChangeError {
     pub fields: Vec<FieldError>,
 }
 
-/// A handle on the queue of writes; cheap to clone.
+impl ChangeError {
+    fn new(kind: ErrorKind, message: impl ToString) -> Self {
+        Self { kind, message: message.to_string(), fields: Vec::new() }
+    }
+}
+
+/// Called after every batch that moved the head; has to return at once.
+pub type Nudge = Arc<dyn Fn() + Send + Sync>;
+
+/// A handle on the queue of writes; cheap to clone. The queue ends when the last handle is dropped.
 #[derive(Clone)]
-pub struct Changes {}
+pub struct Changes {
+    queue: mpsc::Sender<queue::Request>,
+}
 
 impl Changes {
+    /// Starts the queue on the current runtime. Secrets are encrypted for the recipients that the repository names and
+    /// for the holder of `age_identities`, which also decrypt what is there.
+    #[must_use]
+    pub fn start(repository: Repository, age_identities: Arc<Vec<Identity>>, nudge: Nudge) -> Self {
+        let (queue, requests) = mpsc::channel(WAITING);
+        tokio::spawn(queue::run(repository, age_identities, nudge, requests));
+        Self { queue }
+    }
+
     /// Commits `intent` for `actor`. `if_match` is the overlay id that the caller has read.
+    ///
+    /// A caller that goes away does not take its intent back.
     ///
     /// # Errors
     /// [`ChangeError`]; nothing was committed then.
@@ -45,7 +89,15 @@ impl Changes {
         actor: Actor,
         if_match: Option<String>,
     ) -> Result<Committed, ChangeError> {
-        let _ = (intent, actor, if_match);
-        todo!()
+        let role = actor.principal.role;
+        if !allows(role, intent.action()) {
+            let message = format!("{} may not do this: it needs a higher role", actor.principal.name);
+            return Err(ChangeError::new(ErrorKind::Forbidden, message));
+        }
+        let (answer, answered) = oneshot::channel();
+        let request = queue::Request { work: Arc::new(queue::Work { intent, actor, if_match }), answer };
+        let stopped = || ChangeError::new(ErrorKind::Unavailable, "the server is stopping; try again");
+        self.queue.send(request).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
@@ -60,8 +60,8 @@ async fn execute(client: &Client, kinds: &Kinds, plan: &UnitPlan, cancel: &Cance
     let mut outcomes = Vec::with_capacity(plan.actions.len());
     for stage in plan.actions.chunk_by(|one, next| one.stage == next.stage) {
         // `buffered`, not `buffer_unordered`: results are told in the plan's order.
-        let done = stream::iter(stage).map(|action| writer.perform(action)).buffered(CONCURRENCY);
-        outcomes.extend(done.collect::<Vec<_>>().await);
+        let actions: Vec<_> = stage.iter().map(|action| writer.perform(action).boxed()).collect();
+        outcomes.extend(stream::iter(actions).buffered(CONCURRENCY).collect::<Vec<_>>().await);
     }
     outcomes
 }

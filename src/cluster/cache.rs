@@ -79,6 +79,12 @@ impl Cache {
         }
     }
 
+    /// The live objects at these keys, whosever they are.
+    pub(super) fn at<'a>(&self, keys: impl Iterator<Item = &'a ObjectKey>) -> BTreeMap<ObjectKey, Live> {
+        let live = |entry: &Entry| Live { object: Arc::clone(&entry.object), applied: entry.applied.clone() };
+        keys.filter_map(|key| self.objects.get(key).map(|entry| (key.clone(), live(entry)))).collect()
+    }
+
     /// Every unit of which an object is there.
     pub(super) fn units(&self) -> BTreeSet<Unit> {
         self.by_unit.keys().cloned().collect()

@@ -114,6 +114,12 @@ impl Observer {
         self.shared.with(|cache| cache.live(unit))
     }
 
+    /// The live objects at these keys, whosever they are: a plan must see that its object belongs to another unit.
+    #[must_use]
+    pub fn objects_at<'a>(&self, keys: impl Iterator<Item = &'a ObjectKey>) -> BTreeMap<ObjectKey, Live> {
+        self.shared.with(|cache| cache.at(keys))
+    }
+
     /// Every unit of which an object is there.
     #[must_use]
     pub fn units(&self) -> BTreeSet<Unit> {

@@ -6,12 +6,29 @@
 //! **Architecture invariant:** a field that this engine does not know is an error that names file and field; nothing in
 //! a kustomization is ever ignored.
 
+mod build;
+mod collection;
+mod field;
+mod field_spec;
+mod generate;
+mod hash;
+mod id;
+mod kustomization;
+mod load;
+mod order;
+mod patch;
+mod references;
+mod resource;
+mod tables;
+mod transform;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
 
 use crate::project::{Files, ObjectKey, RepoPath};
+use crate::yaml;
 
 /// One object of a build.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,13 +87,14 @@ impl fmt::Display for BuildError {
 /// # Errors
 /// [`BuildError`] names the file, field and way out.
 pub fn build(files: &dyn Files, directory: &RepoPath) -> Result<Build, BuildError> {
-    let _ = (files, directory);
-    todo!()
+    build::run(files, directory, None)
 }
 
 /// Builds `directory` as if its own `resources` held only the entries that `keep` wants (asked with the resolved path),
 /// and its own generators only where `generators` is true. All its transformers still apply, but a patch of the
 /// directory itself that finds no object is no error here: its object may belong to another part.
+///
+/// Entries that `keep` does not want are not looked at, so that a part costs what it holds.
 ///
 /// # Errors
 /// As [`build`].
@@ -86,8 +104,7 @@ pub fn build_part(
     keep: &dyn Fn(&RepoPath) -> bool,
     generators: bool,
 ) -> Result<Build, BuildError> {
-    let _ = (files, directory, keep, generators);
-    todo!()
+    build::run(files, directory, Some(&build::Part { keep, generators }))
 }
 
 /// The resolved `resources` of the kustomization in `directory`, in order.
@@ -95,13 +112,12 @@ pub fn build_part(
 /// # Errors
 /// As [`build`].
 pub fn resources(files: &dyn Files, directory: &RepoPath) -> Result<Vec<RepoPath>, BuildError> {
-    let _ = (files, directory);
-    todo!()
+    build::resources(files, directory)
 }
 
 /// Objects as `kustomize build` prints them: documents joined by `---`.
 #[must_use]
 pub fn to_yaml(objects: &[Object]) -> String {
-    let _ = objects;
-    todo!()
+    let documents: Vec<String> = objects.iter().map(|object| yaml::emit(&object.value)).collect();
+    documents.join("---\n")
 }

@@ -3,13 +3,32 @@
 //! Takes rendered objects, what was observed, and the time; gives actions with reasons, and status. Pure: the same
 //! input gives the same plan, and a plan leaves its execution no choice.
 
+mod check;
+mod diff;
+mod field;
+mod hash;
+mod mask;
+mod order;
+mod ownership;
+mod prune;
+mod show;
+mod status;
+mod unit;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::kustomize::Object;
 use crate::project::{ObjectKey, Unit};
+
+pub use check::{SecretValues, Violation, check, secret_values};
+pub use hash::object_hash;
+pub use show::show;
+pub use status::{StatusInput, status};
+pub use unit::{is_gone, unit};
 
 /// What is known of the cluster.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +91,7 @@ pub struct Action {
 }
 
 /// The kinds of write.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Operation {
     /// The object does not exist: server-side apply.
     Create(Arc<Value>),
@@ -89,6 +108,19 @@ pub enum Operation {
         /// The precondition.
         uid: String,
     },
+}
+
+impl fmt::Debug for Operation {
+    /// Without the object: a Secret's values are in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(_) => f.write_str("Create"),
+            Self::Update { take_over, .. } => {
+                f.debug_struct("Update").field("take_over", take_over).finish_non_exhaustive()
+            }
+            Self::Delete { uid } => f.debug_struct("Delete").field("uid", uid).finish(),
+        }
+    }
 }
 
 /// One differing field.
@@ -110,3 +142,6 @@ pub struct Held {
     /// Why it is kept.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,33 @@
 //! Brings the cluster to the head of the repository, and keeps it there.
+//!
+//! *Flow.* Three loops that never wait for one another. `follow` reads the head and renders what changed
+//! ([`desired`]). `driver` compares it with what was observed, starts one apply for each unit that differs, and heals
+//! drift the same way. Health is read from the watch cache whenever it changes; no worker is held while waiting.
+//!
+//! *Guarantees.* Signals carry no data: whoever is woken reads the head itself. A newer commit pre-empts the work for
+//! an older one. One unit's failure delays no other. A unit that does not build is left as it is.
+//!
+//! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
+
+mod desired;
+mod driver;
+mod follow;
+mod once;
+mod unit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use once::{OnceError, OnceReport, plan_at, reconcile_once};
+
+use crate::git;
+use crate::metrics::Metrics;
 use crate::plan::UnitPlan;
 use crate::project::{ProjectName, ProjectSpec, ProjectStatus, Revision};
+use crate::sops;
+use crate::store::Store;
 
 /// What is known at one moment; never changed, only replaced.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +42,8 @@ pub struct Snapshot {
     pub warnings: Vec<String>,
     /// Why the cluster does not answer; `None` while it does.
     pub cluster: Option<String>,
+    /// Whether the cluster was seen as a whole at least once.
+    pub synced: bool,
 }
 
 /// One project in a [`Snapshot`].
@@ -38,25 +63,81 @@ pub struct ProjectState {
     pub plan: Arc<UnitPlan>,
 }
 
-/// A handle on the reconciler; cheap to clone.
+/// What the reconciler works with.
 #[derive(Clone)]
-pub struct Reconciler {}
+pub struct Parts {
+    /// The state repository.
+    pub repository: git::Repository,
+    /// The cluster.
+    pub client: kube::Client,
+    /// Where the inventory is kept.
+    pub store: Store,
+    /// The age identities that decrypt secrets.
+    pub age_identities: Arc<Vec<sops::Identity>>,
+    /// The namespace to observe.
+    pub namespace: String,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+/// A handle on the reconciler; cheap to clone. The loops end when the last handle is dropped.
+#[derive(Clone)]
+pub struct Reconciler {
+    signals: mpsc::Sender<follow::Signal>,
+    messages: mpsc::Sender<driver::Message>,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+}
 
 impl Reconciler {
+    /// Starts the loops.
+    #[must_use]
+    pub fn start(parts: Parts) -> Self {
+        // One waiting signal is enough: whoever reads it reads the head itself.
+        let (signals, signalled) = mpsc::channel(64);
+        let (messages, received) = mpsc::channel(256);
+        let (publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+        tokio::spawn(follow::run(parts.clone(), signalled, messages.clone()));
+        tokio::spawn(driver::run(parts, received, messages.downgrade(), publish));
+        let reconciler = Self { signals, messages, snapshot };
+        reconciler.nudge();
+        reconciler
+    }
+
     /// The newest snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        todo!()
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// Follows the snapshots: wakes whenever there is a newer one.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
     }
 
     /// Says that the head may have moved. Carries no data, never waits.
     pub fn nudge(&self) {
-        todo!()
+        // A full queue already holds a signal that will read the newest head.
+        let _ = self.signals.try_send(follow::Signal::default());
     }
 
-    /// Reconciles now (one project, or all) and waits until its actions are done.
+    /// Reads the head now and waits until the snapshot shows what it wants (not until the cluster does).
+    pub async fn load(&self) -> Arc<Snapshot> {
+        let (done, wait) = oneshot::channel();
+        if self.signals.send(follow::Signal { done: Some(done) }).await.is_ok() {
+            let _ = wait.await;
+        }
+        self.snapshot()
+    }
+
+    /// Reconciles now (one project, or all) and waits until its actions are done or have failed.
     pub async fn refresh(&self, project: Option<&ProjectName>) -> Arc<Snapshot> {
-        let _ = project;
-        todo!()
+        self.load().await;
+        let (done, wait) = oneshot::channel();
+        let message = driver::Message::Refresh(project.cloned(), done);
+        if self.messages.send(message).await.is_ok() {
+            let _ = wait.await;
+        }
+        self.snapshot()
     }
 }

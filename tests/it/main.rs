@@ -1,8 +1,19 @@
 //! Integration tests: one binary, one file for each subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test's set-up does not expect fails the test")]
 
+mod architecture;
+mod change;
 mod cluster;
+mod commands;
 mod control_plane;
 mod embedded;
+mod git;
+mod main_job;
+mod manager;
+mod readme;
+mod real_cluster;
 mod replay;
+mod seed;
+mod sops;
+mod store;
 mod template;

@@ -5,209 +5,17 @@
 
 mod live;
 mod scripts;
+mod tree;
 
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 
+use claude_manager::kustomize;
 use serde_json::Value;
-use tempfile::TempDir;
 
+use self::tree::{
+    array, edit, engine, objects, of_kind, only, overlay, readme_example, state_repository, stock, three_projects,
+};
 use crate::control_plane::{binaries, skipped, text_of};
-
-/// An overlay with every field that a project made through the API can have.
-fn overlay(name: &str) -> String {
-    OVERLAY.replace("NAME", name)
-}
-
-const OVERLAY: &str = r#"# Project NAME. Edit here or through Claude Manager: comments and layout are kept.
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources:
-- ../../base
-namePrefix: NAME-
-labels:
-- includeSelectors: true
-  pairs:
-    claude-manager.io/project: NAME
-images:
-- name: claude-dev-env
-  newName: registry.example/claude-dev-env
-  newTag: "1.2"
-replicas:
-- name: env
-  count: 1
-configMapGenerator:
-- name: env
-  behavior: merge
-  literals:
-  - GIT_REPOSITORY=https://git.example/team/NAME.git
-  - GIT_BRANCH=main
-patches:
-- target:
-    kind: StatefulSet
-    name: env
-  patch: |-
-    apiVersion: apps/v1
-    kind: StatefulSet
-    metadata:
-      name: env
-      annotations:
-        claude-manager.io/display-name: The NAME
-        claude-manager.io/created-at: "2026-11-24T03:00:00Z"
-        claude-manager.io/jira-issue: ABC-1
-    spec:
-      template:
-        spec:
-          containers:
-          - name: agent
-            resources:
-              requests:
-                cpu: "1"
-                memory: 2Gi
-              limits:
-                cpu: "1"
-                memory: 2Gi
-          volumes:
-          - name: project-secrets
-            secret:
-              secretName: NAME-secrets
-- target:
-    kind: PersistentVolumeClaim
-    name: workspace
-  patch: |-
-    apiVersion: v1
-    kind: PersistentVolumeClaim
-    metadata:
-      name: workspace
-    spec:
-      resources:
-        requests:
-          storage: 40Gi
-"#;
-
-/// A project that somebody wrote by hand: other order, JSON patches, a patch in a file of its own, a component.
-const BY_HAND: &str = r#"apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-namePrefix: lab-
-labels:
-  - pairs: {claude-manager.io/project: lab}
-    includeSelectors: true
-resources: [../../base]
-components:
-  - ../../components/sudo
-  - ../../components/without-ide
-replicas: [{name: env, count: 0}]
-patches:
-  - path: secrets-reference.yaml
-  - target: {kind: PersistentVolumeClaim}
-    patch: |
-      - op: add
-        path: /spec/storageClassName
-        value: fast-ssd
-"#;
-
-const BY_HAND_PATCH: &str = "apiVersion: apps/v1
-kind: StatefulSet
-metadata:
-  name: env
-spec:
-  template:
-    spec:
-      volumes:
-        - {name: project-secrets, secret: {secretName: lab-secrets}}
-";
-
-/// A state repository made from the template, with these projects.
-fn state_repository(namespace: &str, projects: &[(&str, &str)]) -> TempDir {
-    let tree = TempDir::new().unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    copy(&source.join("state-repo-template"), tree.path());
-    copy(&source.join("kustomize/base"), &tree.path().join("base"));
-    copy(&source.join("kustomize/components"), &tree.path().join("components"));
-    let mut lines = String::new();
-    for (name, overlay) in projects {
-        let directory = tree.path().join("projects").join(name);
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join("kustomization.yaml"), overlay).unwrap();
-        lines += &format!("\n- projects/{name}");
-    }
-    edit(tree.path(), "kustomization.yaml", "namespace: claude-manager", &format!("namespace: {namespace}"));
-    if !projects.is_empty() {
-        edit(tree.path(), "kustomization.yaml", "resources: []", &format!("resources:{lines}"));
-    }
-    tree
-}
-
-/// Two projects as the API writes them, and one by hand.
-fn three_projects() -> TempDir {
-    let tree = state_repository(
-        "claude-manager",
-        &[("checkout", &overlay("checkout")), ("lab", BY_HAND), ("search", &overlay("search"))],
-    );
-    fs::write(tree.path().join("projects/lab/secrets-reference.yaml"), BY_HAND_PATCH).unwrap();
-    tree
-}
-
-/// Replaces one text in one file, which must have it.
-fn edit(tree: &Path, file: &str, old: &str, new: &str) {
-    let path = tree.join(file);
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains(old), "{file} has no {old:?}");
-    fs::write(path, text.replace(old, new)).unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// A YAML block of the template's README.
-fn readme_example(number: usize) -> &'static str {
-    let readme = include_str!("../../state-repo-template/README.md");
-    readme.split("```yaml\n").nth(number + 1).and_then(|rest| rest.split("```").next()).unwrap()
-}
-
-/// What `kubectl kustomize` prints for a directory of the tree; `None` where there is no kubectl.
-fn kustomize(tree: &Path, directory: &str) -> Option<String> {
-    match binaries() {
-        Ok(binaries) => {
-            let output = Command::new(binaries.join("kubectl")).arg("kustomize").arg(tree.join(directory)).output();
-            Some(text_of(output.unwrap()))
-        }
-        Err(reason) => {
-            skipped(reason);
-            None
-        }
-    }
-}
-
-fn objects(tree: &Path, directory: &str) -> Option<Vec<Value>> {
-    let text = kustomize(tree, directory)?;
-    Some(text.split("\n---\n").map(|document| serde_yaml::from_str(document).unwrap()).collect())
-}
-
-fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    objects.iter().filter(|object| object["kind"] == kind).collect()
-}
-
-fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
-    let found = of_kind(objects, kind);
-    assert_eq!(found.len(), 1, "{kind}");
-    found[0]
-}
-
-fn array(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
 
 const PROJECT: &str = "claude-manager.io/project";
 
@@ -225,16 +33,25 @@ fn the_oldest_and_the_newest_kustomize_give_the_same_bytes() {
         [(&tree, "."), (&tree, "projects/checkout"), (&tree, "projects/lab"), (&tree, "base"), (&empty, ".")]
     {
         let old = text_of(Command::new(&oldest).arg("build").arg(tree.path().join(directory)).output().unwrap());
-        let new = kustomize(tree.path(), directory).unwrap();
+        let new = stock(tree.path(), directory).unwrap();
         assert_eq!(old, new, "{directory}");
         assert_eq!(old.is_empty(), tree.path() == empty.path());
     }
 }
 
 #[test]
+fn the_engine_gives_the_bytes_of_stock_kustomize() {
+    let tree = three_projects();
+    for directory in [".", "projects/checkout", "projects/lab", "projects/search", "base"] {
+        let Some(stock) = stock(tree.path(), directory) else { return };
+        assert_eq!(kustomize::to_yaml(&engine(tree.path(), directory).objects), stock, "{directory}");
+    }
+}
+
+#[test]
 fn a_project_is_seven_objects_named_after_it() {
     let tree = three_projects();
-    let Some(objects) = objects(tree.path(), "projects/checkout") else { return };
+    let objects = objects(tree.path(), "projects/checkout");
 
     let mut names: Vec<_> = objects
         .iter()
@@ -268,11 +85,11 @@ fn a_project_is_seven_objects_named_after_it() {
 #[test]
 fn the_root_gives_the_union_of_its_projects_in_its_namespace_and_no_namespace_object() {
     let tree = three_projects();
-    let Some(all) = objects(tree.path(), ".") else { return };
+    let all = objects(tree.path(), ".");
 
     let mut united = Vec::new();
     for project in ["checkout", "lab", "search"] {
-        united.extend(objects(tree.path(), &format!("projects/{project}")).unwrap());
+        united.extend(objects(tree.path(), &format!("projects/{project}")));
     }
     for object in &mut united {
         assert!(object["metadata"].get("namespace").is_none(), "only the root's namespace counts");
@@ -289,7 +106,7 @@ fn the_root_gives_the_union_of_its_projects_in_its_namespace_and_no_namespace_ob
 #[test]
 fn the_project_label_is_on_every_object_and_is_the_one_selector() {
     let tree = three_projects();
-    let Some(all) = objects(tree.path(), ".") else { return };
+    let all = objects(tree.path(), ".");
 
     for object in &all {
         let name = object["metadata"]["name"].as_str().unwrap();
@@ -313,7 +130,7 @@ fn the_project_label_is_on_every_object_and_is_the_one_selector() {
 #[test]
 fn the_network_admits_the_manager_and_no_project() {
     let tree = three_projects();
-    let Some(objects) = objects(tree.path(), "projects/checkout") else { return };
+    let objects = objects(tree.path(), "projects/checkout");
     let policy = &only(&objects, "NetworkPolicy")["spec"];
 
     // The label transformer would write the project into a peer's matchLabels, and then nobody could come in.
@@ -331,7 +148,7 @@ fn the_network_admits_the_manager_and_no_project() {
 #[test]
 fn volumes_are_plain_claims_and_the_overlay_sizes_them() {
     let tree = three_projects();
-    let Some(objects) = objects(tree.path(), "projects/checkout") else { return };
+    let objects = objects(tree.path(), "projects/checkout");
     let set = only(&objects, "StatefulSet");
 
     // Templates of claims cannot grow, and label transformers of 5.5 and 5.8 differ on them.
@@ -355,7 +172,7 @@ fn volumes_are_plain_claims_and_the_overlay_sizes_them() {
 fn secrets_are_optional_directories_and_never_variables() {
     let tree = three_projects();
     for project in ["checkout", "lab"] {
-        let Some(objects) = objects(tree.path(), &format!("projects/{project}")) else { return };
+        let objects = objects(tree.path(), &format!("projects/{project}"));
         let pod = &only(&objects, "StatefulSet")["spec"]["template"]["spec"];
 
         let mut secrets: Vec<_> = array(&pod["volumes"])
@@ -382,7 +199,7 @@ fn secrets_are_optional_directories_and_never_variables() {
 #[test]
 fn an_environment_has_no_token_no_rights_and_bounded_resources() {
     let tree = three_projects();
-    let Some(objects) = objects(tree.path(), "projects/checkout") else { return };
+    let objects = objects(tree.path(), "projects/checkout");
     let set = only(&objects, "StatefulSet");
     let pod = &set["spec"]["template"]["spec"];
 
@@ -407,13 +224,13 @@ fn an_environment_has_no_token_no_rights_and_bounded_resources() {
 #[test]
 fn start_stop_and_descriptions_leave_the_pod_template_alone_but_settings_do_not() {
     let tree = three_projects();
-    let Some(before) = objects(tree.path(), "projects/checkout") else { return };
+    let before = objects(tree.path(), "projects/checkout");
     let file = "projects/checkout/kustomization.yaml";
     let set = |objects: &[Value]| only(objects, "StatefulSet").clone();
 
     edit(tree.path(), file, "count: 1", "count: 0");
     edit(tree.path(), file, "The checkout", "The checkout of the shop");
-    let stopped = objects(tree.path(), "projects/checkout").unwrap();
+    let stopped = objects(tree.path(), "projects/checkout");
     assert_eq!(set(&stopped)["spec"]["replicas"], 0);
     assert_eq!(set(&stopped)["metadata"]["annotations"]["claude-manager.io/display-name"], "The checkout of the shop");
     assert_eq!(set(&stopped)["spec"]["template"], set(&before)["spec"]["template"]);
@@ -421,7 +238,7 @@ fn start_stop_and_descriptions_leave_the_pod_template_alone_but_settings_do_not(
     assert!(!of_the_pod.contains("claude-manager.io/"), "{of_the_pod}");
 
     edit(tree.path(), file, "GIT_BRANCH=main", "GIT_BRANCH=next");
-    let changed = objects(tree.path(), "projects/checkout").unwrap();
+    let changed = objects(tree.path(), "projects/checkout");
     let settings = |objects: &[Value]| only(objects, "ConfigMap")["metadata"]["name"].clone();
     assert_ne!(settings(&changed), settings(&stopped));
     assert_ne!(set(&changed)["spec"]["template"], set(&stopped)["spec"]["template"]);
@@ -430,7 +247,7 @@ fn start_stop_and_descriptions_leave_the_pod_template_alone_but_settings_do_not(
 #[test]
 fn components_change_only_what_they_say() {
     let tree = three_projects();
-    let Some(lab) = objects(tree.path(), "projects/lab") else { return };
+    let lab = objects(tree.path(), "projects/lab");
     let pod = &only(&lab, "StatefulSet")["spec"]["template"]["spec"];
 
     assert_eq!(array(&pod["containers"]).len(), 1, "without-ide");
@@ -445,9 +262,9 @@ fn components_change_only_what_they_say() {
 fn the_example_in_the_readme_is_a_whole_project() {
     let example = readme_example(0);
     let tree = state_repository("claude-manager", &[("checkout", example)]);
-    let Some(by_hand) = objects(tree.path(), ".") else { return };
+    let by_hand = objects(tree.path(), ".");
     let tree = state_repository("claude-manager", &[("checkout", &overlay("checkout"))]);
-    let by_api = objects(tree.path(), ".").unwrap();
+    let by_api = objects(tree.path(), ".");
 
     let shape = |objects: &[Value]| -> Vec<(Value, Value, Value)> {
         let of = |object: &Value| {

@@ -6,7 +6,7 @@ use std::process::Command;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::{BY_HAND, BY_HAND_PATCH, edit, overlay, readme_example, state_repository};
+use super::tree::{BY_HAND, BY_HAND_PATCH, edit, overlay, readme_example, state_repository};
 use crate::control_plane::{ControlPlane, MISSING_IMAGE, eventually, skipped, text_of};
 
 /// The running environment of a project, once the StatefulSet says that it is ready.

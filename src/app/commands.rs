@@ -1,0 +1,135 @@
+//! The commands that do one thing and end.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail};
+
+use super::config::Settings;
+use super::directory::Directory;
+use super::wiring::{self, Access};
+use crate::git::{Quarantine, Repository};
+use crate::reconcile::{self, OnceReport};
+use crate::{change, edit, kustomize, plan};
+
+/// `build DIR`.
+pub(super) fn build(directory: &Path) -> anyhow::Result<ExitCode> {
+    let (files, path) = Directory::open(directory)?;
+    let build = kustomize::build(&files, &path).map_err(|error| {
+        let shown = Directory::shown(&error.to_string());
+        match error.hint {
+            Some(hint) => anyhow::anyhow!("{shown}\nhint: {hint}"),
+            None => anyhow::anyhow!("{shown}"),
+        }
+    })?;
+    for warning in &build.warnings {
+        let _ = writeln!(std::io::stderr(), "# Warning: {warning}");
+    }
+    print(&kustomize::to_yaml(&build.objects))
+}
+
+/// Prints, and takes a closed pipe (`… | head`) for an end rather than a failure.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("standard output"),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// `plan [--ref REV]`: 2 when something would change.
+pub(super) async fn plan(settings: Settings, revision: Option<&str>) -> anyhow::Result<ExitCode> {
+    let wired = wiring::wire(&settings, Access::Read).await?;
+    let repository = &wired.parts.repository;
+    let revision = repository.resolve(revision.unwrap_or("HEAD"))?;
+    let report = reconcile::plan_at(&wired.parts, revision).await?;
+    let found = report.plans.iter().any(|plan| !plan.actions.is_empty());
+    print(&plan::show(&report.plans))?;
+    let failed = tell(&report);
+    Ok(match (failed, found) {
+        (true, _) => ExitCode::FAILURE,
+        (false, true) => ExitCode::from(2),
+        (false, false) => ExitCode::SUCCESS,
+    })
+}
+
+/// `reconcile --once`.
+pub(super) async fn reconcile(settings: Settings) -> anyhow::Result<ExitCode> {
+    let wired = wiring::wire(&settings, Access::Write).await?;
+    let report = reconcile::reconcile_once(wired.parts.clone()).await?;
+    print(&plan::show(&report.plans))?;
+    Ok(if tell(&report) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Tells what went wrong on standard error; whether anything did.
+fn tell(report: &OnceReport) -> bool {
+    let mut stderr = std::io::stderr().lock();
+    for warning in &report.warnings {
+        let _ = writeln!(stderr, "warning: {warning}");
+    }
+    for (unit, error) in &report.errors {
+        let _ = writeln!(stderr, "error: {unit}: {error}");
+    }
+    !report.errors.is_empty()
+}
+
+/// `init DIR`: the template with a first commit, as a work tree to look around in and to push.
+pub(super) fn init(directory: &Path, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let shown = directory.display();
+    if std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("{shown} is not empty; give a new directory");
+    }
+    let identities = wiring::age_identities(settings)?;
+    let recipient = wiring::recipient(&identities)?;
+    let seed = edit::seed::seed(&settings.namespace, &recipient);
+    for (path, content) in &seed.0 {
+        let Some(content) = content else { continue };
+        let file = directory.join(path.as_str());
+        let parent = file.parent().unwrap_or(directory);
+        std::fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;
+        std::fs::write(&file, content).with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    let git = |arguments: &[&str]| -> anyhow::Result<()> {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(directory)
+            .args(["-c", "user.name=Claude Manager", "-c", "user.email=claude-manager@localhost"])
+            .args(arguments)
+            .env("LC_ALL", "C")
+            .stdin(std::process::Stdio::null())
+            .output()
+            .context("git cannot be started; install it and have it on the PATH")?;
+        if !output.status.success() {
+            bail!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    };
+    git(&["init", "--quiet", &format!("--initial-branch={}", settings.state.branch)])?;
+    git(&["add", "--all"])?;
+    git(&["commit", "--quiet", "--message=Begin the state repository"])?;
+    print(&format!(
+        "Made a state repository in {shown}, for the namespace {}; its secrets are for {recipient}.\n\
+         Push it where you like, and start `claude-manager serve` with STATE_GIT_REPOSITORY set to that address.\n",
+        settings.namespace
+    ))
+}
+
+/// `hook pre-receive`: called by Git in the state repository, with the updates on standard input.
+pub(super) fn pre_receive() -> anyhow::Result<ExitCode> {
+    let path = std::env::current_dir().context("where the repository is")?;
+    let quarantine = Quarantine::from_environment(|name| std::env::var(name).ok());
+    let repository = Repository::open_in_push(&path, quarantine.as_ref())?;
+    let mut updates = String::new();
+    std::io::stdin().take(1 << 20).read_to_string(&mut updates).context("the updates of the push")?;
+    match change::check_push(&repository, &updates) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(reasons) => {
+            let mut stderr = std::io::stderr().lock();
+            let _ = writeln!(stderr, "The push is refused:");
+            for reason in reasons {
+                let _ = writeln!(stderr, "  {reason}");
+            }
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The program: settings in, everything wired once, commands out.
+//!
+//! The only place where parts meet that do not know one another; it holds no logic that another place could hold.
+
+pub mod cli;
+mod commands;
+pub mod config;
+mod directory;
+mod serve;
+pub mod telemetry;
+mod wiring;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use self::cli::{Cli, Command, Hook};
+use self::config::Settings;
+
+/// Runs one command and gives the exit code: 0 done, 1 failed, 2 `plan` found something to do.
+///
+/// # Errors
+/// Whatever the command could not do, in words for the terminal.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Some(Command::Build { directory }) => return commands::build(&directory),
+        Some(Command::Hook { hook: Hook::PreReceive }) => return commands::pre_receive(),
+        Some(Command::Init { directory }) => return commands::init(&directory, &settings(None)?),
+        None | Some(Command::Serve | Command::Plan { .. } | Command::Reconcile { .. }) => {}
+    }
+    let settings = settings(cli.kubeconfig)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(async {
+        match cli.command {
+            Some(Command::Plan { revision }) => commands::plan(settings, revision.as_deref()).await,
+            Some(Command::Reconcile { once: _ }) => commands::reconcile(settings).await,
+            _ => serve::serve(settings).await,
+        }
+    })
+}
+
+/// The settings: a `.env` file first, then the environment above it, then the command line.
+fn settings(kubeconfig: Option<std::path::PathBuf>) -> anyhow::Result<Settings> {
+    let mut variables: BTreeMap<String, String> = match dotenvy::dotenv_iter() {
+        Ok(lines) => lines.collect::<Result<_, _>>().context("the .env file cannot be read")?,
+        Err(error) if error.not_found() => BTreeMap::new(),
+        Err(error) => return Err(error).context("the .env file cannot be read"),
+    };
+    variables.extend(
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    );
+    if let Some(path) = kubeconfig {
+        variables.insert("KUBECONFIG".to_owned(), path.display().to_string());
+    }
+    Settings::from_vars(&variables).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(|error| format!("  {error}")).collect();
+        anyhow::anyhow!("some settings are wrong:\n{}", lines.join("\n"))
+    })
+}

@@ -1,0 +1,205 @@
+//! Opens everything a command needs, in order, with an error that says what could not be opened and what to do.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::config::Settings;
+use crate::cluster::Target;
+use crate::git::{CommitMeta, Credentials, Person, Remote, Repository};
+use crate::metrics::Metrics;
+use crate::reconcile::Parts;
+use crate::sops::{self, Identity};
+use crate::store::Store;
+use crate::{edit, embedded};
+
+/// What every command that looks at the cluster works with.
+pub(crate) struct Wired {
+    /// For the reconciler.
+    pub(crate) parts: Parts,
+    /// What the cluster is, for people.
+    pub(crate) cluster: &'static str,
+    /// Held while this process may write to the data directory.
+    _lock: File,
+}
+
+/// Whether the command writes; two writers on one data directory would undo each other's work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Only looks.
+    Read,
+    /// May write to Git, the store or the embedded cluster.
+    Write,
+}
+
+/// Opens the data directory, the keys, the store, the repository and the cluster.
+pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<Wired> {
+    let data = &settings.data_dir;
+    make_private(data)?;
+    let lock = lock(data, access)?;
+    let identities = age_identities(settings)?;
+    let store = match &settings.database_url {
+        Some(url) => Store::connect_postgres(url).await.context("the database of DATABASE_URL")?,
+        None => Store::open_sqlite(data).await?,
+    };
+    let repository = repository(settings, &identities, access)?;
+    let (client, cluster) = client(settings, access).await?;
+    let parts = Parts {
+        repository,
+        client,
+        store,
+        age_identities: Arc::new(identities),
+        namespace: settings.namespace.clone(),
+        metrics: Metrics::new().context("the metrics cannot be registered")?,
+    };
+    Ok(Wired { parts, cluster, _lock: lock })
+}
+
+fn make_private(directory: &Path) -> anyhow::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(|| {
+        format!(
+            "the data directory {} cannot be made; set DATA_DIR to a place that can be written",
+            directory.display()
+        )
+    })
+}
+
+/// One writer for each data directory; readers do not mind.
+fn lock(data: &Path, access: Access) -> anyhow::Result<File> {
+    let path = data.join("lock");
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).with_context(|| {
+            format!("{} cannot be opened; DATA_DIR has to be writable for this user", path.display())
+        })?;
+    if access == Access::Write {
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
+                "another claude-manager works in {}; stop it first, or set DATA_DIR to another place",
+                data.display()
+            ),
+            Err(TryLockError::Error(error)) => return Err(error).context("the data directory cannot be locked"),
+        }
+    }
+    Ok(file)
+}
+
+/// The age identities: those of the settings, else the one in the data directory, made when there is none.
+pub(crate) fn age_identities(settings: &Settings) -> anyhow::Result<Vec<Identity>> {
+    if let Some(given) = settings.secrets.age_identities()? {
+        return sops::parse_identities(&given).context("SOPS_AGE_KEY or SOPS_AGE_KEY_FILE");
+    }
+    let path = settings.data_dir.join("age.key");
+    match fs::read_to_string(&path) {
+        Ok(text) => sops::parse_identities(&SecretString::from(text)).with_context(|| path.display().to_string()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            make_private(&settings.data_dir)?;
+            let (identity, text) = sops::generate(Timestamp::now());
+            write_private(&path, text.expose_secret())?;
+            tracing::info!(path = %path.display(), "made a new age key; keep a copy, secrets cannot be read without it");
+            Ok(vec![identity])
+        }
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+/// The public key of the first identity: what a new repository encrypts for.
+pub(crate) fn recipient(identities: &[Identity]) -> anyhow::Result<String> {
+    identities.first().map(|identity| identity.recipient().to_string()).context("there is no age key")
+}
+
+/// Writes a file that only this user can read, whole or not at all.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let making = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&making)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&making, path)
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// The state repository: the bare one in the data directory, or a mirror of the remote.
+fn repository(settings: &Settings, identities: &[Identity], access: Access) -> anyhow::Result<Repository> {
+    let path = settings.data_dir.join("state.git");
+    if access == Access::Read {
+        return Repository::open(&path, Some(&settings.state.branch))
+            .with_context(|| "there is no state repository yet; `claude-manager serve` makes it at its first start");
+    }
+    let recipient = recipient(identities)?;
+    let seed = edit::seed::seed(&settings.namespace, &recipient);
+    let meta = CommitMeta {
+        author: Person::manager(),
+        committer: Person::manager(),
+        time: Timestamp::now(),
+        message: "Begin the state repository".to_owned(),
+    };
+    let branch = &settings.state.branch;
+    let repository = match &settings.state.repository {
+        None => Repository::open_or_init(&path, branch, &seed, &meta)?,
+        Some(url) => {
+            let remote = Remote::new(url, credentials(settings))?;
+            Repository::open_remote(&path, branch, remote, &seed, &meta)?
+        }
+    };
+    let program = std::env::current_exe().context("where this program is")?;
+    repository.install_hook(&program)?;
+    Ok(repository)
+}
+
+fn credentials(settings: &Settings) -> Credentials {
+    let secrets = &settings.secrets;
+    match (&secrets.git_token, &secrets.git_ssh_private_key) {
+        (Some(token), _) => Credentials::Token { user: None, token: token.clone() },
+        (None, Some(key)) => Credentials::SshKey { private_key: key.clone(), known_hosts: None },
+        (None, None) => Credentials::None,
+    }
+}
+
+async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Client, &'static str)> {
+    let host = std::env::var_os("KUBERNETES_SERVICE_HOST");
+    let kubeconfig = settings.kubeconfig.as_ref().map(|path| path.as_os_str());
+    match Target::choose(kubeconfig, None, host.as_deref()) {
+        Some(target) => {
+            let client = target.client().await.map_err(|error| {
+                let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                anyhow::anyhow!("{error}{hint}")
+            })?;
+            Ok((client, "Kubernetes"))
+        }
+        None => {
+            let directory = settings.data_dir.join("cluster");
+            let cluster = match access {
+                Access::Write => embedded::Cluster::open(&directory)?,
+                Access::Read => copy_of_embedded(&directory)?,
+            };
+            Ok((cluster.client(), "embedded"))
+        }
+    }
+}
+
+/// The embedded cluster as it is now: a running manager keeps the one in `directory` to itself, so a reader opens a copy
+/// and forgets it.
+fn copy_of_embedded(directory: &Path) -> anyhow::Result<embedded::Cluster> {
+    let copy = directory.with_extension(format!("look-{}", std::process::id()));
+    make_private(&copy)?;
+    let open = || -> anyhow::Result<embedded::Cluster> {
+        match fs::copy(directory.join("objects.jsonl"), copy.join("objects.jsonl")) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).context("the embedded cluster cannot be read"),
+        }
+        Ok(embedded::Cluster::open(&copy)?)
+    };
+    let cluster = open();
+    // What is open stays readable.
+    let _ = fs::remove_dir_all(&copy);
+    cluster
+}

@@ -1,0 +1,160 @@
+//! Who sends a request.
+//!
+//! Takes a request's headers, gives a [`Principal`] or a [`Refusal`]. Today everybody is the administrator, who knows
+//! the token in `DATA_DIR/admin-token`; further tokens and people are further entries of the same table.
+//!
+//! **Architecture invariant:** no token is kept in memory, logged or compared as text: only digests are, in constant time.
+
+mod token_file;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
+
+use crate::project::{Principal, Role};
+
+pub use token_file::AuthError;
+
+/// Everybody who may send requests; cheap to clone.
+#[derive(Clone)]
+pub struct Auth {
+    entries: Arc<[Entry]>,
+}
+
+struct Entry {
+    digest: [u8; 32],
+    principal: Principal,
+}
+
+/// Why a request has no principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nothing was shown.
+    #[error("send the administrator token, as in 'Authorization: Bearer <token>'; it is in DATA_DIR/admin-token")]
+    Missing,
+    /// The header is no bearer token.
+    #[error("the Authorization header must be 'Bearer <token>'")]
+    Malformed,
+    /// The token is nobody's.
+    #[error("the token is not valid; the administrator's is in DATA_DIR/admin-token")]
+    Unknown,
+}
+
+impl Refusal {
+    /// The `WWW-Authenticate` header of the answer (RFC 6750, 3).
+    #[must_use]
+    pub const fn challenge(self) -> &'static str {
+        match self {
+            Self::Missing => "Bearer realm=\"claude-manager\"",
+            Self::Malformed => "Bearer realm=\"claude-manager\", error=\"invalid_request\"",
+            Self::Unknown => "Bearer realm=\"claude-manager\", error=\"invalid_token\"",
+        }
+    }
+}
+
+impl Auth {
+    /// Reads the administrator's token from `data_dir`; makes it at the first start.
+    ///
+    /// # Errors
+    /// [`AuthError`] when the file cannot be read, made or protected.
+    pub fn open(data_dir: &Path) -> Result<Self, AuthError> {
+        let token = token_file::read_or_create(data_dir)?;
+        Ok(Self::with_tokens([(token.as_str(), administrator())]))
+    }
+
+    /// Principals by their tokens.
+    #[must_use]
+    pub fn with_tokens<'a>(tokens: impl IntoIterator<Item = (&'a str, Principal)>) -> Self {
+        let entries = tokens.into_iter().map(|(token, principal)| Entry { digest: digest(token), principal });
+        Self { entries: entries.collect() }
+    }
+
+    /// Whose request this is.
+    ///
+    /// # Errors
+    /// [`Refusal`] says what is missing or wrong.
+    pub fn authenticate(&self, headers: &HeaderMap) -> Result<&Principal, Refusal> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let header = values.next().ok_or(Refusal::Missing)?;
+        if values.next().is_some() {
+            return Err(Refusal::Malformed);
+        }
+        let (scheme, token) =
+            header.to_str().ok().and_then(|text| text.trim().split_once(' ')).ok_or(Refusal::Malformed)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Refusal::Malformed);
+        }
+        let shown = digest(token.trim());
+        // Every entry is compared, whichever matches, so that the time taken says nothing.
+        let mut found = u32::MAX;
+        for (index, entry) in (0_u32..).zip(self.entries.iter()) {
+            found.conditional_assign(&index, entry.digest.ct_eq(&shown));
+        }
+        self.entries.get(found as usize).map(|entry| &entry.principal).ok_or(Refusal::Unknown)
+    }
+}
+
+/// Who holds the token file.
+fn administrator() -> Principal {
+    Principal {
+        id: "admin-token".to_owned(),
+        name: "Administrator".to_owned(),
+        email: "administrator@claude-manager.local".to_owned(),
+        role: Role::Administrator,
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn principal(id: &str, role: Role) -> Principal {
+        Principal { id: id.to_owned(), role, ..administrator() }
+    }
+
+    fn authenticate(headers: &[&str]) -> Result<String, Refusal> {
+        let auth = Auth::with_tokens([
+            ("first", principal("ana", Role::Administrator)),
+            ("second", principal("ben", Role::Viewer)),
+        ]);
+        let mut map = HeaderMap::new();
+        for header in headers {
+            map.append(AUTHORIZATION, header.parse().unwrap());
+        }
+        auth.authenticate(&map).map(|principal| principal.id.clone())
+    }
+
+    #[test]
+    fn a_token_names_its_principal() {
+        assert_eq!(authenticate(&["Bearer first"]), Ok("ana".to_owned()));
+        assert_eq!(authenticate(&["bearer second"]), Ok("ben".to_owned()));
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_the_reason() {
+        for (headers, refusal) in [
+            (vec![], Refusal::Missing),
+            (vec!["first"], Refusal::Malformed),
+            (vec!["Basic first"], Refusal::Malformed),
+            (vec!["Bearer first", "Bearer second"], Refusal::Malformed),
+            (vec!["Bearer "], Refusal::Malformed),
+            (vec!["Bearer third"], Refusal::Unknown),
+            (vec!["Bearer firs"], Refusal::Unknown),
+            (vec!["Bearer FIRST"], Refusal::Unknown),
+        ] {
+            assert_eq!(authenticate(&headers), Err(refusal), "{headers:?}");
+        }
+        let nobody = Auth::with_tokens([]);
+        let mut map = HeaderMap::new();
+        map.insert(AUTHORIZATION, "Bearer x".parse().unwrap());
+        assert_eq!(nobody.authenticate(&map).unwrap_err(), Refusal::Unknown);
+    }
+}

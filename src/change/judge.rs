@@ -1,0 +1,76 @@
+//! Renders a unit as the reconciler will, and holds its objects to the checks.
+
+use std::collections::BTreeSet;
+
+use crate::kustomize::{self, BuildError, Object};
+use crate::plan::check;
+use crate::project::{Files, ProjectName, RepoPath, Unit};
+
+/// What the root's kustomization says about everything below it.
+pub(super) struct Root {
+    /// Its `namespace`.
+    pub(super) namespace: Option<String>,
+    /// The projects that it lists.
+    pub(super) projects: BTreeSet<ProjectName>,
+    /// Everything else that it lists.
+    base: BTreeSet<RepoPath>,
+}
+
+impl Root {
+    /// Reads the root of a tree.
+    ///
+    /// # Errors
+    /// Sentences that name the file and the way out.
+    pub(super) fn read(files: &dyn Files) -> Result<Self, String> {
+        let mut root = Self { namespace: namespace(files)?, projects: BTreeSet::new(), base: BTreeSet::new() };
+        for path in kustomize::resources(files, &RepoPath::root()).map_err(|error| sentence(&error))? {
+            let name = path.as_str().strip_prefix("projects/").and_then(|name| ProjectName::parse(name).ok());
+            match name {
+                Some(name) => drop(root.projects.insert(name)),
+                None => drop(root.base.insert(path)),
+            }
+        }
+        Ok(root)
+    }
+
+    /// The checked objects of a unit; of a project that the root does not list, none.
+    ///
+    /// # Errors
+    /// Sentences that name the file or object and the way out.
+    pub(super) fn render(&self, files: &dyn Files, unit: &Unit) -> Result<Vec<Object>, Vec<String>> {
+        let folder = match unit {
+            Unit::Base => None,
+            Unit::Project(name) => Some(crate::edit::directory(name)),
+        };
+        let keep = |path: &RepoPath| match &folder {
+            Some(folder) => path == folder,
+            None => self.base.contains(path),
+        };
+        let build = kustomize::build_part(files, &RepoPath::root(), &keep, folder.is_none());
+        let objects = build.map_err(|error| vec![sentence(&error)])?.objects;
+        let violations = check(unit, &objects, self.namespace.as_deref().unwrap_or_default());
+        if violations.is_empty() { Ok(objects) } else { Err(violations.iter().map(ToString::to_string).collect()) }
+    }
+}
+
+/// The `namespace` of the root, the only one that counts.
+fn namespace(files: &dyn Files) -> Result<Option<String>, String> {
+    const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+    for name in NAMES {
+        let file = RepoPath::parse(name).unwrap_or_default();
+        let Ok(bytes) = files.read(&file) else { continue };
+        let fields: serde_yaml::Value =
+            serde_yaml::from_slice(&bytes).map_err(|error| format!("{file}: is no YAML: {error}"))?;
+        return Ok(fields.get("namespace").and_then(|value| value.as_str()).map(str::to_owned));
+    }
+    Err("kustomization.yaml: the root of the state repository has none; bring it back from an earlier commit"
+        .to_owned())
+}
+
+/// An error of the engine with its way out.
+pub(super) fn sentence(error: &BuildError) -> String {
+    match &error.hint {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,89 @@
+//! One intent onto the tip of a batch.
+
+use std::sync::Arc;
+
+use super::judge::{Root, sentence};
+use super::queue::{Answer, Work};
+use super::secrets::Keys;
+use super::{ChangeError, Committed, message};
+use crate::edit::{self, EditError};
+use crate::git::{Batch, Tree};
+use crate::kustomize;
+use crate::project::{ErrorKind, Files, Intent, Overlaid, ProjectName, ProjectSpec, Revision, Unit};
+use crate::sops::Identity;
+
+/// What writing needs beside the batch.
+pub(super) struct Writer {
+    keys: Keys,
+}
+
+impl Writer {
+    pub(super) const fn new(identities: Arc<Vec<Identity>>) -> Self {
+        Self { keys: Keys::new(identities) }
+    }
+
+    /// Makes the edit, judges what it gives, and commits it in the batch.
+    pub(super) fn write(&self, batch: &mut Batch, work: &Work) -> Answer {
+        let before = batch.tree()?;
+        let name = work.intent.project();
+        if let Some(expected) = &work.if_match {
+            must_match(&before, name, expected)?;
+        }
+        let secrets = self.keys.updated(&before, &work.intent)?;
+        let changes = edit::apply(&before, &work.intent, secrets)?;
+
+        let is_delete = matches!(work.intent, Intent::Delete(..));
+        let after = Overlaid { base: &before, changes: &changes };
+        let project = if is_delete {
+            // What is left has to be readable; nothing of the project is.
+            Root::read(&after).map_err(|message| ChangeError::new(ErrorKind::Conflict, message))?;
+            None
+        } else {
+            Some(judge(&after, name)?)
+        };
+
+        let tip = batch.tip();
+        let revision = match tip {
+            Some(tip) if changes.is_empty() => tip,
+            _ => batch.commit(&changes, &message::meta(work))?,
+        };
+        let overlay_id = overlay_id(&batch.tree()?, name);
+        Ok(Committed { revision, changed: tip != Some(revision), project, overlay_id })
+    }
+}
+
+fn must_match(files: &Tree, name: &ProjectName, expected: &str) -> Result<(), ChangeError> {
+    match overlay_id(files, name) {
+        Some(id) if id == expected => Ok(()),
+        Some(id) => Err(ChangeError::new(
+            ErrorKind::PreconditionFailed,
+            format!("the project {name} has changed since it was read (it is at {id} now); read it again"),
+        )),
+        None => Err(ChangeError::new(ErrorKind::NotFound, format!("there is no project {name}"))),
+    }
+}
+
+/// The blob id of a project's overlay.
+fn overlay_id(files: &dyn Files, name: &ProjectName) -> Option<String> {
+    files.content_id(&edit::overlay_path(name)).map(|id| Revision::from_bytes(id).to_string())
+}
+
+/// The project as it will read, if everything that it builds is allowed.
+fn judge(files: &dyn Files, name: &ProjectName) -> Result<ProjectSpec, ChangeError> {
+    let conflict = |message: String| ChangeError::new(ErrorKind::Conflict, message);
+    let root = Root::read(files).map_err(conflict)?;
+    let unit = Unit::Project(name.clone());
+    let mut objects = root.render(files, &unit).map_err(|messages| conflict(messages.join("; ")))?;
+    if !root.projects.contains(name) {
+        // A folder that the root does not list is not applied, but it is edited and read all the same.
+        let build = kustomize::build(files, &edit::directory(name)).map_err(|error| conflict(sentence(&error)))?;
+        objects = build.objects;
+    }
+    edit::read_spec(name, &objects).map_err(|error| conflict(error.to_string()))
+}
+
+impl From<EditError> for ChangeError {
+    fn from(error: EditError) -> Self {
+        Self { kind: error.kind(), message: error.to_string(), fields: error.fields() }
+    }
+}

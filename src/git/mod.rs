@@ -1,0 +1,38 @@
+//! The state repository on disk: read as data, written so that nothing that was acknowledged is lost.
+//!
+//! Takes revisions, paths and [`ChangeSet`](crate::project::ChangeSet)s; gives trees ([`Tree`] is a
+//! [`Files`](crate::project::Files)), commits and history. Objects and refs are read and written in process; there is
+//! no work tree and no index. Only fetch and push go through the `git` program, by one constructor (`process.rs`).
+//!
+//! *Guarantees.* A commit that was acknowledged survives `kill -9` and a power cut: its objects are on disk before the
+//! branch names it, and the branch is on disk before the answer. At every moment the repository is valid with the old
+//! or the new head. The branch moves by compare-and-swap under Git's own lock file, so a push by stock `git` and a
+//! write of ours never overwrite one another.
+//!
+//! *Caveats.* Everything here blocks; callers on an async runtime go through `spawn_blocking`.
+
+mod batch;
+mod commit;
+mod durable;
+mod error;
+mod history;
+mod hook;
+mod lock;
+mod objects;
+mod process;
+mod refs;
+mod remote;
+mod repository;
+mod tree;
+mod watch;
+
+pub use batch::Batch;
+pub use commit::{CommitMeta, Person};
+pub use error::{CommitError, GitError};
+pub use history::{LastChange, LogEntry};
+pub use hook::Quarantine;
+pub use lock::WriteLock;
+pub use remote::{Credentials, Remote, RemoteError};
+pub use repository::Repository;
+pub use tree::Tree;
+pub use watch::Watch;

@@ -1,0 +1,121 @@
+//! The objects of a build in order, with an index by identity.
+
+use std::collections::BTreeMap;
+
+use super::BuildError;
+use super::id::Id;
+use super::resource::Resource;
+
+/// How many objects one build may have.
+const MAX_OBJECTS: usize = 200_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Collection {
+    list: Vec<Resource>,
+    by_id: BTreeMap<Id, usize>,
+}
+
+impl Collection {
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Resource> {
+        self.list.iter()
+    }
+
+    pub(super) fn get(&self, index: usize) -> &Resource {
+        &self.list[index]
+    }
+
+    /// One object to change, without its identity; [`Collection::update`] is for changes of that.
+    pub(super) fn get_mut(&mut self, index: usize) -> &mut Resource {
+        &mut self.list[index]
+    }
+
+    pub(super) fn into_list(self) -> Vec<Resource> {
+        self.list
+    }
+
+    /// Adds an object.
+    ///
+    /// # Errors
+    /// When an object of the same identity is there already.
+    pub(super) fn append(&mut self, resource: Resource) -> Result<(), BuildError> {
+        if self.list.len() >= MAX_OBJECTS {
+            return Err(resource.place.error(format!("the build has more than {MAX_OBJECTS} objects")));
+        }
+        let id = resource.id();
+        if let Some(&first) = self.by_id.get(&id) {
+            return Err(twice(&id, &self.list[first], &resource));
+        }
+        self.by_id.insert(id, self.list.len());
+        self.list.push(resource);
+        Ok(())
+    }
+
+    pub(super) fn append_all(&mut self, other: Self) -> Result<(), BuildError> {
+        if self.list.is_empty() {
+            *self = other;
+            return Ok(());
+        }
+        other.list.into_iter().try_for_each(|resource| self.append(resource))
+    }
+
+    /// Changes objects, but not their identities.
+    pub(super) fn change(
+        &mut self,
+        change: impl FnMut(&mut Resource) -> Result<(), BuildError>,
+    ) -> Result<(), BuildError> {
+        self.list.iter_mut().try_for_each(change)
+    }
+
+    /// Changes objects and their identities.
+    ///
+    /// # Errors
+    /// What `change` gives; and when two objects end with one identity.
+    pub(super) fn update(
+        &mut self,
+        mut change: impl FnMut(&mut Resource) -> Result<(), BuildError>,
+    ) -> Result<(), BuildError> {
+        self.list.iter_mut().try_for_each(&mut change)?;
+        self.index()
+    }
+
+    /// Changes the list as a whole.
+    pub(super) fn replace(&mut self, list: Vec<Resource>) -> Result<(), BuildError> {
+        self.list = list;
+        self.index()
+    }
+
+    /// Objects by every identity that they have or had.
+    pub(super) fn by_any_id(&self) -> BTreeMap<Id, Vec<usize>> {
+        let mut index: BTreeMap<Id, Vec<usize>> = BTreeMap::new();
+        for (at, resource) in self.list.iter().enumerate() {
+            for id in resource.previous_ids().chain([resource.id()]) {
+                let entry = index.entry(id).or_default();
+                if entry.last() != Some(&at) {
+                    entry.push(at);
+                }
+            }
+        }
+        index
+    }
+
+    /// Makes the index anew after identities have changed.
+    ///
+    /// # Errors
+    /// When two objects have one identity.
+    pub(super) fn index(&mut self) -> Result<(), BuildError> {
+        self.by_id.clear();
+        for (at, resource) in self.list.iter().enumerate() {
+            let id = resource.id();
+            if let Some(&first) = self.by_id.get(&id) {
+                return Err(twice(&id, &self.list[first], resource));
+            }
+            self.by_id.insert(id, at);
+        }
+        Ok(())
+    }
+}
+
+fn twice(id: &Id, first: &Resource, second: &Resource) -> BuildError {
+    let message = format!("{id} is there already, from {}:{}", first.place.file, first.place.line);
+    second.place.error_with_hint(message, "give one of them another name, or list the file once")
+}

@@ -1,0 +1,100 @@
+//! Walking an object along the path of a field specification.
+
+use crate::yaml::{Kind, Node, Tag};
+
+use super::resource::Resource;
+use super::tables::FieldSpec;
+
+/// What is made where a field specification asks for a field that is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Create {
+    Nothing,
+    Scalar,
+    Mapping,
+}
+
+/// Whether `spec` is about objects of this kind.
+pub(super) fn is_about(spec: &FieldSpec, resource: &Resource) -> bool {
+    resource.gvk().is_selected(&spec.gvk)
+}
+
+/// Calls `set` for every node at the path of `spec`.
+///
+/// # Errors
+/// What `set` gives, or when a plain value stands where the path goes on.
+pub(super) fn visit(
+    node: &mut Node,
+    spec: &FieldSpec,
+    create: Create,
+    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
+) -> Result<(), String> {
+    let path = split(&spec.path);
+    let create = if spec.create { create } else { Create::Nothing };
+    walk(node, &path, create, set).map_err(|message| format!("{}: {message}", spec.path))
+}
+
+/// Parts between slashes; `\/` is a slash inside a part.
+fn split(path: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut chars = path.strip_prefix('/').unwrap_or(path).chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('\\', Some('/')) => {
+                chars.next();
+                if let Some(part) = parts.last_mut() {
+                    part.push('/');
+                }
+            }
+            ('/', _) => parts.push(String::new()),
+            (c, _) => {
+                if let Some(part) = parts.last_mut() {
+                    part.push(c);
+                }
+            }
+        }
+    }
+    parts
+}
+
+fn walk(
+    node: &mut Node,
+    path: &[String],
+    create: Create,
+    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
+) -> Result<(), String> {
+    let Some((first, rest)) = path.split_first() else { return set(node) };
+    if node.is_null() {
+        return Ok(());
+    }
+    match &mut node.kind {
+        Kind::Sequence(items) => items.iter_mut().try_for_each(|item| walk(item, path, create, set)),
+        Kind::Scalar(_) => Err("a mapping or a list is expected on the way there".to_owned()),
+        Kind::Mapping(_) => {
+            let name = first.strip_suffix("[]").unwrap_or(first);
+            let is_list = name != first;
+            if name.is_empty() {
+                return Err("the path has an empty part".to_owned());
+            }
+            let made = match (create, rest.is_empty()) {
+                (Create::Nothing, _) => None,
+                _ if is_list => None,
+                (Create::Scalar, true) => Some(Node { tag: Tag::Str, ..Node::plain("") }),
+                (Create::Scalar | Create::Mapping, _) => Some(Node::mapping()),
+            };
+            if let Some(made) = &made
+                && node.get(name).is_none()
+            {
+                node.set(name, made.clone());
+            }
+            let Some(field) = node.get_mut(name) else { return Ok(()) };
+            if field.is_null() {
+                match made {
+                    Some(made) => *field = made,
+                    None if is_list => *field = Node::sequence(),
+                    None => {}
+                }
+            }
+            walk(field, rest, create, set)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `configMapGenerator` and `secretGenerator`.
+
+mod sources;
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::project::RepoPath;
+use crate::yaml::{Node, Tag};
+
+use super::BuildError;
+use super::collection::Collection;
+use super::id::Id;
+use super::kustomization::{Behavior, Generator, GeneratorOptions, Kustomization};
+use super::load::Loader;
+use super::resource::{Resource, string_map, text_map};
+
+/// Runs all generators of a kustomization: ConfigMaps first, then Secrets.
+pub(super) fn run(
+    loader: &Loader<'_>,
+    directory: &RepoPath,
+    kustomization: &Kustomization,
+    objects: &mut Collection,
+) -> Result<(), BuildError> {
+    let config_maps = kustomization.config_maps.iter().map(|generator| (generator, false));
+    let secrets = kustomization.secrets.iter().map(|generator| (generator, true));
+    for (generator, secret) in config_maps.chain(secrets) {
+        let options = merged(&generator.options, &kustomization.generator_options);
+        let pairs = sources::load(loader, directory, generator)?;
+        let mut made = if secret { make_secret(generator, &pairs) } else { make_config_map(generator, &pairs) };
+        made.set_meta_map("labels", &options.labels);
+        made.set_meta_map("annotations", &options.annotations);
+        if options.immutable {
+            made.node.set("immutable", Node { tag: Tag::Bool, ..Node::plain("true") });
+        }
+        made.needs_hash = !options.disable_name_suffix_hash;
+        made.place = generator.place.clone();
+        absorb(objects, made, generator)?;
+    }
+    Ok(())
+}
+
+/// The options of one generator, with those for all where it has none of its own.
+fn merged(own: &GeneratorOptions, all: &GeneratorOptions) -> GeneratorOptions {
+    let over = |all: &BTreeMap<String, String>, own: &BTreeMap<String, String>| {
+        all.iter().chain(own).map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    GeneratorOptions {
+        labels: over(&all.labels, &own.labels),
+        annotations: over(&all.annotations, &own.annotations),
+        disable_name_suffix_hash: own.disable_name_suffix_hash || all.disable_name_suffix_hash,
+        immutable: own.immutable || all.immutable,
+    }
+}
+
+fn base(generator: &Generator, kind: &str) -> Resource {
+    let mut node = Node::mapping();
+    node.set("apiVersion", Node::plain("v1"));
+    node.set("kind", Node::plain(kind));
+    let mut metadata = Node::mapping();
+    metadata.set("name", Node::string(generator.name.as_str()));
+    if !generator.namespace.is_empty() {
+        metadata.set("namespace", Node::string(generator.namespace.as_str()));
+    }
+    node.set("metadata", metadata);
+    Resource::new(node, &generator.place.file)
+}
+
+fn make_config_map(generator: &Generator, pairs: &BTreeMap<String, Vec<u8>>) -> Resource {
+    let mut made = base(generator, "ConfigMap");
+    let (mut data, mut binary) = (BTreeMap::new(), BTreeMap::new());
+    for (key, value) in pairs {
+        match std::str::from_utf8(value) {
+            Ok(text) => data.insert(key.clone(), text.to_owned()),
+            Err(_) => binary.insert(key.clone(), encode(value)),
+        };
+    }
+    set_map(&mut made.node, "data", &data);
+    set_map(&mut made.node, "binaryData", &binary);
+    made
+}
+
+fn make_secret(generator: &Generator, pairs: &BTreeMap<String, Vec<u8>>) -> Resource {
+    let mut made = base(generator, "Secret");
+    let kind = if generator.kind.is_empty() { "Opaque" } else { &generator.kind };
+    made.node.set("type", Node::string(kind));
+    let data: BTreeMap<String, String> = pairs.iter().map(|(key, value)| (key.clone(), encode(value))).collect();
+    // Unlike a ConfigMap, a Secret has data even when it is empty.
+    made.node.set("data", string_map(&data));
+    made
+}
+
+fn set_map(node: &mut Node, key: &str, map: &BTreeMap<String, String>) {
+    node.remove(key);
+    if !map.is_empty() {
+        node.set(key, string_map(map));
+    }
+}
+
+/// Base64 in lines of 70, each with a line break when there is more than one.
+fn encode(bytes: &[u8]) -> String {
+    let text = STANDARD.encode(bytes);
+    if text.len() / 70 == 0 {
+        return text;
+    }
+    let mut lines = String::with_capacity(text.len() + text.len() / 70 + 1);
+    for (at, c) in text.chars().enumerate() {
+        if at > 0 && at % 70 == 0 {
+            lines.push('\n');
+        }
+        lines.push(c);
+    }
+    lines.push('\n');
+    lines
+}
+
+/// Adds what was generated, or lays it over what is there.
+fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -> Result<(), BuildError> {
+    let id: Id = made.id();
+    let index = objects.by_any_id();
+    let existing = index.get(&id).map(Vec::as_slice).unwrap_or_default();
+    let place = &generator.place;
+    let at = match (existing, generator.behavior) {
+        ([], Behavior::Create) => return objects.append(made),
+        ([], Behavior::Merge | Behavior::Replace) => {
+            let hint = "compare the name and namespace with the generator below, or use behavior: create";
+            return Err(place.error_with_hint(format!("there is no {id} to merge with or replace"), hint));
+        }
+        ([_], Behavior::Create) => {
+            return Err(place.error_with_hint(format!("{id} is there already"), "use behavior: merge or replace"));
+        }
+        ([at], Behavior::Merge | Behavior::Replace) => *at,
+        _ => return Err(place.error(format!("several objects are or were {id}"))),
+    };
+    let old = objects.get(at);
+    for key in ["labels", "annotations"] {
+        let mut map = old.meta_map(key);
+        map.extend(made.meta_map(key));
+        made.set_meta_map(key, &map);
+    }
+    let namespace = old.namespace().to_owned();
+    made.set_name(&old.name().to_owned());
+    made.set_meta("namespace", (!namespace.is_empty()).then(|| Node::string(namespace)));
+    if generator.behavior == Behavior::Merge {
+        for key in ["data", "binaryData"] {
+            let mut map = text_map(old.node.get(key));
+            if key == "data" && old.kind() == "Secret" {
+                // As the API server does: what is written as text wins over what is encoded.
+                let text = text_map(old.node.get("stringData"));
+                map.extend(text.into_iter().map(|(key, value)| (key, encode(value.as_bytes()))));
+            }
+            map.extend(text_map(made.node.get(key)));
+            set_map(&mut made.node, key, &map);
+        }
+    }
+    made.previous.clone_from(&old.previous);
+    made.prefixes.clone_from(&old.prefixes);
+    made.suffixes.clone_from(&old.suffixes);
+    made.needs_hash &= old.needs_hash;
+    *objects.get_mut(at) = made;
+    objects.index()
+}

@@ -1,0 +1,218 @@
+//! JSON patches (RFC 6902), with what kustomize's library adds to them: negative indexes count from the end, and
+//! `replace` also makes a field.
+
+use serde_json::Value;
+
+use crate::yaml::{Kind, Node, Style, Tag};
+
+/// How many values an object may have after a `copy`; copies of copies double.
+const MAX_VALUES: usize = 1_000_000;
+
+/// One operation, checked.
+#[derive(Clone, Debug)]
+pub(super) enum Operation {
+    Add(Vec<String>, Value),
+    Remove(Vec<String>),
+    Replace(Vec<String>, Value),
+    Move(Vec<String>, Vec<String>),
+    Copy(Vec<String>, Vec<String>),
+    Test(Vec<String>, Value),
+}
+
+/// Reads a list of operations. `raw` says that the text is JSON, where words like `yes` cannot stand without quotes.
+pub(super) fn read(items: &[Node], raw: bool) -> Result<Vec<Operation>, String> {
+    items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| operation(item, raw).map_err(|e| format!("operation {index}: {e}")))
+        .collect()
+}
+
+fn operation(item: &Node, raw: bool) -> Result<Operation, String> {
+    let Kind::Mapping(pairs) = &item.kind else { return Err("must be a mapping with op and path".to_owned()) };
+    for (key, _) in pairs {
+        if !matches!(key.text(), Some("op" | "path" | "from" | "value")) {
+            return Err(format!("{} is no part of an operation", key.text().unwrap_or("a collection")));
+        }
+    }
+    let text = |key: &str| {
+        let node = item.get(key).ok_or_else(|| format!("has no {key}"))?;
+        node.text().filter(|_| node.is_string()).ok_or_else(|| format!("{key} must be a string"))
+    };
+    let pointer = |key: &str| parse_pointer(text(key)?);
+    let value = || match item.get("value") {
+        Some(node) => to_json(node, raw),
+        None => Ok(Value::Null),
+    };
+    match text("op")? {
+        "add" => Ok(Operation::Add(pointer("path")?, value()?)),
+        "remove" => Ok(Operation::Remove(pointer("path")?)),
+        "replace" => Ok(Operation::Replace(pointer("path")?, value()?)),
+        "move" => Ok(Operation::Move(pointer("from")?, pointer("path")?)),
+        "copy" => Ok(Operation::Copy(pointer("from")?, pointer("path")?)),
+        "test" => Ok(Operation::Test(pointer("path")?, value()?)),
+        other => Err(format!("{other:?} is no operation; there are add, remove, replace, move, copy and test")),
+    }
+}
+
+/// Values of patches in YAML are read by the older rules, which know `yes` and `on`.
+fn to_json(node: &Node, raw: bool) -> Result<Value, String> {
+    let old_boolean = |text: &str| match text {
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
+        _ => None,
+    };
+    match &node.kind {
+        Kind::Scalar(text) if !raw && node.style == Style::Plain && node.tag == Tag::None => match old_boolean(text) {
+            Some(truth) => Ok(Value::Bool(truth)),
+            None => node.to_json().map_err(|(_, message)| message),
+        },
+        Kind::Scalar(_) => node.to_json().map_err(|(_, message)| message),
+        Kind::Sequence(items) => {
+            items.iter().map(|item| to_json(item, raw)).collect::<Result<_, _>>().map(Value::Array)
+        }
+        Kind::Mapping(pairs) => {
+            let mut map = serde_json::Map::new();
+            for (key, value) in pairs {
+                let Some(name) = key.text() else { return Err("a key must be text".to_owned()) };
+                map.insert(name.to_owned(), to_json(value, raw)?);
+            }
+            Ok(Value::Object(map))
+        }
+    }
+}
+
+fn parse_pointer(text: &str) -> Result<Vec<String>, String> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(rest) = text.strip_prefix('/') else { return Err(format!("the path {text:?} must start with /")) };
+    Ok(rest.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect())
+}
+
+/// Applies all operations, or fails with the first that does not apply.
+pub(super) fn apply(document: &mut Value, operations: &[Operation]) -> Result<(), String> {
+    operations.iter().try_for_each(|operation| match operation {
+        Operation::Add(path, value) => add(document, path, value.clone()),
+        Operation::Remove(path) => remove(document, path).map(drop),
+        Operation::Replace(path, value) => replace(document, path, value.clone()),
+        Operation::Move(from, path) => {
+            let value = remove(document, from)?;
+            add(document, path, value)
+        }
+        Operation::Copy(from, path) => {
+            let value = get(document, from)?.clone();
+            add(document, path, value)?;
+            if size(document) > MAX_VALUES {
+                return Err(format!("copies make more than {MAX_VALUES} values"));
+            }
+            Ok(())
+        }
+        Operation::Test(path, value) => match get(document, path) {
+            Ok(found) if found == value => Ok(()),
+            Err(_) if value.is_null() => Ok(()),
+            _ => Err(format!("the test of {} fails", shown(path))),
+        },
+    })
+}
+
+fn shown(path: &[String]) -> String {
+    path.iter().map(|part| format!("/{part}")).collect()
+}
+
+fn missing(path: &[String]) -> String {
+    format!("there is no {}", shown(path))
+}
+
+fn size(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(pairs) => pairs.values().map(size).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+fn get<'a>(document: &'a Value, path: &[String]) -> Result<&'a Value, String> {
+    path.iter().try_fold(document, |value, part| match value {
+        Value::Object(pairs) => pairs.get(part).ok_or_else(|| missing(path)),
+        Value::Array(items) => items.get(index(part, items.len(), path)?).ok_or_else(|| missing(path)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing(path)),
+    })
+}
+
+/// The collection that holds the end of `path`, and the last part.
+fn parent<'a, 'b>(document: &'a mut Value, path: &'b [String]) -> Result<(&'a mut Value, &'b String), String> {
+    let (last, parts) = path.split_last().ok_or("the whole object cannot be changed this way")?;
+    let holder = parts.iter().try_fold(document, |value, part| match value {
+        Value::Object(pairs) => pairs.get_mut(part).ok_or_else(|| missing(path)),
+        Value::Array(items) => {
+            let at = index(part, items.len(), path)?;
+            items.get_mut(at).ok_or_else(|| missing(path))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing(path)),
+    })?;
+    Ok((holder, last))
+}
+
+/// An index below or at `length`; negative ones count from there.
+fn index(part: &str, length: usize, path: &[String]) -> Result<usize, String> {
+    let number: i64 = part.parse().map_err(|_| format!("{part:?} in {} is no index of a list", shown(path)))?;
+    let length = i64::try_from(length).map_err(|_| missing(path))?;
+    let at = if number < 0 { number + length } else { number };
+    usize::try_from(at).map_err(|_| missing(path))
+}
+
+fn add(document: &mut Value, path: &[String], value: Value) -> Result<(), String> {
+    let (holder, last) = parent(document, path)?;
+    match holder {
+        Value::Object(pairs) => {
+            pairs.insert(last.clone(), value);
+            Ok(())
+        }
+        Value::Array(items) if last == "-" => {
+            items.push(value);
+            Ok(())
+        }
+        Value::Array(items) => {
+            let at = index(last, items.len() + 1, path)?;
+            if at > items.len() {
+                return Err(missing(path));
+            }
+            items.insert(at, value);
+            Ok(())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing(path)),
+    }
+}
+
+fn remove(document: &mut Value, path: &[String]) -> Result<Value, String> {
+    let (holder, last) = parent(document, path)?;
+    match holder {
+        Value::Object(pairs) => pairs.remove(last).ok_or_else(|| missing(path)),
+        Value::Array(items) => {
+            let at = index(last, items.len(), path)?;
+            if at < items.len() { Ok(items.remove(at)) } else { Err(missing(path)) }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing(path)),
+    }
+}
+
+fn replace(document: &mut Value, path: &[String], value: Value) -> Result<(), String> {
+    if path.is_empty() {
+        *document = value;
+        return Ok(());
+    }
+    let (holder, last) = parent(document, path)?;
+    match holder {
+        Value::Object(pairs) => {
+            pairs.insert(last.clone(), value);
+            Ok(())
+        }
+        Value::Array(items) => {
+            let at = index(last, items.len(), path)?;
+            *items.get_mut(at).ok_or_else(|| missing(path))? = value;
+            Ok(())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing(path)),
+    }
+}

@@ -1,0 +1,406 @@
+//! Strategic merges, as kustomize does them.
+//!
+//! Mappings merge by field, lists by the merge keys of their type, all else is replaced; null takes a field away, and
+//! `$patch: delete` or `replace` its mapping or list. Elements of a patch come before those of the object. Objects of
+//! unknown types merge by field, and their lists are replaced.
+//!
+//! What looks odd here is on purpose: lists with two keys of which one is absent are reordered and may lose the patch's
+//! element, and untouched fields without any value are dropped, since stock kustomize does so and the output has to be
+//! the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::kustomize::id::Gvk;
+use crate::kustomize::tables::{self, Property};
+use crate::yaml::{Kind, Node};
+
+const DIRECTIVE: &str = "$patch";
+
+/// Merges `patch` into `object`; `None` when the object goes.
+///
+/// # Errors
+/// When a mapping, a list and plain text meet, or a directive is unknown.
+pub(super) fn merge(object: Node, patch: Node, gvk: &Gvk) -> Result<Option<Node>, String> {
+    let schema = Schema::of_kind(&gvk.api_version(), &gvk.kind).unwrap_or(Schema::Unknown);
+    walk(Some(object), Patch::Node(patch), schema)
+}
+
+/// The other side of a merge.
+enum Patch {
+    /// Says nothing about this place.
+    Nothing,
+    Node(Node),
+    /// The object's node came from the patch a moment ago and is merged with itself, which carries out directives and
+    /// nulls that are left in it.
+    Same,
+}
+
+/// What is known of the type of a node.
+#[derive(Clone, Copy)]
+enum Schema {
+    /// Nothing: the node itself may say its kind.
+    Unknown,
+    /// A type in which no list merges.
+    Plain,
+    Object(&'static str),
+    List(&'static [&'static str], &'static str),
+}
+
+impl Schema {
+    fn of_kind(api_version: &str, kind: &str) -> Option<Self> {
+        tables::schema().kind(api_version, kind).map(Self::Object)
+    }
+
+    fn field(self, name: &str) -> Self {
+        match self {
+            Self::Unknown => Self::Unknown,
+            Self::Plain | Self::List(..) => Self::Plain,
+            Self::Object(of) => match tables::schema().property(of, name) {
+                Some(Property::Object(name)) => Self::Object(name),
+                Some(Property::List { keys, items }) => Self::List(keys, items),
+                None => Self::Plain,
+            },
+        }
+    }
+
+    /// For nodes of unknown type that carry `apiVersion` and `kind`.
+    fn or_own(self, node: Option<&Node>) -> Self {
+        match (self, node) {
+            (Self::Unknown, Some(node)) => {
+                let text = |key: &str| node.get(key).and_then(Node::text).filter(|text| !text.is_empty());
+                let own = text("apiVersion").zip(text("kind")).and_then(|(version, kind)| Self::of_kind(version, kind));
+                own.unwrap_or(Self::Unknown)
+            }
+            (known, _) => known,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Null,
+    Mapping,
+    Sequence,
+    Scalar,
+}
+
+fn shape(node: &Node) -> Shape {
+    match node.kind {
+        _ if node.is_null() => Shape::Null,
+        Kind::Mapping(_) => Shape::Mapping,
+        Kind::Sequence(_) => Shape::Sequence,
+        Kind::Scalar(_) => Shape::Scalar,
+    }
+}
+
+fn walk(object: Option<Node>, patch: Patch, schema: Schema) -> Result<Option<Node>, String> {
+    let schema = schema.or_own(object.as_ref());
+    let schema = match &patch {
+        Patch::Node(node) => schema.or_own(Some(node)),
+        Patch::Nothing | Patch::Same => schema,
+    };
+    let left = object.as_ref().map_or(Shape::Null, shape);
+    let right = match &patch {
+        Patch::Node(node) => shape(node),
+        Patch::Nothing => Shape::Null,
+        Patch::Same => left,
+    };
+    if left != Shape::Null && right != Shape::Null && left != right {
+        return Err("a mapping, a list or plain text is merged with something else".to_owned());
+    }
+    match if left == Shape::Null { right } else { left } {
+        Shape::Null => Ok(walk_null(object, &patch)),
+        Shape::Mapping => walk_mapping(object, patch, schema),
+        Shape::Scalar => Ok(match patch {
+            Patch::Node(node) => Some(node).filter(|node| !node.is_null()),
+            Patch::Nothing | Patch::Same => object,
+        }),
+        Shape::Sequence => match schema {
+            Schema::List(keys, items) => walk_list(object, patch, keys, items),
+            Schema::Unknown | Schema::Plain | Schema::Object(_) => Ok(match patch {
+                Patch::Node(node) => Some(node).filter(|node| !node.is_null()),
+                Patch::Nothing | Patch::Same => object,
+            }),
+        },
+    }
+}
+
+/// A null that is written out survives where the patch says nothing; one without any text does not.
+fn walk_null(object: Option<Node>, patch: &Patch) -> Option<Node> {
+    match patch {
+        Patch::Nothing => object.filter(|node| node.text().is_some_and(|text| !text.is_empty())),
+        Patch::Node(_) | Patch::Same => None,
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Directive {
+    Merge,
+    Replace,
+    Delete,
+}
+
+fn directive(text: &str) -> Result<Directive, String> {
+    match text {
+        "merge" => Ok(Directive::Merge),
+        "replace" => Ok(Directive::Replace),
+        "delete" => Ok(Directive::Delete),
+        other => Err(format!("{DIRECTIVE}: {other} is no directive; there are merge, replace and delete")),
+    }
+}
+
+/// Takes the directive out of a mapping.
+fn mapping_directive(node: &mut Node) -> Result<Directive, String> {
+    let Some(value) = node.get(DIRECTIVE) else { return Ok(Directive::Merge) };
+    let found = directive(value.text().unwrap_or_default())?;
+    node.remove(DIRECTIVE);
+    Ok(found)
+}
+
+/// Takes the directive out of a list: an element that is nothing else.
+fn list_directive(node: &mut Node) -> Result<Directive, String> {
+    let Kind::Sequence(items) = &mut node.kind else { return Ok(Directive::Merge) };
+    let Some(element) = items.iter().find(|item| item.get(DIRECTIVE).is_some()) else { return Ok(Directive::Merge) };
+    if element.pairs().is_some_and(|pairs| pairs.len() > 1) {
+        return Ok(Directive::Merge);
+    }
+    let text = element.get(DIRECTIVE).and_then(Node::text).unwrap_or_default().to_owned();
+    let found = directive(&text)?;
+    items.retain(|item| item.get(DIRECTIVE).and_then(Node::text) != Some(&text));
+    Ok(found)
+}
+
+/// The object's side and what is left of the patch, after the directive on the level of both.
+type Settled = Option<(Node, Patch)>;
+
+fn settle(
+    object: Option<Node>,
+    patch: Patch,
+    take: impl Fn(&mut Node) -> Result<Directive, String>,
+) -> Result<Settled, String> {
+    match (object.filter(|node| !node.is_null()), patch) {
+        (Some(object), Patch::Nothing) => Ok(Some((object, Patch::Nothing))),
+        (Some(_), Patch::Node(patch)) if patch.is_null() => Ok(None),
+        (Some(object), Patch::Node(mut patch)) => Ok(match take(&mut patch)? {
+            Directive::Delete => None,
+            Directive::Replace => Some((patch, Patch::Same)),
+            Directive::Merge => Some((object, Patch::Node(patch))),
+        }),
+        (Some(mut object), Patch::Same) => {
+            let found = take(&mut object)?;
+            Ok((found != Directive::Delete).then_some((object, Patch::Same)))
+        }
+        (None, Patch::Node(patch)) => Ok(Some((patch, Patch::Same))),
+        (None, Patch::Nothing | Patch::Same) => Ok(None),
+    }
+}
+
+fn walk_mapping(object: Option<Node>, patch: Patch, schema: Schema) -> Result<Option<Node>, String> {
+    let new = object.as_ref().is_none_or(Node::is_null);
+    let Some((mut object, patch)) = settle(object, patch, mapping_directive)? else { return Ok(None) };
+    if new && mapping_directive(&mut object)? == Directive::Delete {
+        return Ok(None);
+    }
+    let same = matches!(patch, Patch::Same);
+    let mut theirs = match patch {
+        Patch::Node(node) => by_name(node),
+        Patch::Nothing | Patch::Same => BTreeMap::new(),
+    };
+    let empty = Node { mark: object.mark, ..Node::mapping() };
+    let mut ours = by_name(std::mem::replace(&mut object, empty));
+    let names: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
+    let Kind::Mapping(merged) = &mut object.kind else { return Ok(Some(object)) };
+    for name in names {
+        let (our_key, our_value) = ours.remove(&name).unzip();
+        let (their_key, patch) = match theirs.remove(&name) {
+            Some((key, value)) => (Some(key), Patch::Node(value)),
+            None if same => (None, Patch::Same),
+            None => (None, Patch::Nothing),
+        };
+        if let Some(value) = walk(our_value, patch, schema.field(&name))?
+            && let Some(key) = our_key.or(their_key)
+        {
+            merged.push((key, value));
+        }
+    }
+    Ok(Some(object))
+}
+
+fn by_name(node: Node) -> BTreeMap<String, (Node, Node)> {
+    match node.kind {
+        Kind::Mapping(pairs) => {
+            pairs.into_iter().map(|(key, value)| (key.text().unwrap_or_default().to_owned(), (key, value))).collect()
+        }
+        Kind::Scalar(_) | Kind::Sequence(_) => BTreeMap::new(),
+    }
+}
+
+/// The values of the merge keys in one element; empty text for one that is absent.
+type Values = Vec<String>;
+
+fn walk_list(object: Option<Node>, patch: Patch, keys: &[&str], items: &'static str) -> Result<Option<Node>, String> {
+    let Some((mut object, patch)) = settle(object, patch, list_directive)? else { return Ok(None) };
+    let (same, mut theirs) = match patch {
+        Patch::Node(node) => (false, into_items(node)),
+        Patch::Nothing => (false, Vec::new()),
+        Patch::Same => (true, Vec::new()),
+    };
+    let empty = Node { mark: object.mark, ..Node::sequence() };
+    let mut ours = into_items(std::mem::replace(&mut object, empty));
+    let keys: &[&str] = if keys.is_empty() { &[""] } else { keys };
+
+    // The patch's elements first.
+    let mut all: Vec<Values> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for item in theirs.iter().chain(&ours) {
+        let values: Values = keys.iter().map(|key| value_of(item, key)).collect();
+        if seen.insert(values.clone()) {
+            all.push(values);
+        }
+    }
+    if keys.len() > 1 {
+        fill_in(&mut all);
+    }
+
+    let mut merged: Vec<Node> = Vec::new();
+    let mut valid: Vec<&str> = Vec::new();
+    for values in &all {
+        let wanted = wanted(&all, values, keys);
+        valid = wanted.iter().map(|(key, _)| *key).collect();
+        let exact = exact(values, keys, &wanted);
+        let our_index = ours.iter().position(|item| matches(item, &exact));
+        let their_index = theirs.iter().position(|item| matches(item, &exact));
+        let our = our_index.map(|index| ours[index].clone());
+        let patch = match their_index {
+            Some(index) => Patch::Node(theirs[index].clone()),
+            None if same => Patch::Same,
+            None => Patch::Nothing,
+        };
+        let value = walk(our, patch, if items.is_empty() { Schema::Plain } else { Schema::Object(items) })?;
+        let Some(mut value) = value.filter(|value| !value.is_null() && !is_empty_mapping(value)) else {
+            ours = set_element(ours, None, &wanted);
+            continue;
+        };
+        for (key, text) in &wanted {
+            if !key.is_empty() && !text.is_empty() && value.get(key).is_none() {
+                value.set(key, Node::plain(text.as_str()));
+            }
+        }
+        // A merged element is the object's own element, changed; one that only the patch has stays apart.
+        if let Some(index) = our_index {
+            ours[index] = value.clone();
+        } else if let Some(index) = their_index {
+            theirs[index] = value.clone();
+        }
+        merged = set_element(merged, Some(value), &wanted);
+    }
+    let merged = if all.is_empty() { ours } else { append(merged, ours, &valid) };
+    object.kind = Kind::Sequence(merged);
+    Ok(Some(object))
+}
+
+fn into_items(node: Node) -> Vec<Node> {
+    match node.kind {
+        Kind::Sequence(items) => items,
+        Kind::Scalar(_) | Kind::Mapping(_) => Vec::new(),
+    }
+}
+
+fn is_empty_mapping(node: &Node) -> bool {
+    node.pairs().is_some_and(<[_]>::is_empty)
+}
+
+/// The text of a key, or of the element itself for lists of plain values.
+fn value_of(item: &Node, key: &str) -> String {
+    let node = if key.is_empty() { Some(item) } else { item.get(key).filter(|value| !value.is_null()) };
+    node.and_then(Node::text).unwrap_or_default().to_owned()
+}
+
+/// Values that agree where both have something, and in at least one key, are taken for the same element.
+fn fill_in(all: &mut [Values]) {
+    for first in 0..all.len() {
+        for second in 0..all.len() {
+            let pairs = all[first].iter().zip(&all[second]);
+            let agree = pairs.clone().any(|(a, b)| a == b);
+            let differ = pairs.clone().any(|(a, b)| a != b && !a.is_empty() && !b.is_empty());
+            if agree && !differ {
+                let joined: Values = pairs.map(|(a, b)| if a.is_empty() { b.clone() } else { a.clone() }).collect();
+                all[first].clone_from(&joined);
+                all[second] = joined;
+            }
+        }
+    }
+}
+
+/// The keys that any element has, with the values of this one; all keys when no element has any.
+fn wanted<'a>(all: &[Values], values: &Values, keys: &[&'a str]) -> Vec<(&'a str, String)> {
+    let used = |at: usize| all.iter().any(|values| !values[at].is_empty());
+    let any = (0..keys.len()).any(used);
+    keys.iter().enumerate().filter(|(at, _)| !any || used(*at)).map(|(at, key)| (*key, values[at].clone())).collect()
+}
+
+/// Of the wanted keys, those with a value; all when none has one.
+fn exact<'a>(values: &Values, keys: &[&'a str], wanted: &[(&'a str, String)]) -> Vec<(&'a str, String)> {
+    if values.iter().all(String::is_empty) {
+        return keys.iter().map(|key| (*key, String::new())).collect();
+    }
+    wanted.iter().filter(|(_, value)| !value.is_empty()).cloned().collect()
+}
+
+/// Whether an element has these values. An empty value is met by any.
+fn matches(item: &Node, wanted: &[(&str, String)]) -> bool {
+    wanted.iter().all(|(key, value)| {
+        if key.is_empty() {
+            return item.text() == Some(value.as_str());
+        }
+        item.get(key).is_some_and(|found| value.is_empty() || found.text() == Some(value.as_str()))
+    })
+}
+
+/// Puts `element` where elements of these values are, or at the end; without one, takes them away.
+fn set_element(list: Vec<Node>, element: Option<Node>, wanted: &[(&str, String)]) -> Vec<Node> {
+    let by_key = wanted.first().is_some_and(|(key, value)| !key.is_empty() && !value.is_empty());
+    let mut found = false;
+    let mut result = Vec::with_capacity(list.len() + 1);
+    for item in list {
+        if item.is_null() || is_empty_mapping(&item) {
+            continue;
+        }
+        let other_shape = by_key && item.pairs().is_none();
+        if other_shape || !matches(&item, wanted) {
+            result.push(item);
+            continue;
+        }
+        found = true;
+        result.extend(element.clone());
+    }
+    if !found {
+        result.extend(element);
+    }
+    result
+}
+
+/// Adds the object's elements to the merged ones. Each takes the place of what has the same values.
+fn append(mut merged: Vec<Node>, ours: Vec<Node>, keys: &[&str]) -> Vec<Node> {
+    for item in ours {
+        if keys.first().is_none_or(|key| key.is_empty()) {
+            let wanted = [("", item.text().unwrap_or_default().to_owned())];
+            merged = set_element(merged, Some(item), &wanted);
+            continue;
+        }
+        let mut values = Vec::new();
+        for key in keys {
+            match item.get(key).filter(|value| !value.is_null()) {
+                Some(value) => values.push(value.text().unwrap_or_default().to_owned()),
+                None => merged.push(item.clone()),
+            }
+        }
+        // The values of absent keys are left out, so later values stand under the keys before them.
+        let wanted: Vec<(&str, String)> = keys.iter().copied().zip(values).collect();
+        if keys.len() > 1 {
+            merged = set_element(merged, None, &wanted);
+        }
+        merged = set_element(merged, Some(item), &wanted);
+    }
+    merged
+}

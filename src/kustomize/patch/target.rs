@@ -1,0 +1,165 @@
+//! The `target` of a patch: regular expressions on names and kinds, selectors on labels and annotations.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+
+use crate::kustomize::BuildError;
+use crate::kustomize::collection::Collection;
+use crate::kustomize::kustomization::Target;
+use crate::kustomize::resource::Resource;
+
+pub(super) struct Selector {
+    group: Option<Regex>,
+    version: Option<Regex>,
+    kind: Option<Regex>,
+    name: Option<Regex>,
+    namespace: Option<Regex>,
+    labels: Vec<Requirement>,
+    annotations: Vec<Requirement>,
+}
+
+/// One term of a label selector.
+#[derive(Debug, PartialEq, Eq)]
+enum Requirement {
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Exists(String),
+    Absent(String),
+}
+
+impl Selector {
+    pub(super) fn new(target: &Target) -> Result<Self, BuildError> {
+        let error = |message: String| target.place.error(message);
+        // Expressions match the whole text.
+        let regex = |pattern: &str| match pattern {
+            "" => Ok(None),
+            _ => Regex::new(&format!("^(?:{pattern})$"))
+                .map(Some)
+                .map_err(|_| error(format!("{pattern:?} is no regular expression"))),
+        };
+        Ok(Self {
+            group: regex(&target.gvk.group)?,
+            version: regex(&target.gvk.version)?,
+            kind: regex(&target.gvk.kind)?,
+            name: regex(&target.name)?,
+            namespace: regex(&target.namespace)?,
+            labels: requirements(&target.label_selector).map_err(error)?,
+            annotations: requirements(&target.annotation_selector).map_err(error)?,
+        })
+    }
+
+    /// The indexes of the objects that this takes, by the identity of now or of the file.
+    pub(super) fn select(&self, objects: &Collection) -> Vec<usize> {
+        objects.iter().enumerate().filter(|(_, resource)| self.takes(resource)).map(|(index, _)| index).collect()
+    }
+
+    fn takes(&self, resource: &Resource) -> bool {
+        let matches = |regex: &Option<Regex>, text: &str| regex.as_ref().is_none_or(|regex| regex.is_match(text));
+        let gvk = resource.gvk();
+        if !(matches(&self.group, &gvk.group) && matches(&self.version, &gvk.version) && matches(&self.kind, &gvk.kind))
+        {
+            return false;
+        }
+        let (now, original) = (resource.id(), resource.original_id());
+        if !(matches(&self.namespace, &now.namespace) || matches(&self.namespace, &original.namespace)) {
+            return false;
+        }
+        if !(matches(&self.name, &now.name) || matches(&self.name, &original.name)) {
+            return false;
+        }
+        let all = |requirements: &[Requirement], key: &str| {
+            let map = if requirements.is_empty() { BTreeMap::new() } else { resource.meta_map(key) };
+            requirements.iter().all(|requirement| requirement.is_met(&map))
+        };
+        all(&self.labels, "labels") && all(&self.annotations, "annotations")
+    }
+}
+
+impl Requirement {
+    fn is_met(&self, map: &BTreeMap<String, String>) -> bool {
+        match self {
+            Self::In(key, values) => map.get(key).is_some_and(|value| values.contains(value)),
+            Self::NotIn(key, values) => map.get(key).is_none_or(|value| !values.contains(value)),
+            Self::Exists(key) => map.contains_key(key),
+            Self::Absent(key) => !map.contains_key(key),
+        }
+    }
+}
+
+/// `a=b, c!=d, e in (f, g), h notin (i), j, !k`
+fn requirements(text: &str) -> Result<Vec<Requirement>, String> {
+    let mut terms = vec![String::new()];
+    let mut depth = 0_i32;
+    for c in text.chars() {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        match (c, depth, terms.last_mut()) {
+            (',', 0, _) => terms.push(String::new()),
+            (c, _, Some(term)) => term.push(c),
+            (_, _, None) => {}
+        }
+    }
+    let terms: Vec<&str> = terms.iter().map(|term| term.trim()).collect();
+    if terms == [""] {
+        return Ok(Vec::new());
+    }
+    terms.into_iter().map(|term| requirement(term).ok_or_else(|| format!("{term:?} is no selector"))).collect()
+}
+
+fn requirement(term: &str) -> Option<Requirement> {
+    let key = |text: &str| {
+        let text = text.trim();
+        let fine = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        (!text.is_empty() && text.chars().all(fine)).then(|| text.to_owned())
+    };
+    let value = |text: &str| {
+        let text = text.trim();
+        let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        text.chars().all(fine).then(|| text.to_owned())
+    };
+    if let Some(rest) = term.strip_prefix('!') {
+        return key(rest).map(Requirement::Absent);
+    }
+    if let Some(inner) = term.strip_suffix(')') {
+        let (head, values) = inner.split_once('(')?;
+        let (name, operator) = head.trim().rsplit_once(char::is_whitespace)?;
+        let values: Vec<String> = values.split(',').map(value).collect::<Option<_>>()?;
+        return match operator {
+            "in" => Some(Requirement::In(key(name)?, values)),
+            "notin" => Some(Requirement::NotIn(key(name)?, values)),
+            _ => None,
+        };
+    }
+    if let Some((name, text)) = term.split_once("!=") {
+        return Some(Requirement::NotIn(key(name)?, vec![value(text)?]));
+    }
+    if let Some((name, text)) = term.split_once("==").or_else(|| term.split_once('=')) {
+        return Some(Requirement::In(key(name)?, vec![value(text)?]));
+    }
+    key(term).map(Requirement::Exists)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_are_read_as_kubernetes_reads_them() {
+        let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            requirements("a=b, c!=d,e in (f, g),h notin (i),app.kubernetes.io/x,!k, l==m").unwrap(),
+            [
+                Requirement::In("a".into(), owned(&["b"])),
+                Requirement::NotIn("c".into(), owned(&["d"])),
+                Requirement::In("e".into(), owned(&["f", "g"])),
+                Requirement::NotIn("h".into(), owned(&["i"])),
+                Requirement::Exists("app.kubernetes.io/x".into()),
+                Requirement::Absent("k".into()),
+                Requirement::In("l".into(), owned(&["m"])),
+            ]
+        );
+        for text in ["a=b=c", "a b", ",", "a in b", "a in (b", "=x", "a=(b)"] {
+            assert!(requirements(text).is_err(), "{text}");
+        }
+    }
+}

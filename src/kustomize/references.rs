@@ -1,0 +1,247 @@
+//! Name references: where an object names another whose name has changed, the new name is written.
+//!
+//! Candidates are found by an index of all earlier names, so that the cost grows with the references and not with the
+//! square of the objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::yaml::{Kind, Node};
+
+use super::BuildError;
+use super::collection::Collection;
+use super::field_spec::{self, Create};
+use super::id::{Gvk, Id};
+use super::resource::Resource;
+use super::tables::{self, Reference};
+
+/// Updates all references in all objects.
+pub(super) fn update(objects: &mut Collection) -> Result<(), BuildError> {
+    let index = Index::of(objects);
+    objects.change(|resource| {
+        let referrer = Referrer::of(resource).map_err(|message| resource.error(message))?;
+        if index.by_name.is_empty() {
+            return Ok(());
+        }
+        for reference in &tables::fields().references {
+            if !referrer.original.is_selected(&reference.field.gvk) {
+                continue;
+            }
+            let lookup = Lookup { index: &index, referrer: &referrer, reference };
+            let mut set = |node: &mut Node| lookup.set(node);
+            // The table's kind is that of the file; a patch may have changed it since.
+            field_spec::visit(&mut resource.node, &reference.field, Create::Nothing, &mut set)
+                .map_err(|message| resource.error(message))?;
+        }
+        Ok(())
+    })
+}
+
+/// An object that may be named.
+struct Candidate {
+    id: Id,
+    namespace: String,
+    previous: Vec<Id>,
+    prefixes: Vec<String>,
+    suffixes: Vec<String>,
+}
+
+/// Objects whose identity has changed, by each name that they had.
+struct Index {
+    candidates: Vec<Candidate>,
+    by_name: BTreeMap<String, Vec<usize>>,
+}
+
+impl Index {
+    fn of(objects: &Collection) -> Self {
+        let mut index = Self { candidates: Vec::new(), by_name: BTreeMap::new() };
+        for resource in objects.iter().filter(|resource| !resource.previous.is_empty()) {
+            let previous: Vec<Id> = resource.previous_ids().collect();
+            let names: BTreeSet<&str> = previous.iter().map(|id| id.name.as_str()).collect();
+            for name in names {
+                index.by_name.entry(name.to_owned()).or_default().push(index.candidates.len());
+            }
+            index.candidates.push(Candidate {
+                id: resource.id(),
+                namespace: resource.namespace().to_owned(),
+                prefixes: resource.prefixes.clone(),
+                suffixes: resource.suffixes.clone(),
+                previous,
+            });
+        }
+        index
+    }
+}
+
+/// The object that names others.
+struct Referrer {
+    id: Id,
+    original: Gvk,
+    prefixes: Vec<String>,
+    suffixes: Vec<String>,
+    /// The `roleRef` of a binding: group and kind.
+    role: Option<Gvk>,
+    /// Namespaces of the ServiceAccounts that a RoleBinding names.
+    subject_namespaces: BTreeSet<String>,
+}
+
+impl Referrer {
+    fn of(resource: &Resource) -> Result<Self, String> {
+        let text = |node: &Node, key: &str| node.get(key).and_then(Node::text).map(str::to_owned);
+        let role = resource.node.get("roleRef").and_then(|role| {
+            Some(Gvk { group: text(role, "apiGroup")?, version: String::new(), kind: text(role, "kind")? })
+        });
+        let subjects = resource.node.get("subjects").and_then(Node::items).unwrap_or_default();
+        let mut subject_namespaces = BTreeSet::new();
+        if resource.kind() == "RoleBinding" {
+            let accounts = subjects.iter().filter(|subject| text(subject, "kind").as_deref() == Some("ServiceAccount"));
+            for namespace in accounts.filter_map(|subject| subject.get("namespace")) {
+                match namespace.text().filter(|_| namespace.is_string()) {
+                    Some(name) => subject_namespaces.insert(name.to_owned()),
+                    None => return Err("a subject has a namespace that is no text".to_owned()),
+                };
+            }
+        }
+        Ok(Self {
+            id: resource.id(),
+            original: resource.original_id().gvk,
+            prefixes: resource.prefixes.clone(),
+            suffixes: resource.suffixes.clone(),
+            role,
+            subject_namespaces,
+        })
+    }
+}
+
+/// One field of one object.
+struct Lookup<'a> {
+    index: &'a Index,
+    referrer: &'a Referrer,
+    reference: &'a Reference,
+}
+
+impl<'a> Lookup<'a> {
+    fn set(&self, node: &mut Node) -> Result<(), String> {
+        if node.is_null() {
+            return Ok(());
+        }
+        match &mut node.kind {
+            Kind::Scalar(_) => self.set_name(node),
+            Kind::Mapping(_) => self.set_name_and_namespace(node),
+            Kind::Sequence(items) => items.iter_mut().try_for_each(|item| match item.kind {
+                Kind::Scalar(_) => self.set_name(item),
+                Kind::Mapping(_) => self.set_name_and_namespace(item),
+                Kind::Sequence(_) => Err("a list inside a list names no object".to_owned()),
+            }),
+        }
+    }
+
+    fn set_name(&self, node: &mut Node) -> Result<(), String> {
+        let Kind::Scalar(text) = &mut node.kind else { return Ok(()) };
+        let same = |a: &Candidate, b: &Candidate| a.id.name == b.id.name;
+        if let Some(found) = self.find(text, |_| true, same)? {
+            text.clone_from(&found.id.name);
+        }
+        Ok(())
+    }
+
+    /// A mapping with `name`, and with `namespace` where that says which object is meant.
+    fn set_name_and_namespace(&self, node: &mut Node) -> Result<(), String> {
+        let Some(name) = node.get("name").and_then(Node::text).map(str::to_owned) else {
+            return Err("there is no name in it".to_owned());
+        };
+        let namespace = node.get("namespace").and_then(Node::text).map(str::to_owned);
+        let same = |a: &Candidate, b: &Candidate| a.id.name == b.id.name && a.namespace == b.namespace;
+        let original = |candidate: &Candidate| candidate.previous.first().map(|id| id.namespace.clone());
+        let found = match &namespace {
+            None => self.find(&name, |_| true, same)?,
+            Some(namespace) => {
+                // Objects that came from that namespace, or, when there are none at all, those that are in it.
+                let from = |candidate: &Candidate| original(candidate).as_ref() == Some(namespace);
+                if self.index.candidates.iter().any(|candidate| from(candidate) && self.is_near(candidate)) {
+                    self.find(&name, from, same)?
+                } else {
+                    self.find(&name, |candidate| candidate.id.namespace == *namespace, same)?
+                }
+            }
+        };
+        let Some(found) = found else { return Ok(()) };
+        if found.id.name == name && found.namespace.is_empty() {
+            return Ok(());
+        }
+        write_text(node, "name", &found.id.name);
+        if !found.namespace.is_empty() {
+            write_text(node, "namespace", &found.namespace);
+        }
+        Ok(())
+    }
+
+    /// Whether an object is where the referrer can name it at all.
+    fn is_near(&self, candidate: &Candidate) -> bool {
+        let referrer = &self.referrer.id;
+        referrer.is_cluster_scoped()
+            || candidate.id.is_cluster_scoped()
+            || candidate.id.namespace == referrer.namespace
+            || self.referrer.subject_namespaces.contains(&candidate.namespace)
+    }
+
+    /// The one object that `name` stands for.
+    fn find(
+        &self,
+        name: &str,
+        more: impl Fn(&Candidate) -> bool,
+        same: impl Fn(&Candidate, &Candidate) -> bool,
+    ) -> Result<Option<&'a Candidate>, String> {
+        let Some(indexes) = self.index.by_name.get(name) else { return Ok(None) };
+        let selected = |candidate: &Candidate, gvk: &Gvk| candidate.previous.iter().any(|id| id.gvk.is_selected(gvk));
+        let role = self.referrer.role.as_ref().filter(|_| self.reference.field.path.ends_with("roleRef/name"));
+        let referrer = self.referrer;
+        let mut found: Vec<&Candidate> = indexes
+            .iter()
+            .map(|index| &self.index.candidates[*index])
+            .filter(|candidate| self.is_near(candidate) && more(candidate))
+            .filter(|candidate| selected(candidate, &self.reference.target))
+            .filter(|candidate| role.is_none_or(|role| selected(candidate, role)))
+            .filter(|candidate| {
+                referrer.id.is_cluster_scoped()
+                    || candidate.id.is_cluster_scoped()
+                    || candidate.id.gvk.kind == "ServiceAccount"
+                    || candidate.id.namespace == referrer.id.namespace
+            })
+            .collect();
+        if found.len() != 1 {
+            found.retain(|candidate| self.shares_affixes(candidate, true));
+            if found.len() > 1 {
+                found.retain(|candidate| self.shares_affixes(candidate, false));
+            }
+        }
+        match found.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(one)),
+            [first, rest @ ..] if rest.iter().all(|other| same(first, other)) => Ok(Some(first)),
+            several => {
+                let ids: Vec<String> = several.iter().map(|candidate| candidate.id.to_string()).collect();
+                Err(format!("{name} may stand for {}", ids.join(", ")))
+            }
+        }
+    }
+
+    /// Whether both have got the same prefixes and suffixes, as far as the shorter list goes.
+    fn shares_affixes(&self, candidate: &Candidate, none_is_fine: bool) -> bool {
+        let shares = |a: &[String], b: &[String]| {
+            if a.is_empty() || b.is_empty() {
+                none_is_fine || a.len() == b.len()
+            } else {
+                let common = a.len().min(b.len());
+                a[a.len() - common..] == b[b.len() - common..]
+            }
+        };
+        shares(&candidate.prefixes, &self.referrer.prefixes) && shares(&candidate.suffixes, &self.referrer.suffixes)
+    }
+}
+
+fn write_text(node: &mut Node, key: &str, value: &str) {
+    match node.get_mut(key) {
+        Some(Node { kind: Kind::Scalar(text), .. }) => value.clone_into(text),
+        _ => node.set(key, Node::string(value)),
+    }
+}

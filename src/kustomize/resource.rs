@@ -1,0 +1,126 @@
+//! An object on its way through a build, with what the build has to remember about it.
+
+use std::collections::BTreeMap;
+
+use crate::project::RepoPath;
+use crate::yaml::{Kind, Node};
+
+use super::BuildError;
+use super::field::Place;
+use super::id::{Gvk, Id};
+
+/// An object of a build.
+#[derive(Clone, Debug)]
+pub(super) struct Resource {
+    pub(super) node: Node,
+    /// The file that it comes from, for errors.
+    pub(super) place: Place,
+    /// Its earlier identities, oldest first: (kind, name, effective namespace).
+    pub(super) previous: Vec<(String, String, String)>,
+    pub(super) prefixes: Vec<String>,
+    pub(super) suffixes: Vec<String>,
+    /// Whether a hash of the content is to be added to its name.
+    pub(super) needs_hash: bool,
+}
+
+impl Resource {
+    pub(super) fn new(node: Node, file: &RepoPath) -> Self {
+        let place = Place { file: file.clone(), line: node.mark.line, field: String::new() };
+        Self { node, place, previous: Vec::new(), prefixes: Vec::new(), suffixes: Vec::new(), needs_hash: false }
+    }
+
+    pub(super) fn kind(&self) -> &str {
+        self.node.get("kind").and_then(Node::text).unwrap_or_default()
+    }
+
+    pub(super) fn api_version(&self) -> &str {
+        self.node.get("apiVersion").and_then(Node::text).unwrap_or_default()
+    }
+
+    pub(super) fn gvk(&self) -> Gvk {
+        Gvk::new(self.api_version(), self.kind())
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.meta("name")
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        self.meta("namespace")
+    }
+
+    fn meta(&self, key: &str) -> &str {
+        self.node.at(&["metadata", key]).filter(|node| !node.is_null()).and_then(Node::text).unwrap_or_default()
+    }
+
+    /// The identity now.
+    pub(super) fn id(&self) -> Id {
+        Id::new(self.gvk(), self.name(), self.namespace())
+    }
+
+    /// All earlier identities, oldest first; the group and version are those of now.
+    pub(super) fn previous_ids(&self) -> impl Iterator<Item = Id> + '_ {
+        let gvk = self.gvk();
+        self.previous.iter().map(move |(kind, name, namespace)| Id {
+            gvk: Gvk { kind: kind.clone(), ..gvk.clone() },
+            name: name.clone(),
+            namespace: namespace.clone(),
+        })
+    }
+
+    /// The identity in the file.
+    pub(super) fn original_id(&self) -> Id {
+        self.previous_ids().next().unwrap_or_else(|| self.id())
+    }
+
+    /// Keeps the identity of now among the earlier ones; to be called before it changes.
+    pub(super) fn remember_id(&mut self) {
+        let id = self.id();
+        self.previous.push((id.gvk.kind, id.name, id.namespace));
+    }
+
+    pub(super) fn set_meta(&mut self, key: &str, value: Option<Node>) {
+        let Some(metadata) = self.node.get_mut("metadata") else { return };
+        match value {
+            Some(value) => metadata.set(key, value),
+            None => drop(metadata.remove(key)),
+        }
+    }
+
+    pub(super) fn set_name(&mut self, name: &str) {
+        self.set_meta("name", Some(Node::string(name)));
+    }
+
+    /// `labels` or `annotations` as text.
+    pub(super) fn meta_map(&self, key: &str) -> BTreeMap<String, String> {
+        text_map(self.node.at(&["metadata", key]))
+    }
+
+    /// Writes `labels` or `annotations` anew, all values as strings; an empty map takes the field away.
+    pub(super) fn set_meta_map(&mut self, key: &str, map: &BTreeMap<String, String>) {
+        if !map.is_empty() && !matches!(self.node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
+            self.node.set("metadata", Node::mapping());
+        }
+        self.set_meta(key, (!map.is_empty()).then(|| string_map(map)));
+    }
+
+    pub(super) fn error(&self, message: impl Into<String>) -> BuildError {
+        self.place.error(format!("{}: {}", self.id(), message.into()))
+    }
+}
+
+/// The pairs of a mapping as text, whatever they resolve to.
+pub(super) fn text_map(node: Option<&Node>) -> BTreeMap<String, String> {
+    let pairs = node.and_then(Node::pairs).unwrap_or_default();
+    let text = |node: &Node| node.text().unwrap_or_default().to_owned();
+    pairs.iter().map(|(key, value)| (text(key), text(value))).collect()
+}
+
+/// A mapping of strings.
+pub(super) fn string_map(map: &BTreeMap<String, String>) -> Node {
+    let mut node = Node::mapping();
+    if let Kind::Mapping(pairs) = &mut node.kind {
+        pairs.extend(map.iter().map(|(key, value)| (Node::string(key.as_str()), Node::string(value.as_str()))));
+    }
+    node
+}

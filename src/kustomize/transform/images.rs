@@ -1,0 +1,86 @@
+//! `images`: names, tags and digests of container images, wherever `containers` and `initContainers` stand.
+
+use regex::Regex;
+
+use crate::kustomize::BuildError;
+use crate::kustomize::collection::Collection;
+use crate::kustomize::field_spec::{self, Create};
+use crate::kustomize::kustomization::Image;
+use crate::kustomize::tables;
+use crate::yaml::{Kind, Node};
+
+pub(in crate::kustomize) fn set(objects: &mut Collection, image: &Image) -> Result<(), BuildError> {
+    // Stock kustomize takes the name for a regular expression; names with dots rely on it by accident.
+    let tag = "(:[a-zA-Z0-9_.{}-]*)?";
+    let digest = "(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{}-]*)?";
+    let pattern = format!("^{}{tag}{digest}$", image.name);
+    let pattern = Regex::new(&pattern).map_err(|_| image.place.error(format!("{:?} is no image name", image.name)))?;
+    objects.change(|resource| {
+        if resource.kind() == "CustomResourceDefinition" {
+            return Ok(());
+        }
+        in_containers(&mut resource.node, &mut |node| update(node, &pattern, image));
+        for spec in tables::fields().set("images") {
+            let mut write = |node: &mut Node| match node.kind {
+                Kind::Scalar(_) => {
+                    update(node, &pattern, image);
+                    Ok(())
+                }
+                Kind::Sequence(_) | Kind::Mapping(_) => Err("an image must be plain text".to_owned()),
+            };
+            field_spec::visit(&mut resource.node, spec, Create::Nothing, &mut write)
+                .map_err(|message| resource.error(message))?;
+        }
+        Ok(())
+    })
+}
+
+/// Visits the `image` of each item of `containers` and `initContainers` at any depth.
+fn in_containers(node: &mut Node, update: &mut impl FnMut(&mut Node)) {
+    match &mut node.kind {
+        Kind::Scalar(_) => {}
+        Kind::Sequence(items) => items.iter_mut().for_each(|item| in_containers(item, update)),
+        Kind::Mapping(pairs) => {
+            for (key, value) in pairs {
+                in_containers(value, update);
+                if matches!(key.text(), Some("containers" | "initContainers"))
+                    && let Kind::Sequence(items) = &mut value.kind
+                {
+                    items.iter_mut().filter_map(|item| item.get_mut("image")).for_each(&mut *update);
+                }
+            }
+        }
+    }
+}
+
+fn update(node: &mut Node, pattern: &Regex, image: &Image) {
+    let Kind::Scalar(text) = &mut node.kind else { return };
+    if !pattern.is_match(text) {
+        return;
+    }
+    let (name, mut tag, mut digest) = split(text);
+    let mut new = if image.new_name.is_empty() { name.to_owned() } else { image.new_name.clone() };
+    let suffixed = format!("{tag}{}", image.tag_suffix);
+    if !image.new_tag.is_empty() || !image.digest.is_empty() {
+        (tag, digest) = (&image.new_tag, &image.digest);
+    } else if !image.tag_suffix.is_empty() {
+        (tag, digest) = (&suffixed, "");
+    }
+    if !tag.is_empty() {
+        new = format!("{new}:{tag}");
+    }
+    if !digest.is_empty() {
+        new = format!("{new}@{digest}");
+    }
+    *text = new;
+}
+
+/// Name, tag and digest; a colon before the first slash belongs to the name.
+fn split(image: &str) -> (&str, &str, &str) {
+    let (rest, digest) = image.split_once('@').unwrap_or((image, ""));
+    let start = rest.find('/').unwrap_or(0);
+    match rest[start..].find(':') {
+        Some(colon) => (&rest[..start + colon], &rest[start + colon + 1..], digest),
+        None => (rest, "", digest),
+    }
+}

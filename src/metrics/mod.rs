@@ -1,0 +1,232 @@
+//! Figures for Prometheus, in a registry of their own.
+//!
+//! **Architecture invariant:** every label value comes from a bounded set (route templates, kinds, phases), never from
+//! a request or a project's name, so that no client can make the registry grow.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
+};
+
+use crate::project::Phase;
+
+/// The figures of this process; cheap to clone, all clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    http_requests: IntCounterVec,
+    http_duration: HistogramVec,
+    projects: IntGaugeVec,
+    operations: IntCounterVec,
+    creation: HistogramVec,
+    kubernetes_operations: IntCounterVec,
+    kubernetes_resources: IntGaugeVec,
+    health: IntGaugeVec,
+    errors: IntCounterVec,
+}
+
+/// How something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
+    Success,
+    /// With an error.
+    Failure,
+}
+
+impl Outcome {
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+impl<T, E> From<&Result<T, E>> for Outcome {
+    fn from(result: &Result<T, E>) -> Self {
+        if result.is_ok() { Self::Success } else { Self::Failure }
+    }
+}
+
+impl Metrics {
+    /// All figures at their beginning.
+    ///
+    /// # Errors
+    /// When two figures have one name; a defect.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let histogram = |name: &str, help: &str, buckets: Vec<f64>, labels: &[&str]| {
+            let vec = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let metrics = Self {
+            http_requests: counter(
+                "http_requests_total",
+                "Requests answered, by method, route template and status code.",
+                &["method", "route", "status_code"],
+            )?,
+            http_duration: histogram(
+                "http_request_duration_seconds",
+                "Time to answer a request.",
+                exponential_buckets(0.001, 2.0, 15)?,
+                &["method", "route", "status_code"],
+            )?,
+            projects: gauge("projects_total", "Projects by phase.", &["phase"])?,
+            operations: counter(
+                "project_operations_total",
+                "Changes of projects that were asked for.",
+                &["operation", "result"],
+            )?,
+            creation: histogram(
+                "project_creation_duration_seconds",
+                "Time from the request for a project to its commit.",
+                exponential_buckets(0.005, 2.0, 14)?,
+                &["result"],
+            )?,
+            kubernetes_operations: counter(
+                "kubernetes_operations_total",
+                "Writes to the Kubernetes API.",
+                &["operation", "resource", "result"],
+            )?,
+            kubernetes_resources: gauge("kubernetes_resources_total", "Managed objects by kind.", &["resource"])?,
+            health: gauge("system_health_status", "Health of a component: 1 works, 0 does not.", &["component"])?,
+            errors: counter("errors_total", "Errors by kind.", &["type"])?,
+            registry,
+        };
+        // A phase that no project is in is a zero, not an absent series: an alert can then tell it from no data.
+        for phase in Phase::ALL {
+            metrics.projects.with_label_values(&[phase.as_str()]).set(0);
+        }
+        Ok(metrics)
+    }
+
+    /// Counts an answered request. `route` is the template that matched, as in `/api/projects/{id}`.
+    pub fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let labels = &[known_method(method), route, &status.to_string()];
+        self.http_requests.with_label_values(labels).inc();
+        self.http_duration.with_label_values(labels).observe(took.as_secs_f64());
+    }
+
+    /// Sets how many projects are in each phase; phases that are not named have none.
+    pub fn set_projects(&self, phases: impl Iterator<Item = Phase>) {
+        let mut counts = Phase::ALL.map(|phase| (phase, 0));
+        for phase in phases {
+            for (counted, count) in &mut counts {
+                *count += i64::from(*counted == phase);
+            }
+        }
+        for (phase, count) in counts {
+            self.projects.with_label_values(&[phase.as_str()]).set(count);
+        }
+    }
+
+    /// Counts a change of a project: `create`, `change`, `delete`, `start`, `stop`, `refresh`.
+    pub fn project_operation(&self, operation: &'static str, outcome: Outcome) {
+        self.operations.with_label_values(&[operation, outcome.as_str()]).inc();
+    }
+
+    /// Records how long the creation of a project took.
+    pub fn project_creation(&self, outcome: Outcome, took: Duration) {
+        self.creation.with_label_values(&[outcome.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// Counts a write to the Kubernetes API. `resource` is the object's kind.
+    pub fn kubernetes_operation(&self, operation: &'static str, resource: &str, outcome: Outcome) {
+        self.kubernetes_operations.with_label_values(&[operation, resource, outcome.as_str()]).inc();
+    }
+
+    /// Sets how many managed objects there are of each kind; kinds that are not named have none.
+    pub fn set_kubernetes_resources<'a>(&self, counts: impl Iterator<Item = (&'a str, i64)>) {
+        self.kubernetes_resources.reset();
+        for (kind, count) in counts {
+            self.kubernetes_resources.with_label_values(&[kind]).set(count);
+        }
+    }
+
+    /// Sets whether a component works.
+    pub fn set_health(&self, component: &'static str, works: bool) {
+        self.health.with_label_values(&[component]).set(i64::from(works));
+    }
+
+    /// Counts an error: `internal`, `unavailable`, `apply`, `render` and the like.
+    pub fn error(&self, kind: &'static str) {
+        self.errors.with_label_values(&[kind]).inc();
+    }
+
+    /// Everything in the text format of Prometheus.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// Clients may send any word as a method.
+fn known_method(method: &str) -> &str {
+    match method {
+        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method,
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_appear_under_their_documented_names() {
+        let metrics = Metrics::new().unwrap();
+        metrics.request("GET", "/api/projects/{id}", 200, Duration::from_millis(3));
+        metrics.set_projects([Phase::Running, Phase::Running].into_iter());
+        metrics.project_operation("create", Outcome::Success);
+        metrics.project_creation(Outcome::Success, Duration::from_millis(20));
+        metrics.kubernetes_operation("apply", "StatefulSet", Outcome::Failure);
+        metrics.set_kubernetes_resources([("Service", 2)].into_iter());
+        metrics.set_health("store", true);
+        metrics.error("internal");
+
+        let text = metrics.render();
+        for line in [
+            "http_requests_total{method=\"GET\",route=\"/api/projects/{id}\",status_code=\"200\"} 1",
+            "projects_total{phase=\"Running\"} 2",
+            "projects_total{phase=\"Failed\"} 0",
+            "project_operations_total{operation=\"create\",result=\"success\"} 1",
+            "project_creation_duration_seconds_count{result=\"success\"} 1",
+            "kubernetes_operations_total{operation=\"apply\",resource=\"StatefulSet\",result=\"failure\"} 1",
+            "kubernetes_resources_total{resource=\"Service\"} 2",
+            "system_health_status{component=\"store\"} 1",
+            "errors_total{type=\"internal\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        assert!(text.contains("http_request_duration_seconds_bucket"));
+    }
+
+    #[test]
+    fn no_method_can_make_a_new_series() {
+        let metrics = Metrics::new().unwrap();
+        metrics.request("BREW", "none", 404, Duration::ZERO);
+        metrics.request("PROPFIND", "none", 404, Duration::ZERO);
+        assert!(
+            metrics.render().contains("http_requests_total{method=\"other\",route=\"none\",status_code=\"404\"} 2")
+        );
+    }
+}

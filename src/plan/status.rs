@@ -1,0 +1,276 @@
+//! How a project is doing, in one phase, one stable word and one sentence.
+//!
+//! Takes what Git says, what is still to be done and what was seen of the cluster; the same input gives the same
+//! answer. The sentence names the object and the way out. What the cluster says is quoted bounded and without control
+//! characters: it comes from images and admission rules that anybody may have written.
+
+mod pod;
+mod text;
+mod volume;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::unit::{is_going, owner};
+use super::{Observation, Operation, UnitPlan};
+use crate::project::{ObjectKey, Phase, ProjectSpec, ProjectStatus, Reason, Revision, Unit};
+use text::{bounded, quote};
+
+/// What a project's status is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusInput<'a> {
+    /// The project as its overlay reads; `None` when it does not build, or is deleted.
+    pub spec: Option<&'a ProjectSpec>,
+    /// Whether the head has no such project any more.
+    pub deleted: bool,
+    /// Why the overlay does not build.
+    pub render_error: Option<&'a str>,
+    /// What the policy forbids in the objects.
+    pub violations: &'a [String],
+    /// Why the secrets file cannot be decrypted.
+    pub secrets_error: Option<&'a str>,
+    /// Why the cluster cannot be reached.
+    pub cluster_error: Option<&'a str>,
+    /// What the API server refused since the last clean apply.
+    pub apply_errors: &'a [(ObjectKey, String)],
+    /// Objects that somebody else keeps changing back.
+    pub contested: &'a [ObjectKey],
+    /// What the StatefulSet's newest `FailedCreate` event says, where events are read.
+    pub pod_refusal: Option<&'a str>,
+    /// What still differs between Git and the cluster.
+    pub plan: &'a UnitPlan,
+    /// What was seen of the cluster.
+    pub observation: &'a Observation,
+    /// The commit that the project was last brought to.
+    pub applied_revision: Option<Revision>,
+    /// The head.
+    pub head: Option<Revision>,
+    /// The present time; graces are counted against it.
+    pub now: Timestamp,
+}
+
+/// A phase with its reason and sentence.
+pub(super) struct Verdict {
+    phase: Phase,
+    reason: Reason,
+    message: String,
+}
+
+impl Verdict {
+    fn new(phase: Phase, reason: Reason, message: impl Into<String>) -> Self {
+        Self { phase, reason, message: message.into() }
+    }
+}
+
+/// The status of `unit`.
+///
+/// What is wrong with the project in Git comes first, then what the API server refused, then what waits to be applied,
+/// and then what the workload does: a sentence about a pod is of no use while the pod is not what Git says.
+#[must_use]
+pub fn status(unit: &Unit, input: &StatusInput<'_>) -> ProjectStatus {
+    let seen = || if input.deleted { deleting(unit, input) } else { workload(unit, input) };
+    let verdict = match (in_git(input), input.cluster_error) {
+        (Some(verdict), _) => verdict,
+        (None, Some(error)) => {
+            let seen = seen();
+            let message = format!("The cluster does not answer ({}). When it last did: {}", quote(error), seen.message);
+            Verdict::new(seen.phase, Reason::ClusterUnreachable, message)
+        }
+        (None, None) => in_the_way(input).unwrap_or_else(seen),
+    };
+    ProjectStatus {
+        phase: verdict.phase,
+        reason: verdict.reason,
+        message: bounded(&verdict.message),
+        applied_revision: input.applied_revision,
+    }
+}
+
+/// What is wrong before the cluster is even asked.
+fn in_git(input: &StatusInput<'_>) -> Option<Verdict> {
+    if input.deleted {
+        return None;
+    }
+    let since = match input.applied_revision {
+        Some(revision) => format!(" The cluster stays as commit {} left it.", revision.short()),
+        None => String::new(),
+    };
+    let failed = |reason, what: String| Some(Verdict::new(Phase::Failed, reason, format!("{what}{since}")));
+    if let Some(error) = input.render_error {
+        return failed(Reason::RenderFailed, format!("The overlay does not build: {}.", quote(error)));
+    }
+    if let Some(first) = input.violations.first() {
+        let more = more(input.violations.len(), "violation");
+        return failed(
+            Reason::PolicyViolation,
+            format!("The policy forbids what the overlay builds: {}{more}.", quote(first)),
+        );
+    }
+    if let Some(error) = input.secrets_error {
+        return failed(
+            Reason::SecretsUnreadable,
+            format!(
+                "The secrets file cannot be decrypted: {}. Give the manager the age key that it is encrypted for.",
+                quote(error)
+            ),
+        );
+    }
+    None
+}
+
+/// What keeps the cluster from being as Git says.
+fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
+    if let Some((key, error)) = input.apply_errors.first() {
+        let phase = if input.deleted { Phase::Deleting } else { Phase::Failed };
+        let more = more(input.apply_errors.len(), "object");
+        let message =
+            format!("The API server refused {} {}: {}{more}. It is tried again.", key.kind, key.name, quote(error));
+        return Some(Verdict::new(phase, Reason::ApplyFailed, message));
+    }
+    if input.deleted {
+        return None;
+    }
+    if let Some(key) = input.contested.first() {
+        let message = format!(
+            "Somebody else keeps changing {} {} back: take the change out of there, or commit it.",
+            key.kind, key.name
+        );
+        return Some(Verdict::new(Phase::Failed, Reason::Contested, message));
+    }
+    let writes = |plan: &UnitPlan| {
+        let is_write = |operation: &Operation| !matches!(operation, Operation::Delete { .. });
+        plan.actions.iter().filter(|action| is_write(&action.operation)).count()
+    };
+    let count = writes(input.plan);
+    if count > 0 {
+        let head = input.head.map(|head| format!(" of commit {}", head.short())).unwrap_or_default();
+        let objects = if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
+        let verb = if count == 1 { "is" } else { "are" };
+        let message = format!("{objects}{head} {verb} not applied yet.");
+        return Some(Verdict::new(Phase::Pending, Reason::WaitingForApply, message));
+    }
+    None
+}
+
+/// What is left of a deleted project.
+fn deleting(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
+    let left: Vec<_> = of(unit, input.observation)
+        .filter(|(key, object)| {
+            key.kind == "Pod" || is_going(object) || input.plan.actions.iter().any(|action| action.key == **key)
+        })
+        .map(|(key, _)| format!("{} {}", key.kind, key.name))
+        .collect();
+    let message = match left.as_slice() {
+        [] => "Deleted.".to_owned(),
+        [one] => format!("{one} is still going."),
+        [one, rest @ ..] => format!("{one} and {} more are still going.", rest.len()),
+    };
+    Verdict::new(Phase::Deleting, Reason::ObjectsTerminating, message)
+}
+
+/// What the project's workload does.
+fn workload(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
+    if let Some(verdict) = volume::lost(unit, input.observation) {
+        return verdict;
+    }
+    let set = of(unit, input.observation).find(|(key, _)| key.group == "apps" && key.kind == "StatefulSet");
+    let Some((key, set)) = set else {
+        return match input.applied_revision {
+            None => Verdict::new(Phase::Pending, Reason::WaitingForApply, "Waits for its turn to be applied."),
+            Some(_) => Verdict::new(
+                Phase::Stopped,
+                Reason::Stopped,
+                "The overlay builds no StatefulSet, so that nothing runs; ../../base has one.",
+            ),
+        };
+    };
+    let name = &key.name;
+    let number = |pointer: &str| set.pointer(pointer).and_then(Value::as_i64);
+    let mut pods: Vec<&Value> = of(unit, input.observation)
+        .filter(|(key, pod)| {
+            let set = pod.pointer("/metadata/ownerReferences/0/name").and_then(Value::as_str);
+            key.group.is_empty() && key.kind == "Pod" && set.is_none_or(|set| set == name)
+        })
+        .map(|(_, pod)| pod)
+        .collect();
+    if number("/spec/replicas") == Some(0) {
+        return match pods.first() {
+            Some(pod) => Verdict::new(
+                Phase::Stopping,
+                Reason::PodsTerminating,
+                format!("Pod {} is being ended.", pod::name(pod)),
+            ),
+            None if number("/status/replicas").unwrap_or(0) > 0 => {
+                Verdict::new(Phase::Stopping, Reason::PodsTerminating, "The pod is being ended.")
+            }
+            None => Verdict::new(Phase::Stopped, Reason::Stopped, "Stopped, as Git says. The volumes are kept."),
+        };
+    }
+    let going = pods.iter().filter(|pod| is_going(pod)).count();
+    pods.retain(|pod| !is_going(pod));
+    let newest = set.pointer("/status/updateRevision").and_then(Value::as_str);
+    let settled = number("/status/observedGeneration") == number("/metadata/generation");
+    // The worst pod speaks for the project.
+    let verdicts = pods.iter().map(|pod| {
+        if settled && pod::is_of_revision(pod, newest) { pod::verdict(pod, input.now) } else { pod::outdated(pod) }
+    });
+    let worst = verdicts.min_by_key(|verdict| match verdict.phase {
+        Phase::Failed => 0,
+        Phase::Running => 2,
+        _ => 1,
+    });
+    match worst {
+        None => no_pod(name, set, going, input),
+        Some(verdict) if matches!(verdict.reason, Reason::ContainersStarting | Reason::Unschedulable) => {
+            pods.retain(|pod| pod::may_wait_for_volume(pod));
+            let unbound = (!pods.is_empty()).then(|| volume::unbound(unit, input.observation, &pods, input.now));
+            unbound.flatten().unwrap_or(verdict)
+        }
+        Some(verdict) => verdict,
+    }
+}
+
+/// Why a StatefulSet that should have a pod has none.
+fn no_pod(name: &str, set: &Value, going: usize, input: &StatusInput<'_>) -> Verdict {
+    if going > 0 {
+        return Verdict::new(
+            Phase::Starting,
+            Reason::WaitingForPod,
+            format!("The earlier pod of StatefulSet {name} is ending; the next one follows."),
+        );
+    }
+    let conditions = set.pointer("/status/conditions").and_then(Value::as_array);
+    let condition = conditions.into_iter().flatten().find(|condition| {
+        condition["status"] == "True"
+            && (condition["reason"] == "FailedCreate" || condition["type"] == "ReplicaFailure")
+    });
+    let refusal = condition.and_then(|condition| condition["message"].as_str()).or(input.pod_refusal);
+    if let Some(refusal) = refusal {
+        let message = format!(
+            "The cluster refuses the pod of StatefulSet {name}: {}. Ask for less, or have the quota or rule changed.",
+            quote(refusal)
+        );
+        return Verdict::new(Phase::Failed, Reason::PodRefused, message);
+    }
+    let message = format!(
+        "StatefulSet {name} has no pod yet. If that lasts, its events say why (kubectl describe statefulset {name})."
+    );
+    Verdict::new(Phase::Starting, Reason::WaitingForPod, message)
+}
+
+/// The live objects of `unit`.
+fn of<'a>(unit: &'a Unit, observation: &'a Observation) -> impl Iterator<Item = (&'a ObjectKey, &'a Value)> {
+    let objects = observation.objects.iter().map(|(key, live)| (key, &*live.object));
+    objects.filter(move |(_, object)| owner(object).as_ref() == Some(unit))
+}
+
+fn more(count: usize, what: &str) -> String {
+    match count {
+        0 | 1 => String::new(),
+        2 => format!(" (and 1 more {what})"),
+        count => format!(" (and {} more {what}s)", count - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,388 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::*;
+use crate::plan::{Action, Live};
+use crate::project::ProjectName;
+
+const NOW: &str = "2026-11-24T03:10:00Z";
+
+fn project() -> Unit {
+    Unit::Project(ProjectName::parse("a").unwrap())
+}
+
+fn key(kind: &str, name: &str) -> ObjectKey {
+    let group = if kind == "StatefulSet" { "apps" } else { "" };
+    ObjectKey {
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+        namespace: Some("team".to_owned()),
+        name: name.to_owned(),
+    }
+}
+
+/// Live objects of the project: kind, name, and what they say beside name and label.
+fn seen(objects: &[(&str, &str, Value)]) -> Observation {
+    let live = |(kind, name, object): &(&str, &str, Value)| {
+        let mut object = object.clone();
+        object["metadata"]["name"] = json!(name);
+        object["metadata"]["labels"]["claude-manager.io/project"] = json!("a");
+        (key(kind, name), Live { object: Arc::new(object), applied: None })
+    };
+    Observation { objects: objects.iter().map(live).collect(), inventory: BTreeMap::new() }
+}
+
+fn set(replicas: i64) -> (&'static str, &'static str, Value) {
+    let set = json!({"metadata": {"generation": 2}, "spec": {"replicas": replicas},
+        "status": {"observedGeneration": 2, "updateRevision": "two"}});
+    ("StatefulSet", "a-env", set)
+}
+
+fn pod(status: Value) -> (&'static str, &'static str, Value) {
+    let metadata = json!({"ownerReferences": [{"kind": "StatefulSet", "name": "a-env"}],
+        "labels": {"controller-revision-hash": "two"}});
+    ("Pod", "a-env-0", json!({"metadata": metadata, "status": status}))
+}
+
+fn empty_plan() -> UnitPlan {
+    UnitPlan { unit: project(), actions: Vec::new(), held: Vec::new() }
+}
+
+/// The input of a project that is applied and whose cluster looks like this.
+fn applied<'a>(plan: &'a UnitPlan, observation: &'a Observation) -> StatusInput<'a> {
+    StatusInput {
+        spec: None,
+        deleted: false,
+        render_error: None,
+        violations: &[],
+        secrets_error: None,
+        cluster_error: None,
+        apply_errors: &[],
+        contested: &[],
+        pod_refusal: None,
+        plan,
+        observation,
+        applied_revision: Some(Revision::from_bytes([0xab; 20])),
+        head: Some(Revision::from_bytes([0xcd; 20])),
+        now: NOW.parse().unwrap(),
+    }
+}
+
+/// Phase, reason and message of a project that is as Git says and looks like this.
+fn of_cluster(objects: &[(&str, &str, Value)]) -> (Phase, Reason, String) {
+    let (plan, observation) = (empty_plan(), seen(objects));
+    told(&applied(&plan, &observation))
+}
+
+fn told(input: &StatusInput<'_>) -> (Phase, Reason, String) {
+    let status = status(&project(), input);
+    (status.phase, status.reason, status.message)
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    json!({"phase": "Pending", "containerStatuses": [
+        {"name": "agent", "image": "host/dev:1", "restartCount": 0, "state": {"waiting": {"reason": reason, "message": message}}}]})
+}
+
+fn scheduled(reason: &str, message: &str, since: &str) -> Value {
+    json!({"phase": "Pending", "conditions": [
+        {"type": "PodScheduled", "status": "False", "reason": reason, "message": message, "lastTransitionTime": since}]})
+}
+
+#[test]
+fn a_pod_tells_how_the_project_is_doing() {
+    use Phase::{Failed, Running, Starting};
+    let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"name": "agent", "ready": true, "state": {"running": {}}}]});
+    let table = [
+        (ready, Running, Reason::Ready, "Pod a-env-0 is ready."),
+        (
+            waiting("ImagePullBackOff", "Back-off pulling image."),
+            Failed,
+            Reason::ImagePullFailed,
+            "Image host/dev:1 of container agent in pod a-env-0 cannot be pulled (ImagePullBackOff: Back-off pulling image). \
+             Correct the image, or give the cluster access to it.",
+        ),
+        (
+            waiting("CreateContainerConfigError", "secret \"x\" not found"),
+            Failed,
+            Reason::ContainerConfigError,
+            "Container agent in pod a-env-0 cannot be made (CreateContainerConfigError: secret \"x\" not found). \
+             Check the Secrets, ConfigMaps and command that it names.",
+        ),
+        (
+            waiting("ContainerCreating", ""),
+            Starting,
+            Reason::ContainersStarting,
+            "Container agent in pod a-env-0 is starting.",
+        ),
+        (
+            json!({"containerStatuses": [{"name": "agent", "restartCount": 4,
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 2}}}]}),
+            Failed,
+            Reason::CrashLoop,
+            "Container agent in pod a-env-0 ends again and again (4 times so far, last with exit code 2). \
+             Its log says why (kubectl logs a-env-0 -c agent --previous).",
+        ),
+        (
+            json!({"containerStatuses": [{"name": "agent", "restartCount": 1,
+                "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}),
+            Failed,
+            Reason::CrashLoop,
+            "Container agent in pod a-env-0 ends again and again (once so far; it ran out of memory, so raise resources.memory). \
+             Its log says why (kubectl logs a-env-0 -c agent --previous).",
+        ),
+        (
+            json!({"initContainerStatuses": [{"name": "copy", "state": {"terminated": {"exitCode": 0}}}],
+                "containerStatuses": [{"name": "agent", "ready": true, "state": {"running": {}}},
+                    {"name": "ide", "ready": false, "restartCount": 0, "state": {"running": {}}}]}),
+            Starting,
+            Reason::ContainersStarting,
+            "Container ide in pod a-env-0 runs and is not ready yet.",
+        ),
+        (
+            scheduled("Unschedulable", "0/3 nodes are available: 3 Insufficient cpu.", "2026-11-24T03:09:50Z"),
+            Starting,
+            Reason::Unschedulable,
+            "No node takes pod a-env-0: 0/3 nodes are available: 3 Insufficient cpu. Ask for less, or give the cluster more room.",
+        ),
+        (
+            scheduled("Unschedulable", "0/3 nodes are available: 3 Insufficient cpu.", "2026-11-24T03:09:40Z"),
+            Failed,
+            Reason::Unschedulable,
+            "No node takes pod a-env-0: 0/3 nodes are available: 3 Insufficient cpu. Ask for less, or give the cluster more room.",
+        ),
+        (
+            scheduled("NoRuntime", "no node", NOW),
+            Starting,
+            Reason::NoRuntime,
+            "Nothing runs pods in this cluster, so that pod a-env-0 stays waiting (no node).",
+        ),
+        (
+            json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}),
+            Starting,
+            Reason::WaitingForPod,
+            "Pod a-env-0 has ended (The node was low on memory); the next one follows.",
+        ),
+        (json!({}), Starting, Reason::ContainersStarting, "Pod a-env-0 is starting."),
+    ];
+    for (pod_status, phase, reason, message) in table {
+        assert_eq!(of_cluster(&[set(1), pod(pod_status)]), (phase, reason, message.to_owned()));
+    }
+}
+
+#[test]
+fn every_word_for_a_failing_image_or_container_is_a_failure_at_once() {
+    let table = [
+        ("ErrImagePull", Reason::ImagePullFailed),
+        ("InvalidImageName", Reason::ImagePullFailed),
+        ("ErrImageNeverPull", Reason::ImagePullFailed),
+        ("CreateContainerError", Reason::ContainerConfigError),
+        ("RunContainerError", Reason::ContainerConfigError),
+        ("SomethingNewBackOff", Reason::ContainerConfigError),
+    ];
+    for (word, expected) in table {
+        let (phase, reason, _) = of_cluster(&[set(1), pod(waiting(word, ""))]);
+        assert_eq!((phase, reason), (Phase::Failed, expected), "{word}");
+    }
+}
+
+#[test]
+fn a_start_and_a_stop_read_like_this() {
+    let going = || {
+        let (kind, name, mut pod) = pod(json!({}));
+        pod["metadata"]["deletionTimestamp"] = json!(NOW);
+        (kind, name, pod)
+    };
+    let ready = || pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}));
+    let told = |objects: &[(&str, &str, Value)]| {
+        let (phase, reason, message) = of_cluster(objects);
+        format!("{} {reason:?}: {message}", phase.as_str())
+    };
+    assert_eq!(told(&[set(0)]), "Stopped Stopped: Stopped, as Git says. The volumes are kept.");
+    assert_eq!(
+        told(&[set(1)]),
+        "Starting WaitingForPod: StatefulSet a-env has no pod yet. If that lasts, its events say why \
+         (kubectl describe statefulset a-env)."
+    );
+    assert_eq!(told(&[set(1), ready()]), "Running Ready: Pod a-env-0 is ready.");
+    assert_eq!(
+        told(&[set(1), going()]),
+        "Starting WaitingForPod: The earlier pod of StatefulSet a-env is ending; the next one follows."
+    );
+    assert_eq!(told(&[set(0), going()]), "Stopping PodsTerminating: Pod a-env-0 is being ended.");
+    assert_eq!(told(&[set(0), ready()]), "Stopping PodsTerminating: Pod a-env-0 is being ended.");
+}
+
+#[test]
+fn a_ready_pod_of_an_earlier_template_is_not_the_project_running() {
+    let (kind, name, mut old) = pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}));
+    old["metadata"]["labels"]["controller-revision-hash"] = json!("one");
+    let message = "Pod a-env-0 runs the earlier template and is being replaced.";
+    assert_eq!(of_cluster(&[set(1), (kind, name, old)]), (Phase::Starting, Reason::WaitingForPod, message.to_owned()));
+    let (kind, name, mut unobserved) = set(1);
+    unobserved["metadata"]["generation"] = json!(3);
+    let ready = pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}));
+    assert_eq!(of_cluster(&[(kind, name, unobserved), ready]).0, Phase::Starting);
+}
+
+#[test]
+fn a_refused_pod_is_a_failure_that_quotes_the_refusal() {
+    let (plan, observation) = (empty_plan(), seen(&[set(1)]));
+    let refusal = "pods \"a-env-0\" is forbidden: exceeded quota: team";
+    let mut input = applied(&plan, &observation);
+    input.pod_refusal = Some(refusal);
+    let (phase, reason, message) = told(&input);
+    assert_eq!((phase, reason), (Phase::Failed, Reason::PodRefused));
+    assert!(message.contains(refusal), "{message}");
+
+    let (kind, name, mut set) = set(1);
+    set["status"]["conditions"] =
+        json!([{"type": "X", "status": "True", "reason": "FailedCreate", "message": refusal}]);
+    assert_eq!(of_cluster(&[(kind, name, set)]).1, Reason::PodRefused);
+}
+
+#[test]
+fn volumes_are_judged_by_whether_a_pod_waits_for_them() {
+    let claim = |phase: &str, made: &str| {
+        let claim = json!({"metadata": {"creationTimestamp": made}, "spec": {"storageClassName": "fast"}, "status": {"phase": phase}});
+        ("PersistentVolumeClaim", "a-workspace", claim)
+    };
+    let unbound =
+        || pod(scheduled("Unschedulable", "pod has unbound immediate PersistentVolumeClaims", "2026-11-24T03:00:00Z"));
+    let old = "2026-01-01T00:00:00Z";
+    let since = |made: &str, (kind, name, mut pod): (&'static str, &'static str, Value)| {
+        pod["metadata"]["creationTimestamp"] = json!(made);
+        (kind, name, pod)
+    };
+    let (early, late) = ("2026-11-24T03:09:00Z", "2026-11-24T03:07:00Z");
+
+    // A class that waits for its first consumer leaves the claim pending for as long as the project is stopped.
+    assert_eq!(of_cluster(&[set(0), claim("Pending", old)]).0, Phase::Stopped);
+    // The time counts from the pod, however old the claim is.
+    let (phase, reason, message) = of_cluster(&[set(1), claim("Pending", old), since(early, unbound())]);
+    assert_eq!((phase, reason), (Phase::Starting, Reason::WaitingForVolume));
+    assert_eq!(message, "Volume a-workspace is not bound yet; the storage class fast has to provide it.");
+    let (phase, reason, _) = of_cluster(&[set(1), claim("Pending", old), since(late, unbound())]);
+    assert_eq!((phase, reason), (Phase::Failed, Reason::WaitingForVolume));
+    assert_eq!(of_cluster(&[set(1), claim("Bound", old), since(late, unbound())]).1, Reason::Unschedulable);
+    // A claim that is not bound because no node has room is not what is wrong.
+    let full = pod(scheduled("Unschedulable", "0/3 nodes are available: 3 Insufficient cpu.", late));
+    assert_eq!(of_cluster(&[set(1), claim("Pending", old), since(late, full)]).1, Reason::Unschedulable);
+    for replicas in [0, 1] {
+        let (phase, reason, _) = of_cluster(&[set(replicas), claim("Lost", old)]);
+        assert_eq!((phase, reason), (Phase::Failed, Reason::WaitingForVolume));
+    }
+}
+
+#[test]
+fn what_is_wrong_in_git_comes_before_what_the_cluster_says() {
+    let (plan, observation) = (empty_plan(), seen(&[set(1), pod(json!({}))]));
+    let violations = ["hostPath is not allowed".to_owned(), "x".to_owned()];
+    let errors = [(key("Service", "a-env"), "field is immutable.\n".to_owned())];
+    let contested = [key("StatefulSet", "a-env")];
+    let base = applied(&plan, &observation);
+    let table = [
+        (
+            StatusInput {
+                render_error: Some("projects/a/kustomization.yaml:3: no such field"),
+                violations: &violations,
+                ..base
+            },
+            Phase::Failed,
+            Reason::RenderFailed,
+            "The overlay does not build: projects/a/kustomization.yaml:3: no such field. The cluster stays as commit ababababab left it.",
+        ),
+        (
+            StatusInput { violations: &violations, secrets_error: Some("x"), ..base },
+            Phase::Failed,
+            Reason::PolicyViolation,
+            "The policy forbids what the overlay builds: hostPath is not allowed (and 1 more violation). \
+             The cluster stays as commit ababababab left it.",
+        ),
+        (
+            StatusInput { secrets_error: Some("no key"), applied_revision: None, ..base },
+            Phase::Failed,
+            Reason::SecretsUnreadable,
+            "The secrets file cannot be decrypted: no key. Give the manager the age key that it is encrypted for.",
+        ),
+        (
+            StatusInput { cluster_error: Some("connection refused"), apply_errors: &errors, ..base },
+            Phase::Starting,
+            Reason::ClusterUnreachable,
+            "The cluster does not answer (connection refused). When it last did: Pod a-env-0 is starting.",
+        ),
+        (
+            StatusInput { apply_errors: &errors, contested: &contested, ..base },
+            Phase::Failed,
+            Reason::ApplyFailed,
+            "The API server refused Service a-env: field is immutable. It is tried again.",
+        ),
+        (
+            StatusInput { contested: &contested, ..base },
+            Phase::Failed,
+            Reason::Contested,
+            "Somebody else keeps changing StatefulSet a-env back: take the change out of there, or commit it.",
+        ),
+    ];
+    for (input, phase, reason, message) in table {
+        assert_eq!(told(&input), (phase, reason, message.to_owned()));
+    }
+}
+
+#[test]
+fn a_project_with_writes_ahead_is_pending_and_one_with_deletes_only_is_not() {
+    let action = |operation| Action {
+        key: key("StatefulSet", "a-env"),
+        api_version: "apps/v1".to_owned(),
+        stage: 3,
+        operation,
+        reason: String::new(),
+        changes: Vec::new(),
+    };
+    let observation = seen(&[set(0)]);
+    let mut plan = empty_plan();
+    plan.actions.push(action(Operation::Delete { uid: "1".to_owned() }));
+    assert_eq!(told(&applied(&plan, &observation)).0, Phase::Stopped);
+    plan.actions.push(action(Operation::Create(Arc::new(json!({})))));
+    let message = "1 object of commit cdcdcdcdcd is not applied yet.".to_owned();
+    assert_eq!(told(&applied(&plan, &observation)), (Phase::Pending, Reason::WaitingForApply, message));
+}
+
+#[test]
+fn a_deleted_project_says_what_is_still_going() {
+    let mut plan = empty_plan();
+    plan.actions.push(Action {
+        key: key("StatefulSet", "a-env"),
+        api_version: "apps/v1".to_owned(),
+        stage: 97,
+        operation: Operation::Delete { uid: "1".to_owned() },
+        reason: String::new(),
+        changes: Vec::new(),
+    });
+    let observation = seen(&[set(1), pod(json!({})), ("PersistentVolumeClaim", "a-workspace", json!({}))]);
+    let input = StatusInput { deleted: true, render_error: Some("no such folder"), ..applied(&plan, &observation) };
+    let message = "Pod a-env-0 and 1 more are still going.".to_owned();
+    assert_eq!(told(&input), (Phase::Deleting, Reason::ObjectsTerminating, message));
+    let errors = [(key("StatefulSet", "a-env"), "forbidden".to_owned())];
+    let refused = told(&StatusInput { apply_errors: &errors, ..input });
+    assert_eq!((refused.0, refused.1), (Phase::Deleting, Reason::ApplyFailed));
+}
+
+#[test]
+fn a_project_without_a_stateful_set_waits_or_says_that_it_has_none() {
+    let (plan, observation) = (empty_plan(), Observation::default());
+    let input = applied(&plan, &observation);
+    assert_eq!(told(&StatusInput { applied_revision: None, ..input }).0, Phase::Pending);
+    assert_eq!((told(&input).0, told(&input).1), (Phase::Stopped, Reason::Stopped));
+}
+
+#[test]
+fn what_the_cluster_says_cannot_take_over_a_terminal_or_fill_a_page() {
+    let said = format!("\u{1b}[2Jgone\0{}", "x".repeat(100_000));
+    let (_, _, message) = of_cluster(&[set(1), pod(waiting("ErrImagePull", &said))]);
+    assert!(message.chars().count() <= 1001, "{}", message.len());
+    assert!(!message.contains(['\u{1b}', '\0']) && message.contains("gonexxx"));
+}

@@ -1,0 +1,313 @@
+//! What holds for every plan, against a small model of server-side apply.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::kustomize::Object;
+use crate::project::ProjectName;
+
+/// The lists that the model merges by one key. Its own table: the code's would hide its own mistakes.
+const KEYED: [(&str, &str); 4] =
+    [("containers", "name"), ("env", "name"), ("volumes", "name"), ("volumeMounts", "mountPath")];
+
+fn key_of_list(name: &str) -> Option<&'static str> {
+    KEYED.iter().find(|(list, _)| *list == name).map(|(_, key)| *key)
+}
+
+/// The field set of an applied value, as the server records it.
+fn field_set(name: &str, value: &Value) -> Value {
+    let mut set = Map::new();
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                set.insert(format!("f:{name}"), field_set(name, value));
+            }
+        }
+        Value::Array(list) => {
+            if let Some(key) = key_of_list(name) {
+                for element in list {
+                    let mut below = field_set("", element);
+                    below["."] = json!({});
+                    set.insert(format!("k:{}", json!({ key: element[key] })), below);
+                }
+            }
+        }
+        _ => {}
+    }
+    Value::Object(set)
+}
+
+/// Merges `applied` into `live`; members that `before` had and `applied` has not, go.
+fn merge(name: &str, live: Option<&Value>, applied: &Value, before: Option<&Value>) -> Value {
+    match (live, applied) {
+        (Some(Value::Object(live)), Value::Object(applied)) => {
+            let before = before.and_then(Value::as_object);
+            let mut merged = live.clone();
+            merged
+                .retain(|name, _| applied.contains_key(name) || before.is_none_or(|before| !before.contains_key(name)));
+            for (name, value) in applied {
+                let before = before.and_then(|before| before.get(name));
+                merged.insert(name.clone(), merge(name, live.get(name), value, before));
+            }
+            Value::Object(merged)
+        }
+        (Some(Value::Array(live)), Value::Array(applied)) if key_of_list(name).is_some() => {
+            let key = key_of_list(name).unwrap();
+            let find = |list: &[Value], wanted: &Value| list.iter().find(|e| e[key] == wanted[key]).cloned();
+            let before = before.and_then(Value::as_array).cloned().unwrap_or_default();
+            let mut merged: Vec<Value> = applied
+                .iter()
+                .map(|element| merge("", find(live, element).as_ref(), element, find(&before, element).as_ref()))
+                .collect();
+            let foreign = live.iter().filter(|e| find(applied, e).is_none() && find(&before, e).is_none());
+            merged.extend(foreign.cloned());
+            Value::Array(merged)
+        }
+        _ => applied.clone(),
+    }
+}
+
+/// A cluster that answers forced applies by one manager, and deletes.
+#[derive(Default)]
+struct Cluster {
+    objects: BTreeMap<ObjectKey, (Value, Value)>,
+    clock: u64,
+}
+
+impl Cluster {
+    fn observe(&self) -> Observation {
+        let live = |(key, (live, _)): (&ObjectKey, &(Value, Value))| {
+            (key.clone(), Live { object: Arc::new(live.clone()), applied: None })
+        };
+        Observation { objects: self.objects.iter().map(live).collect(), inventory: BTreeMap::new() }
+    }
+
+    fn execute(&mut self, plan: &UnitPlan) {
+        for action in &plan.actions {
+            self.clock += 1;
+            match &action.operation {
+                Operation::Create(object) | Operation::Update { object, .. } => {
+                    let found = self.objects.get(&action.key).cloned();
+                    let (live, before) = found.map_or((None, None), |(live, before)| (Some(live), Some(before)));
+                    let mut merged = merge("", live.as_ref(), object, before.as_ref());
+                    let mut fields = field_set("", object);
+                    fields
+                        .as_object_mut()
+                        .unwrap()
+                        .retain(|name, _| !matches!(name.as_str(), "f:kind" | "f:apiVersion"));
+                    fields["f:metadata"].as_object_mut().unwrap().remove("f:name");
+                    merged["metadata"]["uid"] = json!(action.key.name);
+                    merged["metadata"]["resourceVersion"] = json!(self.clock.to_string());
+                    merged["metadata"]["managedFields"] =
+                        json!([{"manager": "claude-manager", "operation": "Apply", "fieldsV1": fields}]);
+                    self.objects.insert(action.key.clone(), (merged, (**object).clone()));
+                }
+                Operation::Delete { uid } => {
+                    let (live, _) = self.objects.remove(&action.key).unwrap();
+                    assert_eq!(live["metadata"]["uid"], json!(uid));
+                }
+            }
+        }
+    }
+
+    /// Somebody sets a field, and owns it from then on.
+    fn edit(&mut self, key: &ObjectKey, replicas: u8) {
+        let Some((live, _)) = self.objects.get_mut(key) else { return };
+        live["spec"]["replicas"] = json!(replicas);
+        let ours = &mut live["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"];
+        if let Some(fields) = ours.as_object_mut() {
+            fields.remove("f:replicas");
+        }
+        let theirs = json!({"manager": "ana", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}});
+        live["metadata"]["managedFields"].as_array_mut().unwrap().push(theirs);
+    }
+}
+
+/// A named list with some of its possible elements.
+fn some_of(key: &'static str, names: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    proptest::collection::btree_map(proptest::sample::select(names), "[a-c]{0,2}", 0..=names.len()).prop_map(
+        move |elements| {
+            let element = |(name, value): (&str, String)| json!({key: name, "value": value});
+            Value::Array(elements.into_iter().map(element).collect())
+        },
+    )
+}
+
+fn container() -> impl Strategy<Value = Value> {
+    (some_of("name", &["A", "B", "C"]), some_of("mountPath", &["/a", "/b"]), proptest::option::of(0_u8..3), "[xy]")
+        .prop_map(|(env, mounts, cpu, image)| {
+            let mut container = json!({"image": image, "env": env, "volumeMounts": mounts, "args": [image]});
+            if let Some(cpu) = cpu {
+                container["resources"] = json!({"requests": {"cpu": format!("{cpu}000m")}});
+            }
+            container
+        })
+}
+
+fn object() -> impl Strategy<Value = Object> {
+    let containers =
+        proptest::collection::btree_map(proptest::sample::select(&["agent", "ide"][..]), container(), 0..=2);
+    let labels = proptest::collection::btree_map("[ab]", "[ab]", 0..2);
+    (proptest::sample::select(&["a", "b", "c"][..]), containers, 0_u8..3, labels).prop_map(
+        |(name, containers, replicas, mut labels)| {
+            labels.insert("claude-manager.io/project".to_owned(), "x".to_owned());
+            let containers: Vec<Value> = containers
+                .into_iter()
+                .map(|(name, mut container)| {
+                    container["name"] = json!(name);
+                    container
+                })
+                .collect();
+            let value = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name, "labels": labels},
+                "spec": {"replicas": replicas, "template": {"spec": {"containers": containers}}}});
+            Object { key: stateful_set(name), api_version: "apps/v1".to_owned(), value }
+        },
+    )
+}
+
+fn stateful_set(name: &str) -> ObjectKey {
+    ObjectKey {
+        group: "apps".to_owned(),
+        kind: "StatefulSet".to_owned(),
+        namespace: Some("team".to_owned()),
+        name: name.to_owned(),
+    }
+}
+
+/// What Git says at one moment: at most one object of each name.
+fn tree() -> impl Strategy<Value = Desired> {
+    proptest::collection::vec(object(), 0..4).prop_map(|objects| {
+        let objects: BTreeMap<ObjectKey, Object> = objects.into_iter().map(|o| (o.key.clone(), o)).collect();
+        Desired::Objects(Arc::new(objects.into_values().collect()))
+    })
+}
+
+fn x() -> Unit {
+    Unit::Project(ProjectName::parse("x").unwrap())
+}
+
+proptest! {
+    #[test]
+    fn after_an_apply_there_is_nothing_left_to_do(steps in proptest::collection::vec((tree(), proptest::option::of(0_u8..3)), 1..5)) {
+        let mut cluster = Cluster::default();
+        for (git, edit) in steps {
+            if let Some(replicas) = edit {
+                cluster.edit(&stateful_set("a"), replicas);
+            }
+            let plan = unit(&x(), &git, &cluster.observe());
+            prop_assert_eq!(&plan, &unit(&x(), &git, &cluster.observe()), "the same input gives the same plan");
+            prop_assert!(plan.actions.is_sorted_by_key(|action| action.stage));
+            cluster.execute(&plan);
+
+            let again = unit(&x(), &git, &cluster.observe());
+            prop_assert_eq!(&again.actions, &Vec::new());
+
+            // And what is there is what Git says, no more and no less.
+            let Desired::Objects(objects) = &git else { unreachable!() };
+            prop_assert_eq!(cluster.objects.len(), objects.len());
+            for object in objects.iter() {
+                let (live, _) = &cluster.objects[&object.key];
+                for field in ["/spec", "/metadata/labels"] {
+                    prop_assert_eq!(live.pointer(field), object.value.pointer(field));
+                }
+            }
+        }
+    }
+}
+
+/// The pointers of all scalars below `value`, and of its empty lists and maps.
+fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            map.iter().for_each(|(name, value)| leaves(value, &format!("{at}/{name}"), found));
+        }
+        Value::Array(list) if !list.is_empty() => {
+            list.iter().enumerate().for_each(|(index, value)| leaves(value, &format!("{at}/{index}"), found));
+        }
+        Value::Array(_) | Value::Object(_) => {}
+        _ => found.push(at.to_owned()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_edit_of_a_desired_value_goes_unnoticed(object in object(), which: proptest::sample::Index) {
+        let mut pointers = Vec::new();
+        leaves(&object.value["spec"], "/spec", &mut pointers);
+        let pointer = which.get(&pointers);
+
+        let mut cluster = Cluster::default();
+        let git = Desired::Objects(Arc::new(vec![object.clone()]));
+        cluster.execute(&unit(&x(), &git, &cluster.observe()));
+        let (live, _) = cluster.objects.get_mut(&object.key).unwrap();
+        *live.pointer_mut(pointer).unwrap() = json!("edited");
+
+        let plan = unit(&x(), &git, &cluster.observe());
+        prop_assert_eq!(plan.actions.len(), 1, "{}", pointer);
+        prop_assert!(!plan.actions[0].changes.is_empty());
+    }
+}
+
+#[test]
+fn an_unchanged_object_is_known_by_its_version_alone() {
+    let object =
+        Object { key: stateful_set("a"), api_version: "apps/v1".to_owned(), value: json!({"spec": {"replicas": 1}}) };
+    let git = Desired::Objects(Arc::new(vec![object.clone()]));
+    let observe = |version: &str, hash: u64| {
+        // The server stored something else than was sent, and always will.
+        let live = json!({"metadata": {"resourceVersion": version}, "spec": {"replicas": "one"}});
+        let live = Live { object: Arc::new(live), applied: Some((hash, "7".to_owned())) };
+        Observation { objects: BTreeMap::from([(object.key.clone(), live)]), inventory: BTreeMap::new() }
+    };
+    let hash = object_hash(&object.value);
+    let actions = |observation| unit(&x(), &git, &observation).actions.len();
+    assert_eq!(actions(observe("7", hash)), 0);
+    assert_eq!(actions(observe("8", hash)), 1, "somebody wrote since");
+    assert_eq!(actions(observe("7", hash ^ 1)), 1, "Git says something else since");
+}
+
+#[test]
+fn actions_come_in_stages_and_do_not_print_what_they_write() {
+    let object = |group: &str, kind: &str| {
+        let key = ObjectKey { group: group.to_owned(), kind: kind.to_owned(), namespace: None, name: "a".to_owned() };
+        Object { key, api_version: "v1".to_owned(), value: json!({"stringData": {"key": "hunter2"}}) }
+    };
+    let objects = vec![object("apps", "StatefulSet"), object("", "Service"), object("", "Secret")];
+    let plan = unit(&x(), &Desired::Objects(Arc::new(objects)), &Observation::default());
+    let kinds: Vec<_> = plan.actions.iter().map(|action| action.key.kind.as_str()).collect();
+    assert_eq!(kinds, ["Secret", "Service", "StatefulSet"]);
+    assert!(!format!("{plan:?}").contains("hunter2") && !format!("{plan:?}").contains("aHVudGVyMg"));
+}
+
+#[test]
+fn a_deleted_project_is_gone_when_only_kept_volumes_are_left() {
+    let live = |kind: &str, more: Value| {
+        let key = ObjectKey { group: String::new(), kind: kind.to_owned(), namespace: None, name: "x".to_owned() };
+        let mut object = json!({"metadata": {"uid": "1", "labels": {"claude-manager.io/project": "x"},
+            "managedFields": [{"manager": "claude-manager", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]}});
+        more.as_object().unwrap().iter().for_each(|(name, value)| object["metadata"][name] = value.clone());
+        Observation {
+            objects: BTreeMap::from([(key, Live { object: Arc::new(object), applied: None })]),
+            inventory: BTreeMap::new(),
+        }
+    };
+    let going = json!({"deletionTimestamp": "2026-11-24T03:00:00Z"});
+    let table = [
+        (Observation::default(), false, true),
+        (live("PersistentVolumeClaim", json!({})), false, true),
+        (live("PersistentVolumeClaim", json!({})), true, false),
+        (live("PersistentVolumeClaim", going.clone()), true, false),
+        (live("Service", json!({})), false, false),
+        (live("Service", going), false, false),
+        (live("Pod", json!({})), false, false),
+        (live("ConfigMap", json!({"managedFields": []})), false, true),
+    ];
+    for (observation, delete_volumes, expected) in table {
+        let plan = unit(&x(), &Desired::Absent { delete_volumes }, &observation);
+        assert_eq!(is_gone(&plan, &observation), expected, "{:?} {delete_volumes}", observation.objects.keys());
+    }
+}

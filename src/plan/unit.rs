@@ -1,0 +1,106 @@
+//! The plan of one unit.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::diff::{as_sent, diff};
+use super::{Action, Desired, Held, Live, Observation, Operation, UnitPlan, object_hash, order, prune};
+use crate::kustomize::Object;
+use crate::project::{PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
+
+/// Plans what brings `unit` to `desired`.
+///
+/// Objects that carry the label of another unit are left alone and named as held. Actions are sorted by stage, then by
+/// kind and name.
+#[must_use]
+pub fn unit(unit: &Unit, desired: &Desired, observation: &Observation) -> UnitPlan {
+    let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
+    let mut wanted = BTreeSet::new();
+    if let Desired::Objects(objects) = desired {
+        for object in objects.iter() {
+            wanted.insert(&object.key);
+            apply(unit, object, observation.objects.get(&object.key), &mut plan);
+        }
+    }
+    prune::prune(unit, desired, &wanted, observation, &mut plan);
+    plan.actions.sort_by(|a, b| (a.stage, &a.key).cmp(&(b.stage, &b.key)));
+    plan.held.sort_by(|a, b| a.key.cmp(&b.key));
+    plan
+}
+
+/// Whether nothing of a deleted unit is left but what is kept on purpose, so that it needs no more looking after.
+#[must_use]
+pub fn is_gone(plan: &UnitPlan, observation: &Observation) -> bool {
+    plan.actions.is_empty()
+        && !observation.objects.iter().any(|(key, live)| {
+            owner(&live.object).as_ref() == Some(&plan.unit)
+                && (key.kind == "Pod" || (is_going(&live.object) && !prune::is_derived(key, &live.object)))
+        })
+}
+
+/// The unit whose label an object carries.
+pub(super) fn owner(object: &Value) -> Option<Unit> {
+    let labels = object.pointer("/metadata/labels")?;
+    if let Some(project) = labels.get(PROJECT_LABEL).and_then(Value::as_str) {
+        return ProjectName::parse(project).ok().map(Unit::Project);
+    }
+    (labels.get(SCOPE_LABEL).and_then(Value::as_str) == Some("base")).then_some(Unit::Base)
+}
+
+/// Whether somebody has asked the API server to delete the object.
+pub(super) fn is_going(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
+}
+
+fn apply(unit: &Unit, object: &Object, live: Option<&Live>, plan: &mut UnitPlan) {
+    let key = &object.key;
+    let value = as_sent(object);
+    let action = |operation, reason: String, changes| Action {
+        key: key.clone(),
+        api_version: object.api_version.clone(),
+        stage: order::apply_stage(&key.group, &key.kind),
+        operation,
+        reason,
+        changes,
+    };
+    let Some(live) = live else {
+        let operation = Operation::Create(Arc::new(value.into_owned()));
+        plan.actions.push(action(operation, "not in the cluster".to_owned(), Vec::new()));
+        return;
+    };
+    if let Some(other) = owner(&live.object)
+        && other != *unit
+    {
+        let reason = match other {
+            Unit::Base => "belongs to the base-wide objects".to_owned(),
+            Unit::Project(other) => format!("belongs to the project {other}"),
+        };
+        plan.held.push(Held { key: key.clone(), reason: format!("{reason}; give one of the two another name") });
+        return;
+    }
+    if is_going(&live.object) {
+        let reason = format!("is being deleted{}; it is made again when it is gone", waiting_for(&live.object));
+        plan.held.push(Held { key: key.clone(), reason });
+        return;
+    }
+    if let Some((hash, version)) = &live.applied
+        && live.object.pointer("/metadata/resourceVersion").and_then(Value::as_str) == Some(version)
+        && *hash == object_hash(&value)
+    {
+        return;
+    }
+    let diff = diff(key, &value, &live.object);
+    if let Some(reason) = diff.reason {
+        let operation = Operation::Update { object: Arc::new(value.into_owned()), take_over: diff.take_over };
+        plan.actions.push(action(operation, reason, diff.changes));
+    }
+}
+
+/// What keeps an object that is being deleted, for the end of a sentence.
+pub(super) fn waiting_for(object: &Value) -> String {
+    let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let names: Vec<_> = finalizers.into_iter().flatten().filter_map(Value::as_str).collect();
+    if names.is_empty() { String::new() } else { format!(" (waits for {})", names.join(", ")) }
+}

@@ -1,0 +1,515 @@
+//! The loop that compares and applies: one state machine for each unit, woken by commits, by what was observed and by
+//! its own timers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::follow::Look;
+use super::unit::{Step, UnitState};
+use super::{Parts, ProjectState, Snapshot};
+use crate::cluster;
+use crate::git;
+use crate::metrics::Outcome;
+use crate::plan::{self, Observation, Operation, UnitPlan};
+use crate::project::{ObjectKey, Phase, ProjectName, Reason, Unit};
+use crate::store::Store;
+
+/// Units that are applied at the same time; each sends several requests at once.
+const PARALLEL_UNITS: usize = 8;
+/// After these times a project that still starts is looked at again: some reasons only count when they last (15 s for a
+/// pod that no node takes, 120 s for a volume).
+const SECOND_LOOKS: [Duration; 2] = [Duration::from_secs(16), Duration::from_secs(121)];
+
+/// What wakes the loop.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// The head moved.
+    Looked(Box<Look>, Vec<oneshot::Sender<()>>),
+    /// The head is where it was.
+    Unmoved(Vec<oneshot::Sender<()>>),
+    /// The repository could not be read.
+    Unreadable(String, Vec<oneshot::Sender<()>>),
+    /// An apply ended.
+    Applied(Unit, u64, Applied),
+    /// Somebody wants to see it done.
+    Refresh(Option<ProjectName>, oneshot::Sender<()>),
+}
+
+/// How an apply ended.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    failures: Vec<(ObjectKey, String)>,
+    complete: bool,
+}
+
+/// Runs until every handle is gone.
+pub(super) async fn run(
+    parts: Parts,
+    mut messages: mpsc::Receiver<Message>,
+    back: mpsc::WeakSender<Message>,
+    publish: watch::Sender<Arc<Snapshot>>,
+) {
+    let inventory = match parts.store.inventory().await {
+        Ok(inventory) => inventory,
+        Err(error) => {
+            // Nothing is lost without it: what carries our label and our field manager is still known to be ours.
+            tracing::error!(%error, "the inventory could not be read");
+            BTreeMap::new()
+        }
+    };
+    let kinds = inventory.values().flatten().map(kind_of).collect::<BTreeSet<_>>();
+    let observer = cluster::Observer::start(parts.client.clone(), &parts.namespace, kinds);
+    let mut changes = observer.changes();
+    let mut connection = observer.connection();
+    let mut driver = Driver::new(parts, observer, back, inventory);
+    loop {
+        let deadline = driver.timers.first_key_value().map(|(at, _)| *at);
+        tokio::select! {
+            message = messages.recv() => {
+                let Some(message) = message else { return };
+                driver.take(message);
+                while let Ok(message) = messages.try_recv() {
+                    driver.take(message);
+                }
+            }
+            changed = changes.next() => driver.observed(changed),
+            _ = connection.changed() => {}
+            () = sleep_until(deadline) => driver.timers_due(Instant::now()),
+        }
+        let now = connection.borrow_and_update().clone();
+        driver.connected(now);
+        driver.advance();
+        driver.publish(&publish);
+        driver.answer();
+    }
+}
+
+fn kind_of(key: &ObjectKey) -> cluster::Kind {
+    cluster::Kind::new(&key.group, &key.kind)
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Driver {
+    parts: Parts,
+    observer: cluster::Observer,
+    back: mpsc::WeakSender<Message>,
+    slots: Arc<Semaphore>,
+    /// Where the inventory goes.
+    ledger: mpsc::UnboundedSender<Entry>,
+    units: BTreeMap<Unit, UnitState>,
+    /// The units that have to be planned again.
+    dirty: BTreeSet<Unit>,
+    /// When to look at which units again.
+    timers: BTreeMap<Instant, BTreeSet<Unit>>,
+    runs: BTreeMap<Unit, cluster::Canceller>,
+    last_changes: BTreeMap<ProjectName, git::LastChange>,
+    /// How many objects of each kind are managed.
+    kinds: BTreeMap<String, i64>,
+    /// Who waits for the next snapshot.
+    loading: Vec<oneshot::Sender<()>>,
+    /// Who waits until units are done.
+    refreshing: Vec<(Option<ProjectName>, oneshot::Sender<()>)>,
+    next: Snapshot,
+    published: bool,
+}
+
+impl Driver {
+    fn new(
+        parts: Parts,
+        observer: cluster::Observer,
+        back: mpsc::WeakSender<Message>,
+        inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    ) -> Self {
+        let mut kinds = BTreeMap::new();
+        for key in inventory.values().flatten() {
+            *kinds.entry(key.kind.clone()).or_default() += 1;
+        }
+        let units =
+            inventory.into_iter().map(|(unit, inventory)| (unit, UnitState::with_inventory(inventory))).collect();
+        let (ledger, entries) = mpsc::unbounded_channel();
+        tokio::spawn(keep_ledger(parts.store.clone(), entries));
+        Self {
+            parts,
+            observer,
+            back,
+            slots: Arc::new(Semaphore::new(PARALLEL_UNITS)),
+            ledger,
+            units,
+            dirty: BTreeSet::new(),
+            timers: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            last_changes: BTreeMap::new(),
+            kinds,
+            loading: Vec::new(),
+            refreshing: Vec::new(),
+            next: Snapshot::default(),
+            published: false,
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Looked(look, waiting) => {
+                self.loading.extend(waiting);
+                self.looked(*look);
+            }
+            Message::Unmoved(waiting) => self.loading.extend(waiting),
+            Message::Unreadable(error, waiting) => {
+                self.loading.extend(waiting);
+                self.next.base_error = Some(format!("the state repository cannot be read: {error}"));
+                self.published = false;
+            }
+            Message::Applied(unit, run, applied) => {
+                self.runs.remove(&unit);
+                if let Some(state) = self.units.get_mut(&unit) {
+                    state.ended(run, applied.failures, applied.complete, Instant::now());
+                }
+                self.dirty.insert(unit);
+            }
+            Message::Refresh(project, done) => {
+                for (unit, state) in &mut self.units {
+                    if project.as_ref().is_none_or(|name| *unit == Unit::Project(name.clone())) {
+                        state.forget_waits();
+                        self.dirty.insert(unit.clone());
+                    }
+                }
+                self.refreshing.push((project, done));
+            }
+        }
+    }
+
+    /// Takes what a newer head wants.
+    fn looked(&mut self, look: Look) {
+        self.published = false;
+        self.next.head = Some(look.head);
+        self.last_changes = look.last_changes;
+        let desired = match look.desired {
+            Ok(desired) => desired,
+            Err(error) => {
+                // A root that does not build wants nothing new and gives nothing up.
+                self.next.base_error = Some(error);
+                return;
+            }
+        };
+        self.next.warnings = desired.warnings;
+        self.next.base_error = None;
+        let observed = self.observer.units();
+        let gone: Vec<Unit> = (self.units.iter())
+            .filter(|(unit, state)| state.desired.is_some() && !desired.units.contains_key(*unit))
+            .map(|(unit, _)| unit.clone())
+            .collect();
+        let unlisted = self.units.keys().cloned().collect::<BTreeSet<_>>();
+        for unit in gone.into_iter().chain(observed).chain(unlisted).collect::<BTreeSet<_>>() {
+            if !desired.units.contains_key(&unit) {
+                let given_up = matches!(&unit, Unit::Project(name) if desired.volumes_given_up.contains(name));
+                self.units.entry(unit.clone()).or_default().want(None, given_up);
+                self.dirty.insert(unit);
+            }
+        }
+        for (unit, wanted) in desired.units {
+            let state = self.units.entry(unit.clone()).or_default();
+            let known = state.desired.as_ref().is_some_and(|known| Arc::ptr_eq(known, &wanted));
+            if !known {
+                for object in wanted.objects.iter().flat_map(|objects| objects.iter()) {
+                    self.observer.watch_kind(&kind_of(&object.key));
+                }
+                state.want(Some(wanted), false);
+                self.dirty.insert(unit);
+            }
+        }
+    }
+
+    /// Takes what the watches saw.
+    fn observed(&mut self, changed: BTreeSet<Unit>) {
+        for unit in changed {
+            // Something with a label of ours that Git knows nothing of.
+            self.units.entry(unit.clone()).or_default();
+            self.dirty.insert(unit);
+        }
+    }
+
+    /// Takes how the watches are doing.
+    fn connected(&mut self, connection: cluster::Connection) {
+        if self.next.cluster != connection.unreachable || self.next.synced != connection.synced {
+            self.next.cluster = connection.unreachable;
+            self.next.synced = connection.synced;
+            self.published = false;
+            self.dirty.extend(self.units.keys().cloned());
+            self.dirty.extend(self.observer.units());
+            for unit in &self.dirty {
+                self.units.entry(unit.clone()).or_default();
+            }
+        }
+    }
+
+    fn timers_due(&mut self, now: Instant) {
+        let later = self.timers.split_off(&(now + Duration::from_millis(1)));
+        for units in std::mem::replace(&mut self.timers, later).into_values() {
+            self.dirty.extend(units);
+        }
+    }
+
+    /// Plans every unit that something happened to, and starts what can start.
+    fn advance(&mut self) {
+        // Before the first head is known nothing is missing from Git; before the first lists nothing from the cluster.
+        if self.next.head.is_none() {
+            return;
+        }
+        for unit in std::mem::take(&mut self.dirty) {
+            self.advance_unit(&unit);
+        }
+    }
+
+    fn advance_unit(&mut self, unit: &Unit) {
+        let Some(state) = self.units.get_mut(unit) else { return };
+        let now = Instant::now();
+        let mut observation = Observation::default();
+        let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
+        if self.next.synced {
+            observation.objects = self.observer.objects(Some(unit));
+            observation.objects.extend(self.observer.objects_at(state.keys()));
+            observation.inventory.insert(unit.clone(), state.inventory.clone());
+            if let Some(desired) = state.planned() {
+                plan = plan::unit(unit, &desired, &observation);
+            }
+            match state.step(!plan.actions.is_empty(), now) {
+                Step::Rest => {}
+                Step::Later(at) => {
+                    self.timers.entry(at).or_default().insert(unit.clone());
+                }
+                Step::Preempt => {
+                    if let Some(run) = self.runs.get(unit) {
+                        run.cancel();
+                    }
+                }
+                Step::Apply(run) => {
+                    self.start(unit, run, plan.clone());
+                }
+            }
+        }
+        self.describe(unit, plan, &observation);
+    }
+}
+
+impl Driver {
+    /// Applies `plan` in a task of its own. What is about to exist is written to the inventory first, so that
+    /// nothing that was applied can be forgotten.
+    fn start(&mut self, unit: &Unit, run: u64, plan: UnitPlan) {
+        let known = self.units.get(unit).map(|state| state.inventory.clone()).unwrap_or_default();
+        let more: BTreeSet<ObjectKey> = plan.actions.iter().map(|action| action.key.clone()).chain(known).collect();
+        let written = self.remember(unit, more).map(|keys| {
+            let (written, wait) = oneshot::channel();
+            let _ = self.ledger.send(Entry { unit: unit.clone(), keys, written: Some(written) });
+            wait
+        });
+        let (parts, observer, slots) = (self.parts.clone(), self.observer.clone(), Arc::clone(&self.slots));
+        let (canceller, cancel) = cluster::cancellation();
+        self.runs.insert(unit.clone(), canceller);
+        let (back, unit) = (self.back.clone(), unit.clone());
+        tokio::spawn(async move {
+            let Ok(_slot) = slots.acquire().await else { return };
+            let applied = match written {
+                Some(written) => match written.await {
+                    Ok(Ok(())) => apply(&parts, &observer, &plan, &cancel).await,
+                    Ok(Err(error)) => not_begun(&plan, &error),
+                    Err(_) => not_begun(&plan, "the program is stopping"),
+                },
+                None => apply(&parts, &observer, &plan, &cancel).await,
+            };
+            if let Some(back) = back.upgrade() {
+                let _ = back.send(Message::Applied(unit, run, applied)).await;
+            }
+        });
+    }
+
+    /// Takes what belongs to a unit; gives it back when that is news for the store.
+    fn remember(&mut self, unit: &Unit, keys: BTreeSet<ObjectKey>) -> Option<BTreeSet<ObjectKey>> {
+        let state = self.units.get_mut(unit)?;
+        if state.inventory == keys {
+            return None;
+        }
+        for key in &state.inventory {
+            *self.kinds.entry(key.kind.clone()).or_default() -= 1;
+        }
+        for key in &keys {
+            *self.kinds.entry(key.kind.clone()).or_default() += 1;
+        }
+        state.inventory.clone_from(&keys);
+        self.parts.metrics.set_kubernetes_resources(self.kinds.iter().map(|(kind, count)| (kind.as_str(), *count)));
+        Some(keys)
+    }
+
+    /// Puts into words how a unit is doing, and tidies up behind a unit that is gone.
+    fn describe(&mut self, unit: &Unit, plan: UnitPlan, observation: &Observation) {
+        let Some(state) = self.units.get_mut(unit) else { return };
+        let resting = plan.actions.is_empty() && !state.is_running();
+        if resting && self.next.synced && state.planned().is_some() {
+            let keep: BTreeSet<ObjectKey> = (state.desired.iter())
+                .flat_map(|desired| desired.objects.iter().flat_map(|objects| objects.iter()))
+                .map(|object| object.key.clone())
+                .chain(plan.held.iter().map(|held| held.key.clone()))
+                .collect();
+            if let Some(keys) = self.remember(unit, keep) {
+                // Nobody waits for it: until it is written, more is known to be ours than there is.
+                let _ = self.ledger.send(Entry { unit: unit.clone(), keys, written: None });
+            }
+        }
+        let Some(state) = self.units.get_mut(unit) else { return };
+        self.published = false;
+        let Unit::Project(name) = unit else {
+            let error = state.desired.as_ref().and_then(|desired| desired.objects.as_ref().err());
+            self.next.base_error = match error {
+                Some(error) => Some(error.message.clone()),
+                None => state.failures.first().map(|(key, message)| format!("{key}: {message}")),
+            };
+            return;
+        };
+        if state.desired.is_none() && resting && plan::is_gone(&plan, observation) {
+            self.next.projects.remove(name);
+            if observation.objects.is_empty() {
+                self.units.remove(unit);
+            }
+            return;
+        }
+        let error = state.desired.as_ref().and_then(|desired| desired.objects.as_ref().err());
+        let because = |reason: Reason| error.filter(|error| error.reason == reason).map(|error| error.message.as_str());
+        let violations: Vec<String> = because(Reason::PolicyViolation).map(str::to_owned).into_iter().collect();
+        let contested: Vec<ObjectKey> = match state.is_contested(Instant::now()) {
+            true => plan.actions.iter().map(|action| action.key.clone()).collect(),
+            false => Vec::new(),
+        };
+        let input = plan::StatusInput {
+            spec: state.desired.as_ref().and_then(|desired| desired.spec.as_ref()),
+            deleted: state.desired.is_none(),
+            render_error: because(Reason::RenderFailed),
+            violations: &violations,
+            secrets_error: because(Reason::SecretsUnreadable),
+            cluster_error: self.next.cluster.as_deref(),
+            apply_errors: &state.failures,
+            contested: &contested,
+            pod_refusal: None,
+            plan: &plan,
+            observation,
+            applied_revision: state.applied_revision,
+            head: self.next.head,
+            now: Timestamp::now(),
+        };
+        let status = plan::status(unit, &input);
+        if status.phase == Phase::Starting {
+            // Only when it began to: the look itself must not wake the loop for ever.
+            let before = self.next.projects.get(name).map(|project| &project.status);
+            if before.is_none_or(|before| before != &status) {
+                for after in SECOND_LOOKS {
+                    self.timers.entry(Instant::now() + after).or_default().insert(unit.clone());
+                }
+            }
+        }
+        let desired = state.desired.as_ref();
+        let change = self.last_changes.get(name);
+        let project = ProjectState {
+            spec: desired.and_then(|desired| desired.spec.clone()),
+            status,
+            overlay_id: desired.and_then(|desired| desired.overlay_id.clone()),
+            revision: change.map(|change| change.revision),
+            updated_at: change.map(|change| change.time.to_string()),
+            plan: Arc::new(plan),
+        };
+        self.next.projects.insert(name.clone(), Arc::new(project));
+    }
+
+    fn publish(&mut self, publish: &watch::Sender<Arc<Snapshot>>) {
+        if !self.published {
+            self.published = true;
+            self.parts.metrics.set_projects(self.next.projects.values().map(|project| project.status.phase));
+            publish.send_replace(Arc::new(self.next.clone()));
+        }
+    }
+
+    /// Tells whoever waits for what is now so.
+    fn answer(&mut self) {
+        for done in self.loading.drain(..) {
+            let _ = done.send(());
+        }
+        let (units, runs) = (&self.units, &self.runs);
+        let busy = |unit: &Unit, state: &UnitState| runs.contains_key(unit) || state.is_running();
+        for (project, done) in std::mem::take(&mut self.refreshing) {
+            let still = match &project {
+                Some(name) => {
+                    let unit = Unit::Project(name.clone());
+                    units.get(&unit).is_some_and(|state| busy(&unit, state))
+                }
+                None => units.iter().any(|(unit, state)| busy(unit, state)),
+            };
+            if still && !done.is_closed() {
+                self.refreshing.push((project, done));
+            } else {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// What belongs to a unit, on its way to the store.
+struct Entry {
+    unit: Unit,
+    keys: BTreeSet<ObjectKey>,
+    written: Option<oneshot::Sender<Result<(), String>>>,
+}
+
+/// Writes the inventory, one entry after the other: an older one must never overwrite a newer one.
+async fn keep_ledger(store: Store, mut entries: mpsc::UnboundedReceiver<Entry>) {
+    while let Some(Entry { unit, keys, written }) = entries.recv().await {
+        let result = store.set_inventory(&unit, &keys).await.map_err(|error| error.to_string());
+        if let Err(error) = &result {
+            tracing::warn!(%unit, error, "the inventory could not be written");
+        }
+        if let Some(written) = written {
+            let _ = written.send(result);
+        }
+    }
+}
+
+/// The end of an apply that could not begin.
+fn not_begun(plan: &UnitPlan, error: &str) -> Applied {
+    let first = plan.actions.first().map(|action| action.key.clone());
+    let message = format!("the inventory could not be written: {error}");
+    Applied { failures: first.map(|key| (key, message)).into_iter().collect(), complete: false }
+}
+
+/// Executes a plan and feeds what came back to the watch cache.
+async fn apply(parts: &Parts, observer: &cluster::Observer, plan: &UnitPlan, cancel: &cluster::Cancel) -> Applied {
+    let outcomes = cluster::apply(&parts.client, observer.kinds(), plan, cancel).await;
+    let mut applied = Applied { failures: Vec::new(), complete: !cancel.is_cancelled() };
+    for (action, outcome) in plan.actions.iter().zip(outcomes) {
+        let operation = if matches!(action.operation, Operation::Delete { .. }) { "delete" } else { "apply" };
+        parts.metrics.kubernetes_operation(operation, &outcome.key.kind, Outcome::from(&outcome.result));
+        match outcome.result {
+            Ok(done) => {
+                if let (
+                    cluster::Done::Applied(answer),
+                    Operation::Create(sent) | Operation::Update { object: sent, .. },
+                ) = (&done, &action.operation)
+                {
+                    observer.record(answer, plan::object_hash(sent));
+                }
+                tracing::info!(unit = %plan.unit, object = %outcome.key, reason = %action.reason, "applied");
+            }
+            Err(cluster::Error::Cancelled) => {}
+            Err(error) => {
+                tracing::warn!(unit = %plan.unit, object = %outcome.key, %error, "could not be applied");
+                applied.failures.push((outcome.key, error.to_string()));
+            }
+        }
+    }
+    applied
+}

@@ -1,0 +1,125 @@
+//! One look and one pass, for the commands `plan` and `reconcile --once`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::desired::{DesiredTree, Renderer};
+use super::{Parts, Reconciler, Snapshot};
+use crate::cluster;
+use crate::git::GitError;
+use crate::plan::{self, Desired, Observation, UnitPlan};
+use crate::project::{Phase, ProjectName, Revision, Unit};
+use crate::store::StoreError;
+
+/// How long the first look at the cluster may take.
+const FIRST_LOOK: Duration = Duration::from_secs(30);
+
+/// Why no plan could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// The repository could not be read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The inventory could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The root does not build.
+    #[error("{0}")]
+    Root(String),
+    /// The cluster does not answer.
+    #[error("the cluster does not answer: {0}")]
+    Cluster(String),
+}
+
+/// What one pass did and found.
+#[derive(Debug, Default)]
+pub struct OnceReport {
+    /// The plan of each unit that has one, in order.
+    pub plans: Vec<UnitPlan>,
+    /// Units that cannot be planned or applied, with the reason.
+    pub errors: Vec<(Unit, String)>,
+    /// Folders that are not applied, and why.
+    pub warnings: Vec<String>,
+}
+
+/// What `revision` would change in the cluster. Writes nothing.
+///
+/// # Errors
+/// [`OnceError`] when there can be no plan at all; a broken unit is an entry of the report.
+pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, OnceError> {
+    let tree = parts.repository.tree(revision)?;
+    let mut renderer = Renderer::new(Arc::clone(&parts.age_identities));
+    let desired = tokio::task::block_in_place(|| renderer.render(&tree, revision, None))
+        .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))?;
+    let inventory = parts.store.inventory().await?;
+    let rendered = desired.units.values().flat_map(|unit| unit.objects.iter().flat_map(|objects| objects.iter()));
+    let keys = rendered.map(|object| &object.key).chain(inventory.values().flatten());
+    let kinds: BTreeSet<cluster::Kind> = keys.map(|key| cluster::Kind::new(&key.group, &key.kind)).collect();
+    let observer = cluster::Observer::start(parts.client.clone(), &parts.namespace, kinds);
+    if tokio::time::timeout(FIRST_LOOK, observer.synced()).await.is_err() {
+        let reason = observer.connection().borrow().unreachable.clone();
+        return Err(OnceError::Cluster(reason.unwrap_or_else(|| "no answer in time".to_owned())));
+    }
+    let mut report = OnceReport { warnings: desired.warnings.clone(), ..OnceReport::default() };
+    let mut units: Vec<Unit> = desired.units.keys().chain(inventory.keys()).cloned().collect();
+    units.extend(observer.units());
+    units.sort();
+    units.dedup();
+    for unit in units {
+        let mut observation = Observation { objects: observer.objects(Some(&unit)), ..Observation::default() };
+        let wanted_keys =
+            desired.units.get(&unit).into_iter().flat_map(|unit| unit.objects.iter().flat_map(|all| all.iter()));
+        let known = inventory.get(&unit).into_iter().flatten();
+        observation.objects.extend(observer.objects_at(wanted_keys.map(|object| &object.key).chain(known)));
+        if let Some(keys) = inventory.get(&unit) {
+            observation.inventory.insert(unit.clone(), keys.clone());
+        }
+        match wanted(&desired, &unit) {
+            Ok(wanted) => report.plans.push(plan::unit(&unit, &wanted, &observation)),
+            Err(error) => report.errors.push((unit, error)),
+        }
+    }
+    Ok(report)
+}
+
+fn wanted(tree: &DesiredTree, unit: &Unit) -> Result<Desired, String> {
+    match tree.units.get(unit) {
+        Some(desired) => match &desired.objects {
+            Ok(objects) => Ok(Desired::Objects(Arc::clone(objects))),
+            Err(error) => Err(error.message.clone()),
+        },
+        None => {
+            let delete_volumes = matches!(unit, Unit::Project(name) if tree.volumes_given_up.contains(name));
+            Ok(Desired::Absent { delete_volumes })
+        }
+    }
+}
+
+/// Brings the cluster to the head and waits until nothing is left to do, or what is left has failed.
+///
+/// # Errors
+/// [`OnceError`] when nothing could be done at all.
+pub async fn reconcile_once(parts: Parts) -> Result<OnceReport, OnceError> {
+    let head = parts.repository.head()?;
+    let before = match head {
+        Some(head) => plan_at(&parts, head).await?,
+        None => OnceReport::default(),
+    };
+    let reconciler = Reconciler::start(parts);
+    let mut snapshots = reconciler.subscribe();
+    let synced = snapshots.wait_for(|snapshot| snapshot.synced && snapshot.head.is_some());
+    if tokio::time::timeout(FIRST_LOOK, synced).await.is_err() {
+        let reason = reconciler.snapshot().cluster.clone();
+        return Err(OnceError::Cluster(reason.unwrap_or_else(|| "no answer in time".to_owned())));
+    }
+    let after = reconciler.refresh(None).await;
+    Ok(OnceReport { plans: before.plans, errors: errors(&after), warnings: after.warnings.clone() })
+}
+
+fn errors(snapshot: &Snapshot) -> Vec<(Unit, String)> {
+    let base = snapshot.base_error.iter().map(|error| (Unit::Base, error.clone()));
+    let failed = snapshot.projects.iter().filter(|(_, project)| project.status.phase == Phase::Failed);
+    let unapplied = |name: &ProjectName, message: &str| (Unit::Project(name.clone()), message.to_owned());
+    base.chain(failed.map(|(name, project)| unapplied(name, &project.status.message))).collect()
+}

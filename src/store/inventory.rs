@@ -1,0 +1,60 @@
+//! Which objects were applied for which unit. The reconciler prunes an object that leaves Git only if it is in here (or
+//! carries the project's label), so a lost inventory loses nothing but some certainty.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Store, StoreError, in_transaction, on_pool};
+use crate::project::{ObjectKey, ProjectName, Unit};
+
+/// How [`Unit::Base`] is stored; no project can have that name.
+const BASE: &str = "(base)";
+
+impl Store {
+    /// What was applied for every unit.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails or holds a unit that is none.
+    pub async fn inventory(&self) -> Result<BTreeMap<Unit, BTreeSet<ObjectKey>>, StoreError> {
+        let rows: Vec<(String, String, String, String, String)> = on_pool!(self, pool => {
+            sqlx::query_as("SELECT unit, api_group, kind, namespace, name FROM inventory").fetch_all(pool).await?
+        });
+        let mut inventory: BTreeMap<Unit, BTreeSet<ObjectKey>> = BTreeMap::new();
+        for (unit, group, kind, namespace, name) in rows {
+            let namespace = if namespace.is_empty() { None } else { Some(namespace) };
+            inventory.entry(parse_unit(&unit)?).or_default().insert(ObjectKey { group, kind, namespace, name });
+        }
+        Ok(inventory)
+    }
+
+    /// Replaces what was applied for `unit`; an empty set forgets it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; the inventory is as before then.
+    pub async fn set_inventory(&self, unit: &Unit, keys: &BTreeSet<ObjectKey>) -> Result<(), StoreError> {
+        let unit = match unit {
+            Unit::Base => BASE,
+            Unit::Project(name) => name.as_str(),
+        };
+        in_transaction!(self, transaction => {
+            sqlx::query("DELETE FROM inventory WHERE unit = $1").bind(unit).execute(&mut *transaction).await?;
+            for key in keys {
+                sqlx::query("INSERT INTO inventory VALUES ($1, $2, $3, $4, $5)")
+                    .bind(unit)
+                    .bind(&key.group)
+                    .bind(&key.kind)
+                    .bind(key.namespace.as_deref().unwrap_or_default())
+                    .bind(&key.name)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+        });
+        Ok(())
+    }
+}
+
+fn parse_unit(text: &str) -> Result<Unit, StoreError> {
+    if text == BASE {
+        return Ok(Unit::Base);
+    }
+    ProjectName::parse(text).map(Unit::Project).map_err(|_| StoreError::Content(format!("the unit {text:?}")))
+}

@@ -1,0 +1,122 @@
+//! Projects over HTTP.
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::answer::{etag, of_state};
+use super::call::{Call, no_such_project, project_name};
+use super::list::ListQuery;
+use super::problem::Problem;
+use super::write::{now, write};
+use super::{AppState, body};
+use crate::metrics::Outcome;
+use crate::project::{Action, Intent, ProjectName, Volumes};
+
+/// The `{id}` of a path; what does not decode is no project either.
+type Id = Result<Path<String>, PathRejection>;
+
+fn name_of(id: Id) -> Result<ProjectName, Problem> {
+    project_name(&id.map(|Path(text)| text).unwrap_or_default())
+}
+
+/// `GET /api/projects`
+pub(super) async fn list(State(state): State<AppState>, call: Call) -> Result<Json<Value>, Problem> {
+    call.permit(Action::Read)?;
+    let query = ListQuery::parse(&call.query()?)?;
+    Ok(Json(query.answer(&state.settings.server, &state.backend.snapshot())))
+}
+
+/// `POST /api/projects`
+pub(super) async fn create(State(state): State<AppState>, call: Call) -> Result<Response, Problem> {
+    call.permit(Action::Create)?;
+    let new = body::create(call.json()?, &state.settings.defaults, now().to_string())?;
+    write(state, call, Intent::Create(Box::new(new))).await
+}
+
+/// `GET /api/projects/{id}`
+pub(super) async fn read(State(state): State<AppState>, id: Id, call: Call) -> Result<Response, Problem> {
+    call.permit(Action::Read)?;
+    let name = name_of(id)?;
+    let snapshot = state.backend.snapshot();
+    let project = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
+    let tag = project.overlay_id.as_deref().map(etag);
+    let mut response = match &tag {
+        Some(tag) if matches(&call.headers, tag) => StatusCode::NOT_MODIFIED.into_response(),
+        _ => Json(of_state(&state.settings.server, &name, project)).into_response(),
+    };
+    if let Some(value) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
+        response.headers_mut().insert(ETAG, value);
+    }
+    Ok(response)
+}
+
+/// `PUT /api/projects/{id}`
+pub(super) async fn change(State(state): State<AppState>, id: Id, call: Call) -> Result<Response, Problem> {
+    call.permit(Action::Change)?;
+    let name = name_of(id)?;
+    let snapshot = state.backend.snapshot();
+    let current = snapshot.projects.get(&name).and_then(|project| project.spec.as_ref());
+    let change = body::change(call.json()?, &state.settings.defaults, &name, current)?;
+    write(state, call, Intent::Change(name, Box::new(change))).await
+}
+
+/// `DELETE /api/projects/{id}?volumes=keep|delete`
+pub(super) async fn delete(State(state): State<AppState>, id: Id, call: Call) -> Result<Response, Problem> {
+    call.permit(Action::Delete)?;
+    let name = name_of(id)?;
+    call.no_body()?;
+    let parameters = call.query()?;
+    let volumes = match parameters.as_slice() {
+        [] => Volumes::Keep,
+        [(key, value)] if key == "volumes" => match value.as_str() {
+            "keep" => Volumes::Keep,
+            "delete" => Volumes::Delete,
+            _ => return Err(Problem::field("volumes", "must be keep or delete")),
+        },
+        _ => return Err(Problem::field("", "the only parameter here is volumes=keep or volumes=delete, once")),
+    };
+    write(state, call, Intent::Delete(name, volumes)).await
+}
+
+/// `POST /api/projects/{id}/start`
+pub(super) async fn start(State(state): State<AppState>, id: Id, call: Call) -> Result<Response, Problem> {
+    scale(state, id, call, Intent::Start).await
+}
+
+/// `POST /api/projects/{id}/stop`
+pub(super) async fn stop(State(state): State<AppState>, id: Id, call: Call) -> Result<Response, Problem> {
+    scale(state, id, call, Intent::Stop).await
+}
+
+async fn scale(state: AppState, id: Id, call: Call, intent: fn(ProjectName) -> Intent) -> Result<Response, Problem> {
+    call.permit(Action::Scale)?;
+    let name = name_of(id)?;
+    call.no_body()?;
+    write(state, call, intent(name)).await
+}
+
+/// `POST /api/projects/{id}/refresh`
+pub(super) async fn refresh(State(state): State<AppState>, id: Id, call: Call) -> Result<Json<Value>, Problem> {
+    call.permit(Action::Refresh)?;
+    let name = name_of(id)?;
+    call.no_body()?;
+    // A project of the newest push may be missing in the snapshot, so the reconciler is asked in any case.
+    let snapshot = state.backend.refresh(&name).await;
+    let project = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
+    state.metrics.project_operation("refresh", Outcome::Success);
+    Ok(Json(of_state(&state.settings.server, &name, project)))
+}
+
+/// Whether If-None-Match names `tag`; the comparison is the weak one (RFC 9110, 13.1.2).
+fn matches(headers: &HeaderMap, tag: &str) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
+}

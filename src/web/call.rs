@@ -1,0 +1,154 @@
+//! One request to the API, read in full: who, what, under which conditions.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Query, Request};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+
+use super::layers::RequestId;
+use super::problem::Problem;
+use crate::project::{Action, Actor, ErrorKind, Principal, ProjectName, Source, allows};
+
+/// The most bytes that a body may have.
+pub(super) const MAX_BODY: usize = 1024 * 1024;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A request, with its body.
+pub(super) struct Call {
+    pub(super) actor: Actor,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl<S: Sync> FromRequest<S> for Call {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        // The layers set both; without them a route would be open, and must not answer.
+        let principal = parts.extensions.get::<Principal>().cloned();
+        let request_id = parts.extensions.get::<RequestId>().cloned();
+        let (Some(principal), Some(request_id)) = (principal, request_id) else {
+            return Err(Problem::internal("a route is outside the layers that know the caller".to_owned()));
+        };
+        let body = read_body(&parts.headers, body).await?;
+        Ok(Self {
+            actor: Actor { principal, source: Source::Api, request_id: request_id.0 },
+            method: parts.method,
+            uri: parts.uri,
+            headers: parts.headers,
+            body,
+        })
+    }
+}
+
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("the body must have at most {MAX_BODY} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
+    };
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY) {
+        return Err(too_large());
+    }
+    axum::body::to_bytes(body, MAX_BODY).await.map_err(|error| {
+        let limited =
+            std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+        if limited { too_large() } else { Problem::of_kind(ErrorKind::Invalid, "the body did not arrive whole") }
+    })
+}
+
+impl Call {
+    /// Whether the policy lets the caller do this.
+    pub(super) fn permit(&self, action: Action) -> Result<(), Problem> {
+        let role = self.actor.principal.role;
+        if allows(role, action) {
+            return Ok(());
+        }
+        let what = match action {
+            Action::Read => "read",
+            Action::Refresh => "refresh projects",
+            Action::Create => "create projects",
+            Action::Change => "change projects",
+            Action::Scale => "start or stop projects",
+            Action::Delete => "delete projects",
+            Action::DeleteVolumes => "delete volumes",
+        };
+        let role = format!("{role:?}").to_lowercase();
+        Err(Problem::of_kind(ErrorKind::Forbidden, format!("the role {role} may not {what}")))
+    }
+
+    /// The body, which must be sent as JSON. A page of another site can make a browser send forms and plain text, but
+    /// not this type without asking first.
+    pub(super) fn json(&self) -> Result<&[u8], Problem> {
+        let unsupported = |detail: &str| {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body has the wrong type", detail)
+        };
+        let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(unsupported("send the body with Content-Type: application/json"));
+        }
+        if self.headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
+            return Err(unsupported("send the body without Content-Encoding"));
+        }
+        Ok(&self.body)
+    }
+
+    /// Calls that take no body get none, or an empty JSON object.
+    pub(super) fn no_body(&self) -> Result<(), Problem> {
+        if self.body.is_empty() {
+            return Ok(());
+        }
+        let (value, _) = super::json::parse(self.json()?).map_err(|message| Problem::field("", message))?;
+        if value.as_object().is_some_and(serde_json::Map::is_empty) {
+            return Ok(());
+        }
+        Err(Problem::field("", "this call takes no body"))
+    }
+
+    /// The parameters of the query.
+    pub(super) fn query(&self) -> Result<Vec<(String, String)>, Problem> {
+        let query = Query::<Vec<(String, String)>>::try_from_uri(&self.uri);
+        query.map(|Query(pairs)| pairs).map_err(|_| Problem::field("", "the query cannot be read"))
+    }
+
+    /// The Idempotency-Key, if there is one.
+    pub(super) fn idempotency_key(&self) -> Result<Option<&str>, Problem> {
+        let Some(value) = self.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+        match value.to_str() {
+            Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key)),
+            _ => Err(Problem::field("Idempotency-Key", "must be 1 to 255 ASCII characters")),
+        }
+    }
+
+    /// The overlay ids of If-Match; none when everything matches.
+    pub(super) fn if_match(&self) -> Result<Vec<String>, Problem> {
+        let mut ids = Vec::new();
+        for value in self.headers.get_all(IF_MATCH) {
+            for tag in value.to_str().unwrap_or("?").split(',').map(str::trim) {
+                match tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+                    Some(id) => ids.push(id.to_owned()),
+                    None if tag == "*" => return Ok(Vec::new()),
+                    // A weak tag never matches here (RFC 9110, 13.1.1), which no overlay's id does either.
+                    None if tag.starts_with("W/") => ids.push(tag.to_owned()),
+                    None => return Err(Problem::field("If-Match", "must be an ETag in double quotes, or *")),
+                }
+            }
+        }
+        Ok(ids)
+    }
+}
+
+/// The project that a path names. What can be no project's name is a project that does not exist.
+pub(super) fn project_name(text: &str) -> Result<ProjectName, Problem> {
+    ProjectName::parse(text).map_err(|_| no_such_project(text))
+}
+
+pub(super) fn no_such_project(text: &str) -> Problem {
+    let shown: String = text.chars().filter(|c| !c.is_control()).take(64).collect();
+    Problem::of_kind(ErrorKind::NotFound, format!("there is no project {shown:?}"))
+}

@@ -1,0 +1,152 @@
+//! Errors as clients see them: RFC 9457 problem details.
+//!
+//! A [`Problem`] becomes a response without a body that carries it; the outermost layer writes the body, because only it
+//! knows the request's id and is sure to see every answer, also those of other layers.
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::change::ChangeError;
+use crate::project::{ErrorKind, FieldError};
+use crate::store::StoreError;
+
+/// The media type of a problem.
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// One error answer. Boxed, since it travels in results that are nearly always good.
+#[derive(Clone, Debug)]
+pub(super) struct Problem(Box<Content>);
+
+#[derive(Clone, Debug)]
+struct Content {
+    status: StatusCode,
+    word: &'static str,
+    title: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// What the log says where the client is told less.
+    cause: Option<String>,
+}
+
+impl Problem {
+    /// A problem with a stable word for programs, a title for people, and what it is this time.
+    pub(super) fn new(status: StatusCode, word: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        let (errors, headers) = (Vec::new(), Vec::new());
+        Self(Box::new(Content { status, word, title, detail: detail.into(), errors, headers, cause: None }))
+    }
+
+    /// A problem of a kind; the one table from kinds to statuses.
+    pub(super) fn of_kind(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        let (status, word, title) = match kind {
+            ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "invalid", "The request is not valid"),
+            ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "Sign in first"),
+            ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
+            ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
+            ErrorKind::Conflict => (StatusCode::CONFLICT, "conflict", "It clashes with what is there"),
+            ErrorKind::PreconditionFailed => {
+                (StatusCode::PRECONDITION_FAILED, "changed", "It has changed since it was read")
+            }
+            ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again later"),
+            ErrorKind::Internal => return Self::internal(detail.into()),
+        };
+        let problem = Self::new(status, word, title, detail);
+        if kind == ErrorKind::Unavailable {
+            return problem.with_header(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        problem
+    }
+
+    /// A defect: the client learns the request's id, the log the cause.
+    pub(super) fn internal(cause: String) -> Self {
+        let detail = "the manager failed; its log says why under this request id";
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "internal", "A defect of the manager", detail).caused_by(cause)
+    }
+
+    /// Wrong fields of a request.
+    pub(super) fn fields(errors: Vec<FieldError>) -> Self {
+        let line = |error: &FieldError| match error.field.as_str() {
+            "" => error.message.clone(),
+            field => format!("{field} {}", error.message),
+        };
+        let detail = errors.iter().take(10).map(line).collect::<Vec<_>>().join("; ");
+        Self::of_kind(ErrorKind::Invalid, detail).about(errors)
+    }
+
+    /// One wrong field of a request.
+    pub(super) fn field(field: &str, message: impl Into<String>) -> Self {
+        Self::fields(vec![FieldError { field: field.to_owned(), message: message.into() }])
+    }
+
+    /// The same problem with a header on its answer.
+    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.push((name, value));
+        self
+    }
+
+    fn about(mut self, errors: Vec<FieldError>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    fn caused_by(mut self, cause: String) -> Self {
+        self.0.cause = Some(cause);
+        self
+    }
+
+    /// The stable word.
+    pub(super) fn word(&self) -> &'static str {
+        self.0.word
+    }
+
+    /// What the log should say.
+    pub(super) fn cause(&self) -> &str {
+        self.0.cause.as_deref().unwrap_or(&self.0.detail)
+    }
+
+    /// The body for the request `request_id` to `path`.
+    pub(super) fn body(&self, request_id: &str, path: &str) -> Vec<u8> {
+        let mut body = json!({
+            "type": format!("tag:claude-manager.io,2026:problem/{}", self.0.word),
+            "title": self.0.title,
+            "status": self.0.status.as_u16(),
+            "detail": self.0.detail,
+            "instance": path,
+            "requestId": request_id,
+        });
+        if !self.0.errors.is_empty() {
+            body["errors"] = json!(self.0.errors);
+        }
+        Value::to_string(&body).into_bytes()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.0.status.into_response();
+        response.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE);
+        response.headers_mut().extend(self.0.headers.iter().cloned());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        Self::of_kind(error.kind, error.message).about(error.fields)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        // What the database said is for the log: clients can do nothing with it.
+        let cause = error.to_string();
+        match error.kind() {
+            ErrorKind::Internal => Self::internal(cause),
+            kind => Self::of_kind(kind, "the manager's database does not answer").caused_by(cause),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The way of every write: permission, once per Idempotency-Key, commit, answer.
+
+use std::time::Instant;
+
+use axum::http::header::{ETAG, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tracing::Instrument;
+
+use super::AppState;
+use super::answer::{etag, link, of_commit, project_path};
+use super::call::Call;
+use super::problem::Problem;
+use crate::change::Committed;
+use crate::metrics::Outcome;
+use crate::project::{ErrorKind, Intent, ProjectName, Volumes};
+use crate::store::{Answer, Begun, Fingerprint};
+
+/// A write's answer, as it is sent and as it is kept for a repeated request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Reply {
+    status: u16,
+    etag: Option<String>,
+    location: Option<String>,
+    body: Value,
+}
+
+/// Commits `intent`.
+pub(super) async fn write(state: AppState, call: Call, intent: Intent) -> Result<Response, Problem> {
+    call.permit(intent.action())?;
+    let if_match = choose(call.if_match()?, &state, intent.project());
+    let request = call.idempotency_key()?.map(|key| {
+        let target = call.uri.path_and_query().map_or("", |target| target.as_str());
+        let parts: [&[u8]; 3] = [call.method.as_str().as_bytes(), target.as_bytes(), &call.body];
+        Fingerprint::new(&call.actor.principal.id, key, &parts)
+    });
+    if let Some(request) = &request {
+        match state.store.begin(request, now().as_second()).await? {
+            Begun::Execute => {}
+            Begun::Answered(answer) => return replayed(&answer),
+            Begun::Running => {
+                let detail = "a request with this Idempotency-Key is being executed; ask again in a moment";
+                let problem = Problem::of_kind(ErrorKind::Conflict, detail);
+                return Err(problem.with_header(RETRY_AFTER, HeaderValue::from_static("1")));
+            }
+            Begun::OtherRequest => {
+                let (status, detail) = (
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "this Idempotency-Key was used for another request; take a new one",
+                );
+                return Err(Problem::new(status, "key-reused", "The Idempotency-Key was used before", detail));
+            }
+        }
+    }
+    // A task of its own: a client that goes away, or a timeout, must not leave a commit without its answer being kept.
+    let work = execute(state, call, intent, if_match, request).in_current_span();
+    match tokio::spawn(work).await {
+        Ok(result) => result.map(IntoResponse::into_response),
+        Err(error) => Err(Problem::internal(format!("a write ended early: {error}"))),
+    }
+}
+
+async fn execute(
+    state: AppState,
+    call: Call,
+    intent: Intent,
+    if_match: Option<String>,
+    request: Option<Fingerprint>,
+) -> Result<Reply, Problem> {
+    let started = Instant::now();
+    let (name, subject) = (intent.project().clone(), intent.subject());
+    let (operation, kind) = operation(&intent);
+    let result = state.backend.submit(intent, call.actor, if_match).await;
+    let outcome = Outcome::from(&result);
+    state.metrics.project_operation(operation, outcome);
+    if operation == "create" {
+        state.metrics.project_creation(outcome, started.elapsed());
+    }
+    let result = result.map_err(Problem::from).map(|committed| {
+        tracing::info!(project = %name, commit = %committed.revision, changed = committed.changed, "{subject}");
+        reply(&state, &name, kind, &committed)
+    });
+    if let Some(request) = request {
+        // Only what was done is remembered: after an error nothing was committed, and trying again is the right thing.
+        let kept = match &result {
+            Ok(reply) => state.store.finish(&request, &reply.to_answer()).await,
+            Err(_) => state.store.abandon(&request).await,
+        };
+        if let Err(error) = kept {
+            tracing::error!(project = %name, %error, "the answer to a request with an Idempotency-Key was not kept");
+        }
+    }
+    result
+}
+
+/// What the answer has to say beside the project.
+#[derive(Clone, Copy)]
+enum Kind {
+    Created,
+    Changed,
+    Deleted(Volumes),
+}
+
+/// The operation as metrics name it, and the kind of its answer.
+const fn operation(intent: &Intent) -> (&'static str, Kind) {
+    match intent {
+        Intent::Create(_) => ("create", Kind::Created),
+        Intent::Change(..) => ("change", Kind::Changed),
+        Intent::Delete(_, volumes) => ("delete", Kind::Deleted(*volumes)),
+        Intent::Start(_) => ("start", Kind::Changed),
+        Intent::Stop(_) => ("stop", Kind::Changed),
+    }
+}
+
+fn reply(state: &AppState, name: &ProjectName, kind: Kind, committed: &Committed) -> Reply {
+    let server = &state.settings.server;
+    let status_url = link(server, &project_path(name));
+    let mut body = match kind {
+        Kind::Deleted(volumes) => {
+            let message = match volumes {
+                Volumes::Keep => format!(
+                    "{name} is deleted; its volumes {name}-workspace and {name}-config stay in the cluster, and a new \
+                     project of that name finds them again"
+                ),
+                Volumes::Delete => format!("{name} and its volumes {name}-workspace and {name}-config are deleted"),
+            };
+            json!({
+                "id": name,
+                "shortName": name,
+                "phase": "Deleting",
+                "volumes": if volumes == Volumes::Keep { "keep" } else { "delete" },
+                "message": message,
+            })
+        }
+        Kind::Created | Kind::Changed => {
+            of_commit(server, name, committed, &state.backend.snapshot(), &now().to_string())
+        }
+    };
+    body["commit"] = json!(committed.revision);
+    body["changed"] = json!(committed.changed);
+    body["statusUrl"] = json!(status_url);
+    let (status, location) = match kind {
+        Kind::Created => (StatusCode::CREATED, Some(status_url)),
+        Kind::Changed => (StatusCode::OK, None),
+        Kind::Deleted(_) => (StatusCode::ACCEPTED, None),
+    };
+    Reply { status: status.as_u16(), etag: committed.overlay_id.as_deref().map(etag), location, body }
+}
+
+impl Reply {
+    fn to_answer(&self) -> Answer {
+        Answer { status: self.status, content: json!(self).to_string() }
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let mut response = (status, axum::Json(self.body)).into_response();
+        for (name, value) in [(ETAG, self.etag), (LOCATION, self.location)] {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+fn replayed(answer: &Answer) -> Result<Response, Problem> {
+    let reply: Reply = serde_json::from_str(&answer.content)
+        .map_err(|_| Problem::internal("a kept answer cannot be read".to_owned()))?;
+    let mut response = reply.into_response();
+    let name = HeaderName::from_static("idempotency-replayed");
+    response.headers_mut().insert(name, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+/// The one overlay id to compare with. Of several, the one that the snapshot has, else any: none will match then.
+fn choose(ids: Vec<String>, state: &AppState, name: &ProjectName) -> Option<String> {
+    if ids.len() < 2 {
+        return ids.into_iter().next();
+    }
+    let snapshot = state.backend.snapshot();
+    let current = snapshot.projects.get(name).and_then(|project| project.overlay_id.clone());
+    ids.iter().find(|id| Some(*id) == current.as_ref()).or(ids.first()).cloned()
+}
+
+/// The time, to the second: no answer needs more.
+pub(super) fn now() -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now)
+}

@@ -1,0 +1,21 @@
+//! YAML as Kubernetes tools read and write it.
+//!
+//! [`read`] gives documents as trees of [`Node`]s that keep the text, style and place of everything; [`Node::to_json`]
+//! resolves them as `kubectl` and `kustomize` do (booleans are `true` and `false`, integers may be octal, a timestamp
+//! is a string); [`emit`] writes a value in the exact form of `kustomize build`; [`edit`] changes a value in a text.
+//!
+//! Pure. Hostile input gives an error: nesting is limited to [`MAX_DEPTH`], and all that aliases expand to is limited to
+//! [`MAX_NODES`].
+
+pub mod edit;
+mod emit;
+mod node;
+mod read;
+mod scalar;
+
+pub use emit::{emit, natural_order};
+pub use node::{Kind, Mark, Node, Style, Tag};
+pub use read::{MAX_DEPTH, MAX_NODES, ReadError, read, read_one};
+
+#[cfg(test)]
+mod tests;

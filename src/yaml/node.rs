@@ -1,0 +1,279 @@
+//! The tree: text as written, with style, tag and place.
+
+use serde_json::{Map, Number, Value};
+
+use super::scalar::{self, Resolved};
+
+/// Where a node starts; both count from 1, and 0 says that nobody wrote it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// The line in its file.
+    pub line: usize,
+    /// The column in characters.
+    pub column: usize,
+}
+
+/// How a node was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Style {
+    /// A plain scalar, or a block collection.
+    #[default]
+    Plain,
+    /// `'text'`
+    SingleQuoted,
+    /// `"text"`
+    DoubleQuoted,
+    /// `|`
+    Literal,
+    /// `>`
+    Folded,
+    /// A collection in brackets.
+    Flow,
+}
+
+/// The explicit tag of a node; most have none and are resolved by style and text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Tag {
+    /// None.
+    #[default]
+    None,
+    /// `!!str`
+    Str,
+    /// `!!int`
+    Int,
+    /// `!!bool`
+    Bool,
+    /// `!!float`
+    Float,
+    /// `!!null`
+    Null,
+    /// `!!binary`
+    Binary,
+    /// Any other.
+    Other(Box<str>),
+}
+
+/// What a node holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Text after the escapes of its style.
+    Scalar(String),
+    /// Items in order.
+    Sequence(Vec<Node>),
+    /// Pairs in the order of the text.
+    Mapping(Vec<(Node, Node)>),
+}
+
+/// One node of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What it holds.
+    pub kind: Kind,
+    /// Its explicit tag.
+    pub tag: Tag,
+    /// How it was written.
+    pub style: Style,
+    /// Where.
+    pub mark: Mark,
+}
+
+impl Node {
+    /// A plain scalar that is resolved by its text.
+    #[must_use]
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { kind: Kind::Scalar(text.into()), tag: Tag::None, style: Style::Plain, mark: Mark::default() }
+    }
+
+    /// A string, whatever its text looks like.
+    #[must_use]
+    pub fn string(text: impl Into<String>) -> Self {
+        Self { tag: Tag::Str, ..Self::plain(text) }
+    }
+
+    /// An empty mapping.
+    #[must_use]
+    pub fn mapping() -> Self {
+        Self { kind: Kind::Mapping(Vec::new()), ..Self::plain("") }
+    }
+
+    /// An empty sequence.
+    #[must_use]
+    pub fn sequence() -> Self {
+        Self { kind: Kind::Sequence(Vec::new()), ..Self::plain("") }
+    }
+
+    /// The text of a scalar.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(text) => Some(text),
+            Kind::Sequence(_) | Kind::Mapping(_) => None,
+        }
+    }
+
+    /// The items of a sequence.
+    #[must_use]
+    pub fn items(&self) -> Option<&[Self]> {
+        match &self.kind {
+            Kind::Sequence(items) => Some(items),
+            Kind::Scalar(_) | Kind::Mapping(_) => None,
+        }
+    }
+
+    /// The pairs of a mapping.
+    #[must_use]
+    pub fn pairs(&self) -> Option<&[(Self, Self)]> {
+        match &self.kind {
+            Kind::Mapping(pairs) => Some(pairs),
+            Kind::Scalar(_) | Kind::Sequence(_) => None,
+        }
+    }
+
+    /// Whether this resolves to null.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        match &self.kind {
+            Kind::Scalar(text) => matches!(self.resolve(text), Resolved::Null),
+            Kind::Sequence(_) | Kind::Mapping(_) => false,
+        }
+    }
+
+    /// Whether this is null, an empty string or an empty collection.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match &self.kind {
+            Kind::Scalar(text) => text.is_empty() || self.is_null(),
+            Kind::Sequence(items) => items.is_empty(),
+            Kind::Mapping(pairs) => pairs.is_empty(),
+        }
+    }
+
+    /// Whether this is a scalar that resolves to a string.
+    #[must_use]
+    pub fn is_string(&self) -> bool {
+        match &self.kind {
+            Kind::Scalar(text) => matches!(self.resolve(text), Resolved::Str),
+            Kind::Sequence(_) | Kind::Mapping(_) => false,
+        }
+    }
+
+    /// The value of `key` in a mapping.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.pairs()?.iter().find(|(name, _)| name.text() == Some(key)).map(|(_, value)| value)
+    }
+
+    /// The value of `key` in a mapping, to change.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match &mut self.kind {
+            Kind::Mapping(pairs) => pairs.iter_mut().find(|(name, _)| name.text() == Some(key)).map(|(_, value)| value),
+            Kind::Scalar(_) | Kind::Sequence(_) => None,
+        }
+    }
+
+    /// The value at the end of a path of keys.
+    #[must_use]
+    pub fn at(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// Sets `key` of a mapping in its place, or adds it at the end; no effect on other kinds.
+    pub fn set(&mut self, key: &str, value: Self) {
+        if let Some(old) = self.get_mut(key) {
+            *old = value;
+        } else if let Kind::Mapping(pairs) = &mut self.kind {
+            pairs.push((Self::plain(key), value));
+        }
+    }
+
+    /// Takes `key` out of a mapping.
+    pub fn remove(&mut self, key: &str) -> Option<Self> {
+        match &mut self.kind {
+            Kind::Mapping(pairs) => {
+                let index = pairs.iter().position(|(name, _)| name.text() == Some(key))?;
+                Some(pairs.remove(index).1)
+            }
+            Kind::Scalar(_) | Kind::Sequence(_) => None,
+        }
+    }
+
+    /// A node for a resolved value; mappings keep the order of the map.
+    #[must_use]
+    pub fn from_json(value: &Value) -> Self {
+        match value {
+            Value::Null => Self { tag: Tag::Null, ..Self::plain("null") },
+            Value::Bool(truth) => Self { tag: Tag::Bool, ..Self::plain(truth.to_string()) },
+            Value::Number(number) => Self::plain(number.to_string()),
+            Value::String(text) => Self::string(text.as_str()),
+            Value::Array(items) => {
+                Self { kind: Kind::Sequence(items.iter().map(Self::from_json).collect()), ..Self::plain("") }
+            }
+            Value::Object(pairs) => {
+                let pairs = pairs.iter().map(|(key, value)| (Self::string(key.as_str()), Self::from_json(value)));
+                Self { kind: Kind::Mapping(pairs.collect()), ..Self::plain("") }
+            }
+        }
+    }
+
+    /// The resolved value. Numbers are normalised as JSON writers do it: `1e3` and `1_000` are the integer 1000.
+    ///
+    /// # Errors
+    /// The place and the reason, when a key is no string, a number is infinite, or a tag does not fit its text.
+    pub fn to_json(&self) -> Result<Value, (Mark, String)> {
+        match &self.kind {
+            Kind::Scalar(text) => self.scalar_to_json(text),
+            Kind::Sequence(items) => items.iter().map(Self::to_json).collect::<Result<_, _>>().map(Value::Array),
+            Kind::Mapping(pairs) => {
+                let mut map = Map::new();
+                for (key, value) in pairs {
+                    let name = key.text().filter(|_| key.is_string());
+                    let Some(name) = name else {
+                        let shown = key.text().unwrap_or("a collection");
+                        return Err((key.mark, format!("the key {shown} is no string; put it in quotes")));
+                    };
+                    map.insert(name.to_owned(), value.to_json()?);
+                }
+                Ok(Value::Object(map))
+            }
+        }
+    }
+
+    fn resolve(&self, text: &str) -> Resolved {
+        match (&self.tag, self.style) {
+            (Tag::None, Style::Plain) => scalar::resolve(text),
+            (Tag::Null, _) => Resolved::Null,
+            (Tag::Int | Tag::Bool | Tag::Float, _) => scalar::resolve(text),
+            (Tag::None | Tag::Str | Tag::Binary | Tag::Other(_), _) => Resolved::Str,
+        }
+    }
+
+    fn scalar_to_json(&self, text: &str) -> Result<Value, (Mark, String)> {
+        let mismatch = |tag: &str| Err((self.mark, format!("{text:?} is no {tag}")));
+        if self.tag == Tag::Binary {
+            let compact: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+            return match base64::Engine::decode(&base64::engine::general_purpose::STANDARD, compact) {
+                Ok(bytes) => Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned())),
+                Err(_) => mismatch("base64"),
+            };
+        }
+        let value = match self.resolve(text) {
+            Resolved::Str => Value::String(text.to_owned()),
+            Resolved::Null => Value::Null,
+            Resolved::Bool(truth) => Value::Bool(truth),
+            Resolved::Int(number) => Value::Number(number.into()),
+            Resolved::Unsigned(number) => Value::Number(number.into()),
+            Resolved::Float(number) => match scalar::float_to_json(number) {
+                Some(number) => Value::Number(number),
+                None => return Err((self.mark, format!("{text} is a number that JSON does not have"))),
+            },
+        };
+        match (&self.tag, &value) {
+            (Tag::Int, Value::Number(number)) if Number::is_f64(number) => mismatch("integer"),
+            (Tag::Int, Value::Number(_)) | (Tag::Float, Value::Number(_)) | (Tag::Bool, Value::Bool(_)) => Ok(value),
+            (Tag::Int, _) => mismatch("integer"),
+            (Tag::Float, _) => mismatch("number"),
+            (Tag::Bool, _) => mismatch("boolean"),
+            (Tag::None | Tag::Str | Tag::Null | Tag::Binary | Tag::Other(_), _) => Ok(value),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The reader: bytes in, one tree for each document out.
+//!
+//! Anchors are resolved here, by copying, and merge keys (`<<`) are carried out, so that whoever changes a tree changes
+//! one place of it only. Keys that stand twice in a mapping are errors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, options};
+
+use super::node::{Kind, Mark, Node, Style, Tag};
+
+/// The deepest nesting.
+pub const MAX_DEPTH: usize = 200;
+/// How many nodes all anchors and aliases of a file may copy together.
+pub const MAX_NODES: usize = 200_000;
+
+/// Why a text is no YAML, or none that is accepted here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {message}")]
+pub struct ReadError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl ReadError {
+    fn at(mark: Mark, message: impl Into<String>) -> Self {
+        Self { line: mark.line, column: mark.column, message: message.into() }
+    }
+}
+
+/// Reads all documents; empty ones are left out.
+///
+/// # Errors
+/// [`ReadError`] with the place of the first fault.
+pub fn read(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            return Err(ReadError { line, column: 1, message: "is not UTF-8".to_owned() });
+        }
+    };
+    let mut reader = Reader::default();
+    let options = options! {
+        emit_comments: false,
+        block_scalar_eof_without_line_feed: true,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+    };
+    for event in Parser::new_from_str_with_options(text, options) {
+        match event {
+            Ok((event, span)) => {
+                let mark = Mark { line: span.start.line(), column: span.start.col() + 1 };
+                reader.event(event, mark, span.is_empty())?;
+            }
+            Err(error) => {
+                let marker = error.marker();
+                return Err(ReadError { line: marker.line(), column: marker.col() + 1, message: error.info() });
+            }
+        }
+    }
+    Ok(reader.documents)
+}
+
+/// Reads a text that holds one document; `None` when it holds none.
+///
+/// # Errors
+/// [`ReadError`], also for a second document.
+pub fn read_one(bytes: &[u8]) -> Result<Option<Node>, ReadError> {
+    let mut documents = read(bytes)?.into_iter();
+    let first = documents.next();
+    match documents.next() {
+        Some(second) => Err(ReadError::at(second.mark, "only one document is expected here")),
+        None => Ok(first),
+    }
+}
+
+/// A collection that is not closed yet.
+struct Open {
+    node: Node,
+    anchor: usize,
+    /// The key of a mapping whose value comes next.
+    key: Option<Node>,
+}
+
+#[derive(Default)]
+struct Reader {
+    documents: Vec<Node>,
+    open: Vec<Open>,
+    anchors: BTreeMap<usize, Node>,
+    copied: usize,
+}
+
+impl Reader {
+    /// `absent` says that nothing is written there, as for the value in `key:`.
+    fn event(&mut self, event: Event<'_>, mark: Mark, absent: bool) -> Result<(), ReadError> {
+        match event {
+            Event::DocumentStart(..) => {
+                self.anchors.clear();
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = match style {
+                    ScalarStyle::Plain => Style::Plain,
+                    ScalarStyle::SingleQuoted => Style::SingleQuoted,
+                    ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
+                    ScalarStyle::Literal => Style::Literal,
+                    ScalarStyle::Folded => Style::Folded,
+                };
+                let tag = tag.map_or(Tag::None, |tag| tag_of(&tag));
+                // The parser gives `~` for what is absent, but the difference counts in merges.
+                let text = if absent && style == Style::Plain { String::new() } else { text.into_owned() };
+                let node = Node { kind: Kind::Scalar(text), tag, style, mark };
+                self.finish(node, anchor)
+            }
+            Event::SequenceStart(style, anchor, tag) => {
+                self.start(Kind::Sequence(Vec::new()), style, anchor, tag, mark)
+            }
+            Event::MappingStart(style, anchor, tag) => self.start(Kind::Mapping(Vec::new()), style, anchor, tag, mark),
+            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
+                Some(Open { mut node, anchor, .. }) => {
+                    merge_keys(&mut node)?;
+                    refuse_duplicates(&node)?;
+                    self.finish(node, anchor)
+                }
+                None => Ok(()),
+            },
+            Event::Alias(id) => {
+                let Some(node) = self.anchors.get(&id) else {
+                    return Err(ReadError::at(mark, "an alias cannot stand inside the node it names"));
+                };
+                let node = node.clone();
+                self.charge(&node, mark)?;
+                if self.open.len() + depth(&node) > MAX_DEPTH {
+                    return Err(ReadError::at(mark, format!("is nested deeper than {MAX_DEPTH} levels")));
+                }
+                self.finish(node, 0)
+            }
+            // Stream and document ends carry nothing; comments and anchor names are not asked for.
+            _ => Ok(()),
+        }
+    }
+
+    fn start(
+        &mut self,
+        kind: Kind,
+        style: StructureStyle,
+        anchor: usize,
+        tag: Option<std::borrow::Cow<'_, granit_parser::Tag>>,
+        mark: Mark,
+    ) -> Result<(), ReadError> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(ReadError::at(mark, format!("is nested deeper than {MAX_DEPTH} levels")));
+        }
+        let style = if style == StructureStyle::Flow { Style::Flow } else { Style::Plain };
+        let tag = tag.map_or(Tag::None, |tag| tag_of(&tag));
+        self.open.push(Open { node: Node { kind, tag, style, mark }, anchor, key: None });
+        Ok(())
+    }
+
+    /// Puts a whole node where it belongs.
+    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), ReadError> {
+        if anchor != 0 {
+            self.charge(&node, node.mark)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        let Some(open) = self.open.last_mut() else {
+            if !(node.is_null() && node.tag == Tag::None) {
+                self.documents.push(node);
+            }
+            return Ok(());
+        };
+        match &mut open.node.kind {
+            Kind::Sequence(items) => items.push(node),
+            Kind::Mapping(pairs) => match open.key.take() {
+                Some(key) => pairs.push((key, node)),
+                None => open.key = Some(node),
+            },
+            Kind::Scalar(_) => {}
+        }
+        Ok(())
+    }
+
+    fn charge(&mut self, node: &Node, mark: Mark) -> Result<(), ReadError> {
+        self.copied += size(node);
+        if self.copied > MAX_NODES {
+            return Err(ReadError::at(mark, format!("anchors and aliases expand to more than {MAX_NODES} nodes")));
+        }
+        Ok(())
+    }
+}
+
+fn size(node: &Node) -> usize {
+    1 + match &node.kind {
+        Kind::Scalar(_) => 0,
+        Kind::Sequence(items) => items.iter().map(size).sum(),
+        Kind::Mapping(pairs) => pairs.iter().map(|(key, value)| size(key) + size(value)).sum(),
+    }
+}
+
+fn depth(node: &Node) -> usize {
+    match &node.kind {
+        Kind::Scalar(_) => 0,
+        Kind::Sequence(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Kind::Mapping(pairs) => 1 + pairs.iter().map(|(key, value)| depth(key).max(depth(value))).max().unwrap_or(0),
+    }
+}
+
+fn tag_of(tag: &granit_parser::Tag) -> Tag {
+    match tag.suffix_in_namespace("tag:yaml.org,2002:").as_deref() {
+        Some("str") => Tag::Str,
+        Some("int") => Tag::Int,
+        Some("bool") => Tag::Bool,
+        Some("float") => Tag::Float,
+        Some("null") => Tag::Null,
+        Some("binary") => Tag::Binary,
+        Some("map" | "seq") => Tag::None,
+        _ => Tag::Other(tag.original().into()),
+    }
+}
+
+/// Whether a key is `<<`, written plainly.
+fn is_merge_key(key: &Node) -> bool {
+    key.text() == Some("<<") && key.style == Style::Plain && key.tag == Tag::None
+}
+
+/// Carries `<<` out: pairs of the named mappings are added where the mapping does not have the key itself.
+fn merge_keys(node: &mut Node) -> Result<(), ReadError> {
+    let Kind::Mapping(pairs) = &mut node.kind else { return Ok(()) };
+    while let Some(at) = pairs.iter().position(|(key, _)| is_merge_key(key)) {
+        let (key, value) = pairs.remove(at);
+        let sources = match value.kind {
+            Kind::Sequence(items) => items,
+            Kind::Mapping(_) | Kind::Scalar(_) => vec![value],
+        };
+        for source in sources {
+            let Kind::Mapping(more) = source.kind else {
+                return Err(ReadError::at(key.mark, "a merge key takes a mapping or a list of mappings"));
+            };
+            for (key, value) in more {
+                if !pairs.iter().any(|(own, _)| own.kind == key.kind) {
+                    pairs.push((key, value));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refuse_duplicates(node: &Node) -> Result<(), ReadError> {
+    let Some(pairs) = node.pairs() else { return Ok(()) };
+    let mut seen = BTreeSet::new();
+    for (key, _) in pairs {
+        if let Some(text) = key.text()
+            && !seen.insert(text)
+        {
+            return Err(ReadError::at(key.mark, format!("the key {text:?} stands here a second time")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! What a plain scalar means: the rules of the YAML readers of Kubernetes tools.
+
+use serde_json::Number;
+
+/// What a text resolves to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Resolved {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Unsigned(u64),
+    Float(f64),
+    Str,
+}
+
+/// Resolves a plain scalar as the reader does: YAML 1.2 booleans and nulls, integers of any base with `_` in them.
+pub(super) fn resolve(text: &str) -> Resolved {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Resolved::Null,
+        "true" | "True" | "TRUE" => Resolved::Bool(true),
+        "false" | "False" | "FALSE" => Resolved::Bool(false),
+        ".nan" | ".NaN" | ".NAN" => Resolved::Float(f64::NAN),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Resolved::Float(f64::INFINITY),
+        "-.inf" | "-.Inf" | "-.INF" => Resolved::Float(f64::NEG_INFINITY),
+        text => number(text),
+    }
+}
+
+/// Whether the writer must quote `text` to keep it a string: it would read as something else by the older rules, which
+/// know `yes`, `on`, `y` and the like, timestamps, and numbers in base 60.
+pub(super) fn needs_quotes(text: &str) -> bool {
+    let word = matches!(
+        text,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF"
+    );
+    word || !matches!(resolve(text), Resolved::Str)
+        || (text.starts_with('.') && text.len() > 1 && text.parse::<f64>().is_ok())
+        || is_timestamp(text)
+        || is_base_60(text)
+}
+
+fn number(text: &str) -> Resolved {
+    let first = text.as_bytes()[0];
+    if !(first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.')) {
+        return Resolved::Str;
+    }
+    if first == b'.' {
+        return if is_float(text) { text.parse().map_or(Resolved::Str, Resolved::Float) } else { Resolved::Str };
+    }
+    if is_timestamp(text) {
+        return Resolved::Str;
+    }
+    let plain: String = text.chars().filter(|c| *c != '_').collect();
+    if let Some(integer) = integer(&plain) {
+        return integer;
+    }
+    if is_float(&plain) {
+        return plain.parse().map_or(Resolved::Str, Resolved::Float);
+    }
+    Resolved::Str
+}
+
+/// Integers with the prefixes 0x, 0o, 0b, and 0 for octal.
+fn integer(text: &str) -> Option<Resolved> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (base, digits) = if let Some(rest) = lower.strip_prefix("0x") {
+        (16, rest)
+    } else if let Some(rest) = lower.strip_prefix("0o") {
+        (8, rest)
+    } else if let Some(rest) = lower.strip_prefix("0b") {
+        (2, rest)
+    } else if lower.len() > 1 && lower.starts_with('0') {
+        (8, &lower[1..])
+    } else {
+        (10, lower.as_str())
+    };
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let magnitude = u64::from_str_radix(digits, base).ok()?;
+    if negative {
+        // i64::MIN has no positive counterpart.
+        return if magnitude == 1 << 63 {
+            Some(Resolved::Int(i64::MIN))
+        } else {
+            i64::try_from(magnitude).ok().map(|number| Resolved::Int(-number))
+        };
+    }
+    Some(i64::try_from(magnitude).map_or_else(
+        // An explicit plus sign is read as a signed integer only.
+        |_| if text.starts_with('+') { Resolved::Str } else { Resolved::Unsigned(magnitude) },
+        Resolved::Int,
+    ))
+    .filter(|resolved| !matches!(resolved, Resolved::Str))
+}
+
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
+fn is_float(text: &str) -> bool {
+    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mantissa, exponent) = match text.find(['e', 'E']) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    };
+    let digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+    let mantissa_fine = match mantissa.split_once('.') {
+        Some(("", fraction)) => !fraction.is_empty() && digits(fraction),
+        Some((whole, fraction)) => digits(whole) && digits(fraction),
+        None => !mantissa.is_empty() && digits(mantissa),
+    };
+    mantissa_fine
+        && exponent.is_none_or(|exponent| {
+            let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+            !exponent.is_empty() && digits(exponent)
+        })
+}
+
+/// `2020-1-2`, or a date and time with `T`, `t` or a space between, with or without a fraction; a zone must follow `T`.
+fn is_timestamp(text: &str) -> bool {
+    let mut rest = text;
+    let (Some(year), true) = (digits(&mut rest, 4..=4), skip(&mut rest, "-")) else { return false };
+    let (Some(month), true) = (digits(&mut rest, 1..=2), skip(&mut rest, "-")) else { return false };
+    let Some(day) = digits(&mut rest, 1..=2) else { return false };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return false,
+    };
+    if !(1..=days).contains(&day) {
+        return false;
+    }
+    let zoned = match rest.as_bytes().first() {
+        None => return true,
+        Some(b'T' | b't') => true,
+        Some(b' ') => false,
+        Some(_) => return false,
+    };
+    rest = &rest[1..];
+    let (Some(0..=23), true) = (digits(&mut rest, 1..=2), skip(&mut rest, ":")) else { return false };
+    let (Some(0..=59), true) = (digits(&mut rest, 1..=2), skip(&mut rest, ":")) else { return false };
+    let Some(0..=59) = digits(&mut rest, 1..=2) else { return false };
+    if skip(&mut rest, ".") {
+        let width = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if width == 0 {
+            return false;
+        }
+        rest = &rest[width..];
+    }
+    if !zoned {
+        return rest.is_empty();
+    }
+    if rest == "Z" {
+        return true;
+    }
+    (skip(&mut rest, "+") || skip(&mut rest, "-"))
+        && digits(&mut rest, 2..=2).is_some()
+        && skip(&mut rest, ":")
+        && digits(&mut rest, 2..=2).is_some()
+        && rest.is_empty()
+}
+
+/// Takes a run of digits of one of the widths off the front.
+fn digits(rest: &mut &str, widths: std::ops::RangeInclusive<usize>) -> Option<u32> {
+    let width = rest.bytes().take_while(u8::is_ascii_digit).count();
+    if !widths.contains(&width) {
+        return None;
+    }
+    let number = rest[..width].parse().ok();
+    *rest = &rest[width..];
+    number
+}
+
+/// Takes `prefix` off the front, when it is there.
+fn skip(rest: &mut &str, prefix: &str) -> bool {
+    match rest.strip_prefix(prefix) {
+        Some(tail) => {
+            *rest = tail;
+            true
+        }
+        None => false,
+    }
+}
+
+/// `1:30`, `190:20:30.15`: numbers of an old standard that some readers still know.
+fn is_base_60(text: &str) -> bool {
+    let rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let mut parts = rest.split(':');
+    let head = parts.next().unwrap_or_default();
+    if !head.starts_with(|c: char| c.is_ascii_digit()) || !head.bytes().all(|c| c.is_ascii_digit() || c == b'_') {
+        return false;
+    }
+    let tail: Vec<&str> = parts.collect();
+    let Some((last, middle)) = tail.split_last() else { return false };
+    let part =
+        |text: &str| matches!(text.as_bytes(), [b'0'..=b'9']) || matches!(text.as_bytes(), [b'0'..=b'5', b'0'..=b'9']);
+    let (last, fraction) = last.split_once('.').unwrap_or((last, ""));
+    middle.iter().all(|text| part(text)) && part(last) && fraction.bytes().all(|c| c.is_ascii_digit() || c == b'_')
+}
+
+/// A float as a JSON number that reads back the same; whole numbers become integers.
+pub(super) fn float_to_json(number: f64) -> Option<Number> {
+    if !number.is_finite() {
+        return None;
+    }
+    if number.fract() == 0.0 && number.abs() < 1e21 {
+        let text = format!("{number:.0}");
+        if let Ok(integer) = text.parse::<i64>() {
+            return Some(integer.into());
+        }
+        if let Ok(integer) = text.parse::<u64>() {
+            return Some(integer.into());
+        }
+    }
+    Number::from_f64(number)
+}

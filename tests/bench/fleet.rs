@@ -1,0 +1,117 @@
+//! The figures that the README names, measured: `cargo bench --bench fleet [-- PROJECTS]`.
+//!
+//! Start to serving and memory with ten projects on the embedded cluster; commit to applied on the real API server with
+//! many projects, beside `kubectl apply --server-side -k` of the same tree in the same run. Prints one line a figure.
+
+#![allow(dead_code, missing_docs, reason = "the harness is shared with the integration tests, which use all of it")]
+
+#[path = "../it/control_plane.rs"]
+mod control_plane;
+#[path = "../it/manager.rs"]
+mod manager;
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::Api;
+use serde_json::{Value, json};
+
+use control_plane::ControlPlane;
+use manager::Manager;
+
+#[tokio::main(flavor = "multi_thread")]
+async fn main() {
+    let projects = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100);
+    on_the_embedded_cluster().await;
+    match ControlPlane::get() {
+        Some(cluster) => on_the_real_api_server(cluster, projects).await,
+        None => say("commit to applied: not measured, there is no control plane"),
+    }
+}
+
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn project(name: &str) -> Value {
+    json!({"name": name, "shortName": name, "gitRepository": "https://git.example/team/app.git", "anthropicApiKey": "x"})
+}
+
+async fn on_the_embedded_cluster() {
+    let mut manager = Manager::embedded();
+    for number in 0..10 {
+        let name = format!("p{number}");
+        manager.expect("POST", "/api/projects", Some(project(&name)), 201).await;
+        manager.project_until(&name, |project| project["appliedRevision"].is_string()).await;
+    }
+    let mut starts = Vec::new();
+    for _ in 0..5 {
+        manager.kill();
+        let start = Instant::now();
+        manager.run();
+        while manager.api("GET", "/readyz", None).await.0 != 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        starts.push(start.elapsed());
+    }
+    manager.project_until("p9", |project| project["appliedRevision"].is_string()).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    say(&format!("start to serving, 10 projects, median of 5: {:?}", median(&mut starts)));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", manager.pid())).unwrap_or_default();
+    for field in ["VmRSS", "VmHWM"] {
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap_or("not known here");
+        say(&format!("memory, 10 projects: {}", line.split_whitespace().collect::<Vec<_>>().join(" ")));
+    }
+}
+
+async fn on_the_real_api_server(cluster: &ControlPlane, projects: usize) {
+    let namespace = cluster.namespace("bench");
+    let kubeconfig = cluster.kubeconfig().display().to_string();
+    let manager = Manager::start(&[("KUBECONFIG", &kubeconfig), ("KUBERNETES_NAMESPACE", &namespace)]);
+    let begun = Instant::now();
+    for number in 0..projects {
+        let name = format!("p{number}");
+        manager.expect("POST", "/api/projects", Some(project(&name)), 201).await;
+        manager.expect("POST", &format!("/api/projects/{name}/stop"), None, 200).await;
+    }
+    for number in 0..projects {
+        manager.project_until(&format!("p{number}"), |project| project["phase"] == "Stopped").await;
+    }
+    say(&format!("{projects} projects made and stopped, one call after another: {:?}", begun.elapsed()));
+
+    let sets: Api<StatefulSet> = Api::namespaced(cluster.client().await, &namespace);
+    let mut times = Vec::new();
+    for round in 0..40 {
+        let name = format!("p{}", (round * 7) % projects);
+        let display = format!("Round {round}");
+        manager.expect("PUT", &format!("/api/projects/{name}"), Some(json!({"name": display})), 200).await;
+        let committed = Instant::now();
+        loop {
+            let set = sets.get(&format!("{name}-env")).await.expect("the StatefulSet");
+            let annotations = set.metadata.annotations.unwrap_or_default();
+            if annotations.get("claude-manager.io/display-name") == Some(&display) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        times.push(committed.elapsed());
+    }
+    let worst = times.iter().max().copied().unwrap_or_default();
+    say(&format!("commit to applied, {projects} projects, median of 40: {:?}, worst {worst:?}", median(&mut times)));
+
+    let clone = manager.clone_state("clone");
+    let mut peer = Vec::new();
+    for _ in 0..3 {
+        let start = Instant::now();
+        let path = clone.display().to_string();
+        cluster.expect(["apply", "--server-side", "--force-conflicts", "--field-manager=peer", "-k", &path]);
+        peer.push(start.elapsed());
+    }
+    say(&format!("peer: kubectl apply --server-side -k, {projects} projects, median of 3: {:?}", median(&mut peer)));
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}

@@ -1,0 +1,182 @@
+//! The map in `src/lib.rs`, held: which module may name which, and what the pure core never names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module with the modules that it may name.
+const MAP: &[(&str, &[&str])] = &[
+    // The pure core.
+    ("project", &[]),
+    ("yaml", &["project"]),
+    ("kustomize", &["project", "yaml"]),
+    ("plan", &["project", "yaml", "kustomize"]),
+    ("edit", &["project", "yaml", "kustomize"]),
+    // Counters, for all but the pure core.
+    ("metrics", &["project"]),
+    // Adapters never name one another.
+    ("git", &["project", "metrics"]),
+    ("cluster", &["project", "plan", "kustomize", "metrics"]),
+    ("store", &["project", "metrics"]),
+    ("sops", &["project", "yaml"]),
+    // Services.
+    ("change", &["project", "yaml", "kustomize", "edit", "plan", "git", "sops", "store", "metrics"]),
+    ("reconcile", &["project", "yaml", "kustomize", "edit", "plan", "git", "cluster", "sops", "store", "metrics"]),
+    // Edges.
+    ("embedded", &["project", "kustomize", "plan"]),
+    ("auth", &["project", "store", "metrics"]),
+    ("web", &["project", "kustomize", "plan", "store", "metrics", "auth", "change", "reconcile", "cluster", "app"]),
+    (
+        "app",
+        &[
+            "project",
+            "kustomize",
+            "edit",
+            "plan",
+            "git",
+            "cluster",
+            "store",
+            "sops",
+            "metrics",
+            "change",
+            "reconcile",
+            "auth",
+            "web",
+            "embedded",
+        ],
+    ),
+];
+
+const PURE: &[&str] = &["project", "yaml", "kustomize", "edit", "plan"];
+
+/// What a pure module never names: input, output, time and chance.
+const IMPURE: &[&str] =
+    &["tokio", "kube::", "std::fs", "std::env", "std::net", "std::process", "SystemTime", "Instant::now", "rand::"];
+
+#[test]
+fn modules_name_only_the_modules_below_them() {
+    let allowed: BTreeMap<&str, BTreeSet<&str>> =
+        MAP.iter().map(|(module, below)| (*module, below.iter().copied().collect())).collect();
+    let mut wrong = Vec::new();
+    for (module, file, code) in sources() {
+        let Some(allowed) = allowed.get(module.as_str()) else {
+            wrong.push(format!("{}: module `{module}` is not on the map", file.display()));
+            continue;
+        };
+        for named in modules_named(&code) {
+            if named != module && !allowed.contains(named.as_str()) {
+                wrong.push(format!("{}: `{module}` names `{named}`", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_pure_core_knows_no_input_output_time_or_chance() {
+    let mut wrong = Vec::new();
+    for (module, file, code) in sources() {
+        if PURE.contains(&module.as_str()) {
+            let named = IMPURE.iter().filter(|word| code.contains(**word));
+            wrong.extend(named.map(|word| format!("{}: names {word}", file.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_one_place_writes_to_the_cluster_and_one_to_git() {
+    let mut wrong = Vec::new();
+    for (module, file, code) in sources() {
+        let writes_cluster = ["Patch::Apply", ".delete(&", "Patch::Json", ".patch(&", ".replace(&", ".create(&"];
+        let touches_kube = code.contains("kube::");
+        if touches_kube
+            && module != "embedded"
+            && !file.ends_with("cluster/apply.rs")
+            && !is_below(&file, "cluster/apply")
+        {
+            let found = writes_cluster.iter().filter(|call| code.contains(**call));
+            wrong.extend(found.map(|call| format!("{}: {call}", file.display())));
+        }
+        let commits = ["commit_many(", ".commit("];
+        if !["git", "change", "store"].contains(&module.as_str()) {
+            let found = commits.iter().filter(|call| code.contains(**call));
+            wrong.extend(found.map(|call| format!("{}: {call}", file.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn is_below(file: &Path, folder: &str) -> bool {
+    file.to_string_lossy().contains(&format!("src/{folder}/"))
+}
+
+/// Every source file below a module, with the code outside its tests and comments.
+fn sources() -> Vec<(String, PathBuf, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&src, &mut files);
+    assert!(files.len() > 20, "the walk found too little to mean anything: {files:?}");
+    files
+        .into_iter()
+        .filter_map(|file| {
+            let below = file.strip_prefix(&src).expect("below src").to_owned();
+            let first = below.components().next()?.as_os_str().to_str()?.trim_end_matches(".rs").to_owned();
+            (first != "lib" && first != "main").then(|| {
+                let text = fs::read_to_string(&file).expect("readable source");
+                (first, file, code_of(&text))
+            })
+        })
+        .collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("readable folder") {
+        let path = entry.expect("entry").path();
+        if path.file_stem().is_some_and(|name| name == "tests") {
+            continue;
+        } else if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The text without comments and without what follows `#[cfg(test)]`.
+fn code_of(text: &str) -> String {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+fn modules_named(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut named = BTreeSet::new();
+    for (at, matched) in code.match_indices("crate::") {
+        let rest = &code[at + matched.len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            // `use crate::{a, b::{c, d}}`: the first word of each part at the outer level.
+            let mut depth = 0;
+            let mut start = 0;
+            for (index, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => {
+                        named.insert(word(group[start..index].trim_start()));
+                        break;
+                    }
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => {
+                        named.insert(word(group[start..index].trim_start()));
+                        start = index + 1;
+                    }
+                    _ => {}
+                }
+            }
+        } else {
+            named.insert(word(rest));
+        }
+    }
+    named.retain(|name| !name.is_empty() && name != "self");
+    named
+}

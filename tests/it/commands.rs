@@ -1,0 +1,88 @@
+//! The commands that do one thing and end.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use crate::manager::{Manager, PROGRAM, git_ok};
+
+fn run(directory: &std::path::Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("HOME", directory).output().expect("the program")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn init_makes_a_repository_that_builds_and_refuses_a_directory_that_is_not_empty() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let made = run(directory.path(), &["init", "fleet"]);
+    assert!(made.status.success(), "{made:?}");
+    let fleet = directory.path().join("fleet");
+    assert_eq!(git_ok(&fleet, &["status", "--porcelain"]), "");
+    assert_eq!(git_ok(&fleet, &["log", "--format=%s"]), "Begin the state repository\n");
+    let sops = fs::read_to_string(fleet.join(".sops.yaml")).expect(".sops.yaml");
+    assert!(sops.contains("age: age1"), "{sops}");
+    let built = run(directory.path(), &["build", "fleet/base"]);
+    assert!(text(&built.stdout).contains("kind: StatefulSet"), "{built:?}");
+    let again = run(directory.path(), &["init", "fleet"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("fleet is not empty"), "{again:?}");
+}
+
+#[test]
+fn a_broken_kustomization_is_told_with_file_line_and_hint() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = directory.path().join("app");
+    fs::create_dir(&app).expect("made");
+    fs::write(app.join("kustomization.yaml"), "resources:\n- here.yaml\nnamePrefixx: a-\n").expect("written");
+    let built = run(directory.path(), &["build", "app"]);
+    assert_eq!(built.status.code(), Some(1));
+    assert_eq!(text(&built.stdout), "");
+    let told = text(&built.stderr);
+    assert!(told.starts_with("error: app/kustomization.yaml:3: "), "{told}");
+    assert!(told.contains("namePrefixx") && told.contains("\nhint: "), "{told}");
+
+    fs::write(app.join("kustomization.yaml"), "resources:\n- here.yaml\n").expect("written");
+    let told = text(&run(directory.path(), &["build", "app"]).stderr);
+    assert!(told.contains("app/kustomization.yaml:2") && told.contains("here.yaml"), "{told}");
+    let told = text(&run(directory.path(), &["build", "nowhere"]).stderr);
+    assert!(told.contains("nowhere"), "{told}");
+}
+
+#[test]
+fn help_explains_each_command_and_a_wrong_setting_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let help = text(&run(directory.path(), &["--help"]).stdout);
+    for command in ["serve", "build", "plan", "reconcile", "init"] {
+        assert!(help.contains(command), "{command}: {help}");
+        let own = run(directory.path(), &[command, "--help"]);
+        assert!(own.status.success() && own.stdout.len() > 100, "{command}: {own:?}");
+    }
+    fs::write(directory.path().join(".env"), "PORT=many\nDEFAULT_WORKSPACE_SIZE=big\n").expect("written");
+    let told = text(&run(directory.path(), &["serve"]).stderr);
+    assert!(told.contains("PORT") && told.contains("DEFAULT_WORKSPACE_SIZE"), "all wrong settings at once: {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reconcile_once_brings_the_cluster_to_the_head_and_ends() {
+    let mut manager = Manager::embedded();
+    let body = serde_json::json!({"name": "x", "shortName": "once", "gitRepository": "https://h/x"});
+    manager.expect("POST", "/api/projects", Some(body), 201).await;
+    manager.kill();
+    // A cluster that has nothing of it.
+    fs::remove_dir_all(manager.data().join("cluster")).expect("the embedded cluster");
+    let plan = manager.command(&["plan"]).output().expect("plan");
+    assert_eq!(plan.status.code(), Some(2), "{plan:?}");
+    let done = manager.command(&["reconcile", "--once"]).output().expect("reconcile");
+    assert!(done.status.success(), "{done:?}");
+    assert!(text(&done.stdout).contains("once-env"), "{done:?}");
+    let plan = manager.command(&["plan"]).output().expect("plan");
+    assert_eq!(plan.status.code(), Some(0), "{plan:?}");
+}

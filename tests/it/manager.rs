@@ -1,0 +1,199 @@
+//! The real program under test: a process of its own with its own data directory, driven over HTTP and Git.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program as Cargo built it.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_claude-manager");
+
+/// A running manager; stopped and removed with its value.
+pub(crate) struct Manager {
+    directory: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+    process: Option<Child>,
+    address: String,
+    http: reqwest::Client,
+}
+
+impl Manager {
+    /// Starts one with the embedded cluster.
+    pub(crate) fn embedded() -> Self {
+        Self::start(&[])
+    }
+
+    /// Starts one with further environment variables.
+    pub(crate) fn start(environment: &[(&str, &str)]) -> Self {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut manager = Self {
+            directory: tempfile::tempdir().expect("a temporary directory"),
+            environment,
+            process: None,
+            address: String::new(),
+            http: reqwest::Client::new(),
+        };
+        manager.run();
+        manager
+    }
+
+    /// A command of the program with this manager's settings.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.directory.path())
+            .env("DATA_DIR", self.data())
+            .env("PORT", "0")
+            .env("NODE_ENV", "development")
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null());
+        for (name, value) in &self.environment {
+            command.env(name, value);
+        }
+        command
+    }
+
+    /// Starts the process and waits until it serves.
+    pub(crate) fn run(&mut self) {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.directory.path().join("stderr.log"))
+            .expect("a log file");
+        let mut process = self.command(&["serve"]).stdout(Stdio::piped()).stderr(log).spawn().expect("the program");
+        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let mut seen = Vec::new();
+        let address = loop {
+            match lines.next() {
+                Some(Ok(line)) => {
+                    if let Some(rest) = line.split("is ready: http://").nth(1) {
+                        break rest.split_whitespace().next().expect("an address").to_owned();
+                    }
+                    seen.push(line);
+                }
+                _ => panic!("the program did not start:\n{}\n{}", seen.join("\n"), self.log()),
+            }
+        };
+        let path = self.directory.path().join("stdout.log");
+        std::thread::spawn(move || {
+            use std::io::Write;
+            let mut file = std::fs::File::options().create(true).append(true).open(path).expect("a log file");
+            for line in lines.map_while(Result::ok) {
+                let _ = writeln!(file, "{line}");
+            }
+        });
+        self.address = address;
+        self.process = Some(process);
+    }
+
+    /// Kills the process as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("kill -9");
+            process.wait().expect("an end");
+        }
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().expect("running").id()
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// A place beside the data directory.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// What the process has logged.
+    pub(crate) fn log(&self) -> String {
+        let read = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
+        read("stdout.log") + &read("stderr.log")
+    }
+
+    /// The administrator's token.
+    pub(crate) fn token(&self) -> String {
+        std::fs::read_to_string(self.data().join("admin-token")).expect("the token").trim().to_owned()
+    }
+
+    /// A URL of this manager.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Sends a request as the administrator.
+    pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let method = method.parse().expect("a method");
+        let mut request = self.http.request(method, self.url(path)).bearer_auth(self.token());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.expect("an answer");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("a body");
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// Sends a request and expects this status.
+    pub(crate) async fn expect(&self, method: &str, path: &str, body: Option<Value>, status: u16) -> Value {
+        let (found, answer) = self.api(method, path, body).await;
+        assert_eq!(found, status, "{method} {path}: {answer:#}\n{}", self.log());
+        answer
+    }
+
+    /// Waits until the project is as `wanted`.
+    pub(crate) async fn project_until(&self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let (_, project) = self.api("GET", &format!("/api/projects/{name}"), None).await;
+            if wanted(&project) {
+                return project;
+            }
+            assert!(Instant::now() < deadline, "never as wanted: {project:#}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Clones the state repository; the path of the clone.
+    pub(crate) fn clone_state(&self, name: &str) -> PathBuf {
+        let clone = self.beside(name);
+        let source = self.data().join("state.git");
+        let output = git(self.directory.path(), &["clone", "-q", &source.display().to_string(), name]);
+        assert!(output.status.success(), "{output:?}");
+        clone
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs git in a directory.
+pub(crate) fn git(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new("git")
+        .current_dir(directory)
+        .args(["-c", "user.name=Ana Lopes", "-c", "user.email=ana@example.org"])
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .output()
+        .expect("git")
+}
+
+/// Runs git and gives what it printed; fails the test when git does.
+pub(crate) fn git_ok(directory: &Path, arguments: &[&str]) -> String {
+    let output = git(directory, arguments);
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}

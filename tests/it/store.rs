@@ -1,0 +1,182 @@
+//! The store on both databases: every scenario runs on SQLite, and again on a private PostgreSQL server.
+
+#![expect(clippy::unwrap_used, reason = "also in helpers, a test stops where something is wrong")]
+
+mod postgres;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use claude_manager::project::{ObjectKey, ProjectName, Unit};
+use claude_manager::store::{Answer, Begun, Fingerprint, Store, StoreError};
+
+const DAY: i64 = 24 * 60 * 60;
+
+async fn sqlite() -> (tempfile::TempDir, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open_sqlite(directory.path()).await.unwrap();
+    (directory, store)
+}
+
+fn key(kind: &str, name: &str) -> ObjectKey {
+    ObjectKey {
+        group: "apps".to_owned(),
+        kind: kind.to_owned(),
+        namespace: Some("team".to_owned()),
+        name: name.to_owned(),
+    }
+}
+
+fn request(principal: &str, key: &str, body: &str) -> Fingerprint {
+    Fingerprint::new(principal, key, &[b"POST", b"/api/projects", body.as_bytes()])
+}
+
+fn answer() -> Answer {
+    Answer { status: 201, content: "{\"id\":\"a\"}".to_owned() }
+}
+
+async fn an_inventory_is_read_back_as_it_was_set(store: &Store) {
+    let project = Unit::Project(ProjectName::parse("checkout").unwrap());
+    let cluster_wide = ObjectKey { group: String::new(), namespace: None, ..key("Namespace", "n") };
+    let base = BTreeSet::from([cluster_wide, key("Service", "s")]);
+    store.set_inventory(&Unit::Base, &base).await.unwrap();
+    store.set_inventory(&project, &BTreeSet::from([key("StatefulSet", "old")])).await.unwrap();
+    let replaced = BTreeSet::from([key("StatefulSet", "new")]);
+    store.set_inventory(&project, &replaced).await.unwrap();
+    assert_eq!(
+        store.inventory().await.unwrap(),
+        BTreeMap::from([(Unit::Base, base.clone()), (project.clone(), replaced)])
+    );
+
+    store.set_inventory(&project, &BTreeSet::new()).await.unwrap();
+
+    assert_eq!(store.inventory().await.unwrap(), BTreeMap::from([(Unit::Base, base)]));
+}
+
+async fn a_repeated_request_gets_the_first_answer_for_a_day(store: &Store) {
+    let first = request("ana", "key-1", "body");
+    assert_eq!(store.begin(&first, 1000).await.unwrap(), Begun::Execute);
+    assert_eq!(store.begin(&first, 1001).await.unwrap(), Begun::Running);
+    store.finish(&first, &answer()).await.unwrap();
+
+    assert_eq!(store.begin(&first, 1000 + DAY - 1).await.unwrap(), Begun::Answered(answer()));
+    assert_eq!(store.begin(&request("ana", "key-1", "other"), 1002).await.unwrap(), Begun::OtherRequest);
+    assert_eq!(store.begin(&request("ben", "key-1", "other"), 1002).await.unwrap(), Begun::Execute);
+    assert_eq!(store.begin(&first, 1000 + DAY).await.unwrap(), Begun::Execute);
+}
+
+async fn a_request_without_an_answer_can_be_sent_again(store: &Store) {
+    let given_up = request("ana", "key-2", "body");
+    assert_eq!(store.begin(&given_up, 1000).await.unwrap(), Begun::Execute);
+    store.abandon(&given_up).await.unwrap();
+    assert_eq!(store.begin(&given_up, 1000).await.unwrap(), Begun::Execute);
+
+    // The process that claimed it ended in the middle.
+    assert_eq!(store.begin(&given_up, 1100).await.unwrap(), Begun::Running);
+    assert_eq!(store.begin(&given_up, 1120).await.unwrap(), Begun::Execute);
+
+    store.finish(&given_up, &answer()).await.unwrap();
+    store.abandon(&given_up).await.unwrap();
+    assert_eq!(store.begin(&given_up, 1121).await.unwrap(), Begun::Answered(answer()), "an answer is never given up");
+}
+
+async fn of_many_equal_requests_at_once_one_is_executed(store: &Store) {
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.begin(&request("ana", "key-3", "body"), 2000).await.unwrap() })
+        })
+        .collect();
+    let mut executed = 0;
+    for task in tasks {
+        executed += usize::from(task.await.unwrap() == Begun::Execute);
+    }
+    assert_eq!(executed, 1);
+}
+
+async fn all_scenarios(store: &Store) {
+    an_inventory_is_read_back_as_it_was_set(store).await;
+    a_repeated_request_gets_the_first_answer_for_a_day(store).await;
+    a_request_without_an_answer_can_be_sent_again(store).await;
+    of_many_equal_requests_at_once_one_is_executed(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_keeps_what_it_is_given() {
+    let (directory, store) = sqlite().await;
+    all_scenarios(&store).await;
+    store.close().await;
+
+    let reopened = Store::open_sqlite(directory.path()).await.unwrap();
+    assert!(reopened.inventory().await.unwrap().contains_key(&Unit::Base));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_keeps_what_it_is_given() {
+    let Some(server) = postgres::Server::start().await else { return };
+    let store = Store::connect_postgres(&server.url().into()).await.unwrap();
+    all_scenarios(&store).await;
+    assert_eq!(store.dialect(), "postgresql");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_start_at_once_agree_on_one_schema() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = postgres::Server::start().await;
+    let mut tasks = Vec::new();
+    for _ in 0..6 {
+        let path = directory.path().to_owned();
+        tasks.push(tokio::spawn(async move { Store::open_sqlite(&path).await }));
+        if let Some(server) = &server {
+            let url = server.url().into();
+            tasks.push(tokio::spawn(async move { Store::connect_postgres(&url).await }));
+        }
+    }
+    for task in tasks {
+        let store = task.await.unwrap().unwrap();
+        assert_eq!(store.schema().await.unwrap(), 1);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_program_is_left_alone() {
+    let (directory, store) = sqlite().await;
+    store.close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.path().join("manager.db"));
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("INSERT INTO schema_steps VALUES (99)").execute(&pool).await.unwrap();
+    pool.close().await;
+
+    let error = Store::open_sqlite(directory.path()).await.unwrap_err();
+
+    assert!(matches!(error, StoreError::Newer { found: 99, .. }));
+    assert!(error.to_string().contains("run the newer program"), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_named() {
+    let error = Store::open_sqlite(Path::new("/dev/null/data")).await.unwrap_err().to_string();
+    assert!(error.contains("/dev/null/data/manager.db") && error.contains("DATA_DIR"), "{error}");
+}
+
+#[tokio::test]
+async fn the_password_of_the_database_is_in_no_error() {
+    for url in ["postgres://u:hunter2@localhost/x?host=/nowhere", "postgres://u:hunter2@:::/x"] {
+        let error = Store::connect_postgres(&url.to_owned().into()).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn neither_key_nor_body_can_be_read_from_the_database() {
+    let (directory, store) = sqlite().await;
+    store.begin(&request("ana", "my-key", "{\"sudoPassword\":\"hunter2\"}"), 0).await.unwrap();
+    store.close().await;
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("hunter2") && !text.contains("my-key"));
+    }
+}
