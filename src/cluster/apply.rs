@@ -251,4 +251,59 @@ mod tests {
         let update = action("ConfigMap", Operation::Create(Arc::new(Value::Null)));
         assert!(!is_final(&update, &api(409, "", None)));
     }
+
+    /// A server that answers every write with the next of these, and the last one for ever; it counts them.
+    fn scripted(answers: Vec<(u16, Option<u64>)>) -> (Client, Arc<std::sync::atomic::AtomicUsize>) {
+        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let service = tower::service_fn(move |_: Request<kube::client::Body>| {
+            let index = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let (code, retry) = answers[index.min(answers.len() - 1)];
+            let mut response = http::Response::builder().status(code);
+            if let Some(seconds) = retry {
+                response = response.header("retry-after", seconds);
+            }
+            let response = response.body(axum::body::Body::from(r#"{"message":"m"}"#)).unwrap();
+            async move { Ok::<_, std::convert::Infallible>(response) }
+        });
+        (Client::new(service, "n"), count)
+    }
+
+    fn plan() -> UnitPlan {
+        let create = Operation::Create(Arc::new(json!({})));
+        UnitPlan { unit: crate::project::Unit::Base, actions: vec![action("ConfigMap", create)], held: Vec::new() }
+    }
+
+    async fn tries(answers: Vec<(u16, Option<u64>)>, cancel: &Cancel) -> (usize, Result<Done, Error>, Duration) {
+        let (client, count) = scripted(answers);
+        let began = tokio::time::Instant::now();
+        let outcome = apply(&client, &Kinds::new(client.clone()), &plan(), cancel).await.remove(0);
+        (count.load(std::sync::atomic::Ordering::Relaxed), outcome.result, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_pass_is_tried_again_and_what_cannot_is_not() {
+        let never = Cancel::never();
+        let (count, result, took) = tries(vec![(429, Some(3)), (409, None), (200, None)], &never).await;
+        assert_eq!((count, result.is_ok()), (3, true));
+        assert!(took >= Duration::from_secs(3), "the server asked for three seconds: {took:?}");
+        let (count, result, _) = tries(vec![(503, None)], &never).await;
+        assert_eq!((count, result.unwrap_err().code()), (ATTEMPTS as usize, Some(503)));
+        for code in [400, 403, 404, 422] {
+            assert_eq!(tries(vec![(code, None)], &never).await.0, 1, "{code}");
+        }
+        assert_eq!(tries(vec![(429, Some(600))], &never).await.0, 1, "the next plan comes sooner than that");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newer_plan_does_not_wait_for_the_retries_of_an_older_one() {
+        let (canceller, cancel) = crate::cluster::cancellation();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            canceller.cancel();
+        });
+        let (count, result, took) = tries(vec![(429, Some(9))], &cancel).await;
+        assert_eq!((count, result), (1, Err(Error::Cancelled)));
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
 }
