@@ -85,7 +85,7 @@ impl Renderer {
     ) -> Result<DesiredTree, BuildError> {
         let root = read_root(tree)?;
         let changed = changed.filter(|_| self.skeleton == Some(root.skeleton));
-        let (members, warnings) = members(tree, &root)?;
+        let (members, warnings) = members(tree)?;
 
         let stale: Vec<&Unit> = members.keys().filter(|unit| !self.is_current(unit, &members, changed)).collect();
         let fresh =
@@ -115,7 +115,7 @@ impl Renderer {
     fn is_current(
         &self,
         unit: &Unit,
-        members: &BTreeMap<Unit, BTreeSet<RepoPath>>,
+        members: &Members,
         changed: Option<&BTreeSet<RepoPath>>,
     ) -> bool {
         let (Some(changed), Some(inputs), Some(last)) = (changed, self.inputs.get(unit), self.last.units.get(unit))
@@ -133,6 +133,9 @@ impl Renderer {
             .any(|path| inputs.contains(path) || own_folder(unit).is_some_and(|folder| path.is_within(&folder)))
     }
 }
+
+/// The root's resources, by the unit that they belong to.
+type Members = BTreeMap<Unit, BTreeSet<RepoPath>>;
 
 /// What the root's own kustomization says.
 struct Root {
@@ -170,8 +173,8 @@ fn read_root(tree: &dyn Files) -> Result<Root, BuildError> {
 }
 
 /// The root's resources, by the unit that they belong to, and what is not applied.
-fn members(tree: &dyn Files, _: &Root) -> Result<(BTreeMap<Unit, BTreeSet<RepoPath>>, Vec<String>), BuildError> {
-    let mut units: BTreeMap<Unit, BTreeSet<RepoPath>> = BTreeMap::from([(Unit::Base, BTreeSet::new())]);
+fn members(tree: &dyn Files) -> Result<(Members, Vec<String>), BuildError> {
+    let mut units: Members = BTreeMap::from([(Unit::Base, BTreeSet::new())]);
     for path in kustomize::resources(tree, &RepoPath::root())? {
         let project = path.as_str().strip_prefix("projects/").and_then(|name| ProjectName::parse(name).ok());
         units.entry(project.map_or(Unit::Base, Unit::Project)).or_default().insert(path);

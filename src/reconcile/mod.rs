@@ -1,7 +1,7 @@
 //! Brings the cluster to the head of the repository, and keeps it there.
 //!
 //! *Flow.* Three loops that never wait for one another. `follow` reads the head and renders what changed
-//! ([`desired`]). `driver` compares it with what was observed, starts one apply for each unit that differs, and heals
+//! (`desired`). `driver` compares it with what was observed, starts one apply for each unit that differs, and heals
 //! drift the same way. Health is read from the watch cache whenever it changes; no worker is held while waiting.
 //!
 //! *Guarantees.* Signals carry no data: whoever is woken reads the head itself. A newer commit pre-empts the work for

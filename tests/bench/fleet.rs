@@ -4,6 +4,7 @@
 //! many projects, beside `kubectl apply --server-side -k` of the same tree in the same run. Prints one line a figure.
 
 #![allow(dead_code, missing_docs, reason = "the harness is shared with the integration tests, which use all of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark whose set-up fails has nothing to say")]
 
 #[path = "../it/control_plane.rs"]
 mod control_plane;

@@ -544,7 +544,8 @@ secretGenerator:
 #[test]
 fn errors_name_the_file_the_line_the_field_and_a_way_out() {
     let cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
-    let cases: &[(&[(&str, &str)], &str, &str)] = &[
+    type Tree = &'static [(&'static str, &'static str)];
+    let cases: &[(Tree, &str, &str)] = &[
         (&[], "the directory . has no kustomization.yaml", "add one"),
         (&[("kustomization.yaml", "")], "kustomization.yaml: is empty", "resource"),
         (&[("kustomization.yaml", "kind: Kustomization\n")], "kustomization.yaml:1: is empty", "resource"),
