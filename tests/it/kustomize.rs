@@ -544,8 +544,8 @@ secretGenerator:
 #[test]
 fn errors_name_the_file_the_line_the_field_and_a_way_out() {
     let cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
-    type Tree = &'static [(&'static str, &'static str)];
-    let cases: &[(Tree, &str, &str)] = &[
+    type Tree<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(Tree<'_>, &str, &str)] = &[
         (&[], "the directory . has no kustomization.yaml", "add one"),
         (&[("kustomization.yaml", "")], "kustomization.yaml: is empty", "resource"),
         (&[("kustomization.yaml", "kind: Kustomization\n")], "kustomization.yaml:1: is empty", "resource"),
