@@ -3,7 +3,7 @@
 use super::tables;
 
 /// Stands for the namespace of kinds that have none.
-const NO_NAMESPACE: &str = "_non_namespaceable_";
+pub(super) const NO_NAMESPACE: &str = "_non_namespaceable_";
 /// What an absent namespace means.
 const DEFAULT_NAMESPACE: &str = "default";
 

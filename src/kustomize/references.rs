@@ -1,7 +1,7 @@
 //! Name references: where an object names another whose name has changed, the new name is written.
 //!
-//! Candidates are found by an index of all earlier names, so that the cost grows with the references and not with the
-//! square of the objects.
+//! Candidates are found by an index of all earlier names and of what was added to them, so that the cost grows with the
+//! references and not with the square of the objects: a thousand overlays of one base all had the same names once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::yaml::{Kind, Node};
 use super::BuildError;
 use super::collection::Collection;
 use super::field_spec::{self, Create};
-use super::id::{Gvk, Id};
+use super::id::{Gvk, Id, NO_NAMESPACE};
 use super::resource::Resource;
 use super::tables::{self, Reference};
 
@@ -45,28 +45,47 @@ struct Candidate {
     suffixes: Vec<String>,
 }
 
-/// Objects whose identity has changed, by each name that they had.
+/// Objects whose identity has changed.
+#[derive(Default)]
 struct Index {
     candidates: Vec<Candidate>,
-    by_name: BTreeMap<String, Vec<usize>>,
+    /// By a name and a kind that they had, then by their namespace of now.
+    by_name: BTreeMap<(String, String), BTreeMap<String, Group>>,
+    /// For each namespace of the files: the effective and the written namespaces of now, of all objects from there.
+    origins: BTreeMap<String, BTreeSet<(String, String)>>,
+}
+
+/// Candidates that differ in little more than what the directories above them have added to their names.
+#[derive(Default)]
+struct Group {
+    all: Vec<usize>,
+    by_prefix: BTreeMap<Option<String>, Vec<usize>>,
+    by_suffix: BTreeMap<Option<String>, Vec<usize>>,
 }
 
 impl Index {
     fn of(objects: &Collection) -> Self {
-        let mut index = Self { candidates: Vec::new(), by_name: BTreeMap::new() };
-        for resource in objects.iter().filter(|resource| !resource.previous.is_empty()) {
+        let mut index = Self::default();
+        for resource in objects.iter() {
+            let id = resource.id();
+            let namespace = resource.namespace().to_owned();
+            let origin = resource.original_id().namespace;
+            index.origins.entry(origin).or_default().insert((id.namespace.clone(), namespace.clone()));
             let previous: Vec<Id> = resource.previous_ids().collect();
             let names: BTreeSet<&str> = previous.iter().map(|id| id.name.as_str()).collect();
-            for name in names {
-                index.by_name.entry(name.to_owned()).or_default().push(index.candidates.len());
+            let kinds: BTreeSet<&str> = previous.iter().map(|id| id.gvk.kind.as_str()).collect();
+            let at = index.candidates.len();
+            for (name, kind) in names.iter().flat_map(|name| kinds.iter().map(move |kind| (*name, *kind))) {
+                let groups = index.by_name.entry((name.to_owned(), kind.to_owned())).or_default();
+                let group = groups.entry(id.namespace.clone()).or_default();
+                group.all.push(at);
+                group.by_prefix.entry(resource.prefixes.last().cloned()).or_default().push(at);
+                group.by_suffix.entry(resource.suffixes.last().cloned()).or_default().push(at);
             }
-            index.candidates.push(Candidate {
-                id: resource.id(),
-                namespace: resource.namespace().to_owned(),
-                prefixes: resource.prefixes.clone(),
-                suffixes: resource.suffixes.clone(),
-                previous,
-            });
+            if !previous.is_empty() {
+                let (prefixes, suffixes) = (resource.prefixes.clone(), resource.suffixes.clone());
+                index.candidates.push(Candidate { id, namespace, previous, prefixes, suffixes });
+            }
         }
         index
     }
@@ -151,18 +170,15 @@ impl<'a> Lookup<'a> {
         };
         let namespace = node.get("namespace").and_then(Node::text).map(str::to_owned);
         let same = |a: &Candidate, b: &Candidate| a.id.name == b.id.name && a.namespace == b.namespace;
-        let original = |candidate: &Candidate| candidate.previous.first().map(|id| id.namespace.clone());
         let found = match &namespace {
             None => self.find(&name, |_| true, same)?,
-            Some(namespace) => {
-                // Objects that came from that namespace, or, when there are none at all, those that are in it.
-                let from = |candidate: &Candidate| original(candidate).as_ref() == Some(namespace);
-                if self.index.candidates.iter().any(|candidate| from(candidate) && self.is_near(candidate)) {
-                    self.find(&name, from, same)?
-                } else {
-                    self.find(&name, |candidate| candidate.id.namespace == *namespace, same)?
-                }
+            // Objects that came from that namespace, or, when there are none at all, those that are in it.
+            Some(namespace) if self.some_come_from(namespace) => {
+                let from =
+                    |candidate: &Candidate| candidate.previous.first().is_some_and(|id| id.namespace == *namespace);
+                self.find(&name, from, same)?
             }
+            Some(namespace) => self.find(&name, |candidate| candidate.id.namespace == *namespace, same)?,
         };
         let Some(found) = found else { return Ok(()) };
         if found.id.name == name && found.namespace.is_empty() {
@@ -175,13 +191,33 @@ impl<'a> Lookup<'a> {
         Ok(())
     }
 
-    /// Whether an object is where the referrer can name it at all.
-    fn is_near(&self, candidate: &Candidate) -> bool {
+    /// Whether any object that the referrer can name was in `namespace` in its file.
+    fn some_come_from(&self, namespace: &str) -> bool {
+        let near = |(effective, written): &(String, String)| self.is_near(effective, written);
+        self.index.origins.get(namespace).is_some_and(|places| places.iter().any(near))
+    }
+
+    /// Whether an object in that namespace is where the referrer can name it at all.
+    fn is_near(&self, effective: &str, written: &str) -> bool {
         let referrer = &self.referrer.id;
         referrer.is_cluster_scoped()
-            || candidate.id.is_cluster_scoped()
-            || candidate.id.namespace == referrer.namespace
-            || self.referrer.subject_namespaces.contains(&candidate.namespace)
+            || effective == NO_NAMESPACE
+            || effective == referrer.namespace
+            || self.referrer.subject_namespaces.contains(written)
+    }
+
+    /// Whether the referrer can mean this candidate, names aside.
+    fn may_mean(&self, candidate: &Candidate) -> bool {
+        let selected = |gvk: &Gvk| candidate.previous.iter().any(|id| id.gvk.is_selected(gvk));
+        let role = self.referrer.role.as_ref().filter(|_| self.reference.field.path.ends_with("roleRef/name"));
+        let referrer = &self.referrer.id;
+        selected(&self.reference.target)
+            && role.is_none_or(selected)
+            && self.is_near(&candidate.id.namespace, &candidate.namespace)
+            && (referrer.is_cluster_scoped()
+                || candidate.id.is_cluster_scoped()
+                || candidate.id.gvk.kind == "ServiceAccount"
+                || candidate.id.namespace == referrer.namespace)
     }
 
     /// The one object that `name` stands for.
@@ -191,28 +227,42 @@ impl<'a> Lookup<'a> {
         more: impl Fn(&Candidate) -> bool,
         same: impl Fn(&Candidate, &Candidate) -> bool,
     ) -> Result<Option<&'a Candidate>, String> {
-        let Some(indexes) = self.index.by_name.get(name) else { return Ok(None) };
-        let selected = |candidate: &Candidate, gvk: &Gvk| candidate.previous.iter().any(|id| id.gvk.is_selected(gvk));
-        let role = self.referrer.role.as_ref().filter(|_| self.reference.field.path.ends_with("roleRef/name"));
+        let key = (name.to_owned(), self.reference.target.kind.clone());
+        let Some(groups) = self.index.by_name.get(&key) else { return Ok(None) };
         let referrer = self.referrer;
-        let mut found: Vec<&Candidate> = indexes
-            .iter()
-            .map(|index| &self.index.candidates[*index])
-            .filter(|candidate| self.is_near(candidate) && more(candidate))
-            .filter(|candidate| selected(candidate, &self.reference.target))
-            .filter(|candidate| role.is_none_or(|role| selected(candidate, role)))
-            .filter(|candidate| {
-                referrer.id.is_cluster_scoped()
-                    || candidate.id.is_cluster_scoped()
-                    || candidate.id.gvk.kind == "ServiceAccount"
-                    || candidate.id.namespace == referrer.id.namespace
-            })
-            .collect();
-        if found.len() != 1 {
-            found.retain(|candidate| self.shares_affixes(candidate, true));
-            if found.len() > 1 {
-                found.retain(|candidate| self.shares_affixes(candidate, false));
-            }
+        // Namespaces out of reach are not looked at; the rest is filtered below.
+        let groups: Vec<&Group> = if referrer.id.is_cluster_scoped() || groups.len() < 4 {
+            groups.values().collect()
+        } else {
+            let near = [referrer.id.namespace.as_str(), NO_NAMESPACE];
+            let subjects = referrer.subject_namespaces.iter().map(String::as_str);
+            let names: BTreeSet<&str> = near.into_iter().chain(subjects).collect();
+            names.into_iter().filter_map(|name| groups.get(name)).collect()
+        };
+        let candidate = |at: &usize| &self.index.candidates[*at];
+        let fits = |candidate: &&Candidate| self.may_mean(candidate) && more(candidate);
+        let mut first: Vec<&Candidate> =
+            groups.iter().flat_map(|group| &group.all).map(candidate).filter(fits).take(2).collect();
+        if first.len() < 2 {
+            return Ok(first.pop());
+        }
+        // Several: those of the same directory are meant, which shows in what was added to their names.
+        let mut found: Vec<&Candidate> = Vec::new();
+        for group in groups {
+            let (by_affix, last) = match (referrer.prefixes.last(), referrer.suffixes.last()) {
+                (Some(prefix), _) => (&group.by_prefix, Some(prefix)),
+                (None, Some(suffix)) => (&group.by_suffix, Some(suffix)),
+                (None, None) => (&group.by_prefix, None),
+            };
+            let near: Vec<&Vec<usize>> = match last {
+                Some(last) => [None, Some(last.clone())].iter().filter_map(|key| by_affix.get(key)).collect(),
+                None => vec![&group.all],
+            };
+            found.extend(near.into_iter().flatten().map(candidate).filter(fits));
+        }
+        found.retain(|candidate| self.shares_affixes(candidate, true));
+        if found.len() > 1 {
+            found.retain(|candidate| self.shares_affixes(candidate, false));
         }
         match found.as_slice() {
             [] => Ok(None),

@@ -281,6 +281,12 @@ fn walk_list(object: Option<Node>, patch: Patch, keys: &[&str], items: &'static 
             None => Patch::Nothing,
         };
         let value = walk(our, patch, if items.is_empty() { Schema::Plain } else { Schema::Object(items) })?;
+        // A directive counts once, also when two of the values lead to one element.
+        if let Some(index) = their_index {
+            theirs[index].remove(DIRECTIVE);
+        } else if let Some(index) = our_index.filter(|_| same) {
+            ours[index].remove(DIRECTIVE);
+        }
         let Some(mut value) = value.filter(|value| !value.is_null() && !is_empty_mapping(value)) else {
             ours = set_element(ours, None, &wanted);
             continue;
