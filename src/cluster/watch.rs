@@ -51,7 +51,7 @@ impl Watch {
                 } else {
                     self.shared.failed(&self.kind, self.scope, error.clone());
                 }
-                tokio::time::sleep(pause(failures, error.is_transient())).await;
+                tokio::time::sleep(pause_after(failures, &error)).await;
                 failures = failures.saturating_add(1);
             } else if began.elapsed() < SHORTEST_SUCCESS {
                 tokio::time::sleep(pause(failures, true)).await;
@@ -146,6 +146,15 @@ fn advance(position: &mut Option<String>, object: &Value) {
     }
 }
 
+/// How long to wait after this failure. Credentials may be renewed any moment, as by a rotated token.
+fn pause_after(failures: u32, error: &Error) -> Duration {
+    let own = pause(failures, error.is_transient() || error.code() == Some(401));
+    match error {
+        Error::Api { retry_after: Some(seconds), .. } => own.max(Duration::from_secs((*seconds).min(300))),
+        _ => own,
+    }
+}
+
 /// How long to wait after so many failures in a row. What no waiting cures (a missing right, an unknown kind) is looked
 /// at again now and then only, because somebody may cure it.
 fn pause(failures: u32, transient: bool) -> Duration {
@@ -178,6 +187,14 @@ mod tests {
             assert!(pause(failures, false) <= Duration::from_secs(300));
         }
         assert!(pause(20, false) >= Duration::from_secs(150));
+    }
+
+    #[test]
+    fn the_server_says_when_it_wants_to_be_asked_again() {
+        let api = |code, retry_after| Error::Api { code, reason: String::new(), message: String::new(), retry_after };
+        assert!(pause_after(0, &api(429, Some(7))) >= Duration::from_secs(7));
+        assert!(pause_after(0, &api(429, Some(86_400))) <= Duration::from_secs(300));
+        assert!(pause_after(20, &api(401, None)) <= Duration::from_secs(30));
     }
 
     #[test]

@@ -122,8 +122,10 @@ impl Journal {
         self.length > SMALL.max(self.rewritten.saturating_mul(4))
     }
 
-    /// Writes the file anew with nothing but what is now.
+    /// Writes the file anew with nothing but what is now. On failure the old file stays in use.
     pub(super) fn rewrite<'a>(&mut self, version: u64, objects: impl Iterator<Item = &'a Value>) -> io::Result<()> {
+        // After a failure (a full disk) the next try has to wait, too.
+        self.rewritten = self.length;
         let next = self.path.with_extension("new");
         let mut writer = BufWriter::new(private().create(true).truncate(true).write(true).open(&next)?);
         writeln!(writer, "{}", json!({"format": FORMAT, "version": version}))?;
@@ -132,14 +134,16 @@ impl Journal {
         }
         let mut file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
+        let length = file.stream_position()?;
         fs::rename(&next, &self.path)?;
-        if let Some(directory) = self.path.parent() {
-            File::open(directory)?.sync_all()?;
-        }
-        self.length = file.stream_position()?;
-        self.rewritten = self.length;
+        // From here on the old file has no name: nothing may be written to it any more, whatever else fails.
         self.file = file;
-        Ok(())
+        self.length = length;
+        self.rewritten = length;
+        match self.path.parent() {
+            Some(directory) => File::open(directory)?.sync_all(),
+            None => Ok(()),
+        }
     }
 }
 

@@ -11,9 +11,11 @@
 //! Differences that no step here can show: namespaces need not be made; a claim may grow without a class that allows it;
 //! there are no quotas and admission rules; `volumeClaimTemplates` make no claims.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use claude_manager::embedded;
+use claude_manager::project::{MemoryFiles, RepoPath};
+use claude_manager::{embedded, kustomize};
 use http::Request;
 use http_body_util::BodyExt as _;
 use kube::Client;
@@ -21,6 +23,20 @@ use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, eventually};
 
+const OVERLAY: &str = "
+namespace: NAMESPACE
+resources: [../../base]
+namePrefix: checkout-
+labels: [{includeSelectors: true, pairs: {claude-manager.io/project: checkout}}]
+images: [{name: claude-dev-env, newName: registry.example/claude-dev-env, newTag: '1.2'}]
+configMapGenerator: [{name: env, behavior: merge, literals: ['GIT_REPOSITORY=https://git.example/team/checkout.git']}]
+patches:
+- patch: |-
+    apiVersion: apps/v1
+    kind: StatefulSet
+    metadata: {name: env, annotations: {claude-manager.io/display-name: Checkout}}
+    spec: {template: {spec: {volumes: [{name: project-secrets, secret: {secretName: checkout-secrets}}]}}}
+";
 const APPLY: &str = "application/apply-patch+yaml";
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -97,11 +113,20 @@ impl Both {
         self.same(what, "DELETE", &path_of(object), "application/json", &options.to_string()).await
     }
 
-    /// The objects of one project of the template, in the order of their stages.
+    /// The objects of one project as the template makes it, with its Secret.
     fn environment(&self) -> Vec<Value> {
-        let text = include_str!("replay/environment.yaml").replace("NAMESPACE", &self.namespace);
-        let documents = text.split("\n---\n").map(|document| serde_yaml::from_str(document).unwrap());
-        let mut objects: Vec<Value> = documents.collect();
+        let path = |text: &str| RepoPath::parse(text).unwrap();
+        let mut files = MemoryFiles::default();
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("kustomize/base");
+        for entry in std::fs::read_dir(base).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            files.insert(path(&format!("base/{name}")), std::fs::read(entry.path()).unwrap());
+        }
+        let overlay = OVERLAY.replace("NAMESPACE", &self.namespace);
+        files.insert(path("projects/checkout/kustomization.yaml"), overlay);
+        let build = kustomize::build(&files, &path("projects/checkout")).unwrap();
+        let mut objects: Vec<Value> = build.objects.into_iter().map(|object| object.value).collect();
         objects.push(json!({
             "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
             "metadata": {"name": "checkout-secrets", "namespace": self.namespace,
