@@ -112,12 +112,7 @@ impl Renderer {
     }
 
     /// Whether the last answer still holds for `unit`.
-    fn is_current(
-        &self,
-        unit: &Unit,
-        members: &Members,
-        changed: Option<&BTreeSet<RepoPath>>,
-    ) -> bool {
+    fn is_current(&self, unit: &Unit, members: &Members, changed: Option<&BTreeSet<RepoPath>>) -> bool {
         let (Some(changed), Some(inputs), Some(last)) = (changed, self.inputs.get(unit), self.last.units.get(unit))
         else {
             return false;

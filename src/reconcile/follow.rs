@@ -33,6 +33,7 @@ pub(super) async fn run(parts: Parts, mut signals: mpsc::Receiver<Signal>, drive
     let fresh = || Follower {
         renderer: Renderer::new(Arc::clone(&parts.age_identities)),
         seen: None,
+        rendered: None,
         changes: BTreeMap::new(),
     };
     let mut follower = Some(fresh());
@@ -75,7 +76,10 @@ pub(super) async fn run(parts: Parts, mut signals: mpsc::Receiver<Signal>, drive
 
 struct Follower {
     renderer: Renderer,
+    /// The head of the last look.
     seen: Option<Revision>,
+    /// The last head whose root did build: what the renderer remembers, and what the next difference counts from.
+    rendered: Option<Revision>,
     changes: BTreeMap<ProjectName, git::LastChange>,
 }
 
@@ -88,11 +92,14 @@ impl Follower {
         }
         let started = std::time::Instant::now();
         let tree = repository.tree(head)?;
-        let changed = match self.seen {
-            Some(seen) => Some(repository.diff_paths(Some(seen), head)?),
+        let changed = match self.rendered {
+            Some(rendered) => Some(repository.diff_paths(Some(rendered), head)?),
             None => None,
         };
         let desired = self.renderer.render(&tree, head, changed.as_ref());
+        if desired.is_ok() {
+            self.rendered = Some(head);
+        }
         self.changes = repository.last_changes(head, self.seen.map(|seen| (seen, &self.changes)))?;
         self.seen = Some(head);
         tracing::debug!(%head, elapsed = ?started.elapsed(), "rendered");

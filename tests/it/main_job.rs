@@ -237,3 +237,56 @@ async fn plan_says_what_a_revision_would_change_and_exits_with_2() {
     let plan = manager.command(&["plan", "--ref", "nothing-such"]).output().expect("plan");
     assert_eq!(plan.status.code(), Some(1), "{plan:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_repository_is_seeded_pushed_to_and_polled() {
+    let outside = tempfile::tempdir().expect("a directory");
+    git_ok(outside.path(), &["init", "-q", "--bare", "--initial-branch=main", "remote.git"]);
+    let remote = outside.path().join("remote.git").display().to_string();
+    let manager = Manager::start(&[("STATE_GIT_REPOSITORY", &remote), ("STATE_GIT_POLL_SECONDS", "1")]);
+    let made = manager.expect("POST", "/api/projects", Some(checkout()), 201).await;
+    assert_eq!(git_ok(outside.path(), &["-C", "remote.git", "rev-parse", "main"]).trim(), made["commit"]);
+
+    git_ok(outside.path(), &["clone", "-q", &remote, "clone"]);
+    let clone = outside.path().join("clone");
+    let overlay = clone.join("projects/checkout/kustomization.yaml");
+    let text = std::fs::read_to_string(&overlay).expect("the overlay");
+    std::fs::write(&overlay, text.replace("count: 1", "count: 0")).expect("written");
+    git_ok(&clone, &["commit", "-qam", "checkout: stop"]);
+    git_ok(&clone, &["push", "-q"]);
+    // A write meanwhile is made on the new head, never instead of it.
+    manager.expect("PUT", "/api/projects/checkout", Some(json!({"name": "New name"})), 200).await;
+    let read = manager.project_until("checkout", |project| project["replicas"] == 0).await;
+    assert_eq!(read["name"], "New name");
+    git_ok(&clone, &["pull", "-q"]);
+    assert_eq!(git_ok(&clone, &["log", "--format=%an", "-2"]), "Administrator\nAna Lopes\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_while_the_root_was_broken_is_not_forgotten_when_it_is_mended() {
+    let manager = Manager::embedded();
+    manager.expect("POST", "/api/projects", Some(checkout()), 201).await;
+    std::fs::remove_file(manager.data().join("state.git/hooks/pre-receive")).expect("the hook");
+    let clone = manager.clone_state("clone");
+    let overlay = clone.join("projects/checkout/kustomization.yaml");
+    let root = clone.join("kustomization.yaml");
+    let (good, text) = (std::fs::read_to_string(&root).expect("it"), std::fs::read_to_string(&overlay).expect("it"));
+    std::fs::write(&overlay, text.replace("count: 1", "count: 0")).expect("written");
+    std::fs::write(&root, good.replace("resources:", "resourcez:")).expect("written");
+    git_ok(&clone, &["commit", "-qam", "stop, and a typing error in the root"]);
+    git_ok(&clone, &["push", "-q"]);
+    for _ in 0..100 {
+        let status = manager.api("GET", "/api/monitoring/health", None).await.1;
+        if status.to_string().contains("resourcez") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    // Nothing is given up because the root cannot be read.
+    let read = manager.expect("GET", "/api/projects/checkout", None, 200).await;
+    assert_eq!(read["replicas"], 1);
+    std::fs::write(&root, good).expect("written");
+    git_ok(&clone, &["commit", "-qam", "mend the root"]);
+    git_ok(&clone, &["push", "-q"]);
+    manager.project_until("checkout", |project| project["phase"] == "Stopped").await;
+}
