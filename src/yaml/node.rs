@@ -221,9 +221,20 @@ impl Node {
     /// # Errors
     /// The place and the reason, when a key is no string, a number is infinite, or a tag does not fit its text.
     pub fn to_json(&self) -> Result<Value, (Mark, String)> {
+        self.to_json_in(false)
+    }
+
+    fn to_json_in(&self, in_brackets: bool) -> Result<Value, (Mark, String)> {
+        let in_brackets = in_brackets || self.style == Style::Flow;
         match &self.kind {
+            // Nothing between brackets, as in `{a: }`, is written again in quotes.
+            Kind::Scalar(text) if in_brackets && text.is_empty() && self.tag == Tag::None => {
+                Ok(Value::String(String::new()))
+            }
             Kind::Scalar(text) => self.scalar_to_json(text),
-            Kind::Sequence(items) => items.iter().map(Self::to_json).collect::<Result<_, _>>().map(Value::Array),
+            Kind::Sequence(items) => {
+                items.iter().map(|item| item.to_json_in(in_brackets)).collect::<Result<_, _>>().map(Value::Array)
+            }
             Kind::Mapping(pairs) => {
                 let mut map = Map::new();
                 for (key, value) in pairs {
@@ -232,7 +243,7 @@ impl Node {
                         let shown = key.text().unwrap_or("a collection");
                         return Err((key.mark, format!("the key {shown} is no string; put it in quotes")));
                     };
-                    map.insert(name.to_owned(), value.to_json()?);
+                    map.insert(name.to_owned(), value.to_json_in(in_brackets)?);
                 }
                 Ok(Value::Object(map))
             }
@@ -261,6 +272,7 @@ impl Node {
             Resolved::Str if self.style == Style::Plain && self.tag == Tag::None => {
                 Value::String(scalar::timestamp(text).unwrap_or_else(|| text.to_owned()))
             }
+            Resolved::Str if self.style == Style::Folded => Value::String(scalar::refold(text)),
             Resolved::Str => Value::String(text.to_owned()),
             Resolved::Null => Value::Null,
             Resolved::Bool(truth) => Value::Bool(truth),

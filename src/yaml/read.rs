@@ -44,6 +44,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
             return Err(ReadError { line, column: 1, message: "is not UTF-8".to_owned() });
         }
     };
+    refuse_what_readers_disagree_about(text)?;
     let mut reader = Reader::default();
     let options = options! {
         emit_comments: false,
@@ -64,6 +65,22 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
         }
     }
     Ok(reader.documents)
+}
+
+/// Stock kustomize takes some characters for line breaks that others do not, and no document may start on the line of
+/// its `---`.
+fn refuse_what_readers_disagree_about(text: &str) -> Result<(), ReadError> {
+    for (at, line) in text.split('\n').enumerate() {
+        let error = |message: &str| ReadError { line: at + 1, column: 1, message: message.to_owned() };
+        if line.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
+            return Err(error("has a line separator of Unicode; write it as \\u2028 in double quotes"));
+        }
+        let rest = line.strip_prefix("---").filter(|_| at > 0).unwrap_or_default().trim();
+        if !rest.is_empty() && !rest.starts_with('#') {
+            return Err(error("has something behind ---; put it on the next line"));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a text that holds one document; `None` when it holds none.
@@ -219,6 +236,8 @@ fn tag_of(tag: &granit_parser::Tag) -> Tag {
         Some("null") => Tag::Null,
         Some("binary") => Tag::Binary,
         Some("map" | "seq") => Tag::None,
+        // `! 5` says nothing that counts.
+        _ if tag.original() == "!" => Tag::None,
         _ => Tag::Other(tag.original().into()),
     }
 }

@@ -45,7 +45,7 @@ fn number(text: &str) -> Resolved {
         return Resolved::Str;
     }
     if first == b'.' {
-        return if is_float(text) { text.parse().map_or(Resolved::Str, Resolved::Float) } else { Resolved::Str };
+        return float(text);
     }
     if timestamp(text).is_some() {
         return Resolved::Str;
@@ -54,10 +54,40 @@ fn number(text: &str) -> Resolved {
     if let Some(integer) = integer(&plain) {
         return integer;
     }
-    if is_float(&plain) {
-        return plain.parse().map_or(Resolved::Str, Resolved::Float);
+    float(&plain)
+}
+
+/// A number that is too large is no number.
+fn float(text: &str) -> Resolved {
+    match text.parse::<f64>() {
+        Ok(number) if is_float(text) && number.is_finite() => Resolved::Float(number),
+        _ => Resolved::Str,
     }
-    Resolved::Str
+}
+
+/// What a folded text becomes when kustomize writes and reads it again: its writer puts a break too many in front of
+/// lines that are indented more, and at the end of a text that keeps its breaks.
+pub(super) fn refold(text: &str) -> String {
+    let starts_blank = |text: &str| text.starts_with([' ', '\t']);
+    let first = text.trim_start_matches('\n');
+    if first.is_empty() || starts_blank(first) {
+        return text.to_owned();
+    }
+    let mut result = String::with_capacity(text.len() + 8);
+    let mut rest = text;
+    while let Some(at) = rest.find('\n') {
+        let (line, tail) = rest.split_at(at);
+        let after = tail.trim_start_matches('\n');
+        let breaks = &tail[..tail.len() - after.len()];
+        result.push_str(line);
+        result.push_str(breaks);
+        let one_more = starts_blank(after) || (after.is_empty() && breaks.len() > 1);
+        if one_more && !line.is_empty() && !starts_blank(line) {
+            result.push('\n');
+        }
+        rest = after;
+    }
+    result + rest
 }
 
 /// Integers with the prefixes 0x, 0o, 0b, and 0 for octal.

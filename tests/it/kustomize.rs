@@ -542,6 +542,21 @@ secretGenerator:
 }
 
 #[test]
+fn the_hash_of_a_name_is_that_of_the_content() {
+    let files = [(
+        "kustomization.yaml",
+        "configMapGenerator:\n- name: a\n  literals: ['html=<b>&c', 'text=\u{e9}']\nsecretGenerator:\n- name: b\n  literals: [x=y]\n",
+    )];
+    let names: Vec<String> = kustomize::build(&tree(&files), &RepoPath::root())
+        .unwrap()
+        .objects
+        .into_iter()
+        .map(|object| object.key.name)
+        .collect();
+    assert_eq!(names, ["a-b5kfgfh579", "b-t86b282gdf"]);
+}
+
+#[test]
 fn errors_name_the_file_the_line_the_field_and_a_way_out() {
     let cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
     type Tree<'a> = &'a [(&'a str, &'a str)];
@@ -704,6 +719,7 @@ fn a_part_costs_what_it_holds_and_equals_its_share_of_the_whole() {
     }
     // Only some parts have what this is for.
     root.push_str("patches:\n- patch: |-\n    apiVersion: v1\n    kind: Service\n    metadata: {name: p7-env}\n    spec: {type: ClusterIP}\n");
+    root.push_str("replicas: [{name: p7-env, count: 0}]\n");
     files.insert(path("projects/broken/kustomization.yaml"), "resources: [");
     files.insert(path("kustomization.yaml"), root.as_str());
     let files = Counted { files, reads: AtomicUsize::new(0) };
