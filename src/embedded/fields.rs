@@ -148,14 +148,16 @@ impl FieldSet {
         paths
     }
 
+    /// In the API server's order: what is at one level first, then what is below.
     fn collect_common(&self, other: &Self, path: &str, paths: &mut Vec<String>) {
-        if self.member && other.member {
-            paths.push(path.to_owned());
-        }
-        for (step, below) in &self.below {
-            if let Some(other) = other.below.get(step) {
-                below.collect_common(other, &format!("{path}{}", readable(step)), paths);
-            }
+        let both: Vec<(String, &Self, &Self)> = self
+            .below
+            .iter()
+            .filter_map(|(step, below)| Some((format!("{path}{}", readable(step)), below, other.below.get(step)?)))
+            .collect();
+        paths.extend(both.iter().filter(|(_, one, two)| one.member && two.member).map(|(path, _, _)| path.clone()));
+        for (path, one, two) in both {
+            one.collect_common(two, &path, paths);
         }
     }
 

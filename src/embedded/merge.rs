@@ -1,7 +1,5 @@
 //! Merges what somebody applies into what is there, and takes away what nobody wants any more.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 
 use super::fields::{FieldSet, step};
@@ -29,34 +27,38 @@ pub(super) fn merge(schema: &Schema, ty: &Type, live: &Value, applied: &Value) -
     }
 }
 
-/// Items keep the order of the applied list; those that only the live one has stay where they were between them.
+/// Items that both have come in the applied order; what only one has stays before what followed it there, and of two such
+/// the live one comes first.
 fn merge_lists(schema: &Schema, item: &Type, by: &Identity, live: &[Value], applied: &[Value]) -> Vec<Value> {
-    let name = |value: &Value| step(schema, item, by, value).unwrap_or_default();
-    let names: Vec<String> = applied.iter().map(&name).collect();
-    let live_names: Vec<String> = live.iter().map(&name).collect();
+    let names = |list: &[Value]| -> Vec<String> {
+        list.iter().map(|value| step(schema, item, by, value).unwrap_or_default()).collect()
+    };
+    let (live_names, names) = (names(live), names(applied));
+    let partner = |name: &String| live_names.iter().position(|other| other == name).map(|index| &live[index]);
+    let mut shared = names.iter().filter(|name| live_names.contains(name)).peekable();
     let mut merged = Vec::with_capacity(live.len().max(applied.len()));
-    let mut taken = BTreeSet::new();
-    let mut next_live = 0;
-    for (value, own) in applied.iter().zip(&names) {
-        // Live items up to the partner of this one, except those that come later in the applied order.
-        if let Some(partner) = live_names.iter().position(|other| other == own) {
-            while next_live < partner {
-                if !names.contains(&live_names[next_live]) {
-                    merged.push(live[next_live].clone());
-                    taken.insert(next_live);
-                }
+    let (mut next_live, mut next) = (0, 0);
+    while next_live < live.len() || next < applied.len() {
+        if let Some(name) = live_names.get(next_live) {
+            if !names.contains(name) {
+                merged.push(live[next_live].clone());
                 next_live += 1;
+                continue;
             }
-            next_live = next_live.max(partner + 1);
-            taken.insert(partner);
-            merged.push(merge(schema, item, &live[partner], value));
-        } else {
-            merged.push(value.clone());
+            // It comes where the applied list has it. Only the next one that both have holds its place here.
+            if shared.peek().is_none_or(|wanted| *wanted != name) {
+                next_live += 1;
+                continue;
+            }
         }
+        let Some(value) = applied.get(next) else { break };
+        let name = &names[next];
+        merged.push(partner(name).map_or_else(|| value.clone(), |partner| merge(schema, item, partner, value)));
+        if shared.peek().is_some_and(|wanted| *wanted == name) {
+            shared.next();
+        }
+        next += 1;
     }
-    let rest =
-        live.iter().enumerate().filter(|(index, _)| !taken.contains(index) && !names.contains(&live_names[*index]));
-    merged.extend(rest.map(|(_, value)| value.clone()));
     merged
 }
 

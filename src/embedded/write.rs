@@ -47,7 +47,7 @@ pub(super) fn apply(state: &mut State, schema: &Schema, id: &Id, mut applied: Va
 
     let mut object = merge(schema, &ty, live, &applied);
     let changed = FieldSet::of_difference(schema, &ty, live, &object);
-    managers.yield_to(&options.manager, &now_owned, &changed, options.force)?;
+    managers.yield_to(&options.manager, &changed, options.force)?;
     let others = managers.others(&options.manager);
     let kept: Vec<&FieldSet> = std::iter::once(&now_owned).chain(others.iter()).collect();
     prune(schema, &ty, &mut object, &before, &kept);
@@ -246,16 +246,12 @@ impl Managers {
     }
 
     /// Fields that `manager` gives another value are taken from their owners, by force or not at all.
-    fn yield_to(&mut self, manager: &str, owned: &FieldSet, changed: &FieldSet, force: bool) -> Result<(), Refusal> {
+    fn yield_to(&mut self, manager: &str, changed: &FieldSet, force: bool) -> Result<(), Refusal> {
         let mut conflicts = Vec::new();
         for entry in self.0.iter_mut().filter(|entry| !Self::is_apply(entry, manager)) {
-            let wanted = owned.common(&entry.fields);
-            let contested: Vec<String> =
-                changed.common(&entry.fields).into_iter().filter(|path| wanted.contains(path)).collect();
+            let contested = changed.common(&entry.fields);
             if force {
-                if !contested.is_empty() {
-                    entry.fields.remove(changed);
-                }
+                entry.fields.remove(changed);
             } else {
                 let owner = match entry.operation.as_str() {
                     "Apply" => format!("\"{}\"", entry.manager),

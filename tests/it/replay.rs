@@ -23,6 +23,8 @@ use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, eventually};
 
+mod chance;
+
 const OVERLAY: &str = "
 namespace: NAMESPACE
 resources: [../../base]
