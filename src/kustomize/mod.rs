@@ -27,7 +27,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::project::{Files, ObjectKey, RepoPath};
+use crate::project::{ErrorKind, Files, ObjectKey, RepoPath};
 use crate::yaml;
 
 /// One object of a build.
@@ -65,6 +65,14 @@ pub struct BuildError {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+}
+
+impl BuildError {
+    /// A tree that does not build will not build the next time either.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
 }
 
 impl fmt::Display for BuildError {

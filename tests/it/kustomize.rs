@@ -10,7 +10,7 @@ use claude_manager::project::{Entry, Files, FilesError, MemoryFiles, RepoPath};
 use proptest::prelude::*;
 
 fn path(text: &str) -> RepoPath {
-    RepoPath::parse(text).unwrap()
+    RepoPath::parse(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn tree(files: &[(&str, &str)]) -> MemoryFiles {
@@ -29,7 +29,10 @@ fn yaml(files: &[(&str, &str)], directory: &str) -> String {
 }
 
 fn error(files: &[(&str, &str)], directory: &str) -> BuildError {
-    kustomize::build(&tree(files), &path(directory)).unwrap_err()
+    match kustomize::build(&tree(files), &path(directory)) {
+        Ok(build) => panic!("builds to {} objects", build.objects.len()),
+        Err(error) => error,
+    }
 }
 
 const BASE: &str = "\
@@ -559,8 +562,9 @@ fn the_hash_of_a_name_is_that_of_the_content() {
 #[test]
 fn errors_name_the_file_the_line_the_field_and_a_way_out() {
     let cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
-    type Tree<'a> = &'a [(&'a str, &'a str)];
-    let cases: &[(Tree<'_>, &str, &str)] = &[
+    // Files, the message, a part of the hint.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+    let cases: &[Case<'_>] = &[
         (&[], "the directory . has no kustomization.yaml", "add one"),
         (&[("kustomization.yaml", "")], "kustomization.yaml: is empty", "resource"),
         (&[("kustomization.yaml", "kind: Kustomization\n")], "kustomization.yaml:1: is empty", "resource"),
