@@ -11,7 +11,7 @@ use super::directory::Directory;
 use super::wiring::{self, Access};
 use crate::git::{Quarantine, Repository};
 use crate::reconcile::{self, OnceReport};
-use crate::{change, edit, kustomize, plan};
+use crate::{change, kustomize, plan};
 
 /// `build DIR`.
 pub(super) fn build(directory: &Path) -> anyhow::Result<ExitCode> {
@@ -80,8 +80,7 @@ pub(super) fn init(directory: &Path, settings: &Settings) -> anyhow::Result<Exit
         bail!("{shown} is not empty; give a new directory");
     }
     let identities = wiring::age_identities(settings)?;
-    let recipient = wiring::recipient(&identities)?;
-    let seed = edit::seed::seed(&settings.namespace, &recipient);
+    let seed = wiring::seed(settings, &identities)?;
     for (path, content) in &seed.0 {
         let Some(content) = content else { continue };
         let file = directory.join(path.as_str());
@@ -108,7 +107,7 @@ pub(super) fn init(directory: &Path, settings: &Settings) -> anyhow::Result<Exit
     git(&["add", "--all"])?;
     git(&["commit", "--quiet", "--message=Begin the state repository"])?;
     print(&format!(
-        "Made a state repository in {shown}, for the namespace {}; its secrets are for {recipient}.\n\
+        "Made a state repository in {shown}, for the namespace {}; `.sops.yaml` says whom its secrets are for.\n\
          Push it where you like, and start `claude-manager serve` with STATE_GIT_REPOSITORY set to that address.\n",
         settings.namespace
     ))

@@ -53,8 +53,10 @@ fn settings(kubeconfig: Option<std::path::PathBuf>) -> anyhow::Result<Settings> 
     if let Some(path) = kubeconfig {
         variables.insert("KUBECONFIG".to_owned(), path.display().to_string());
     }
-    Settings::from_vars(&variables).map_err(|errors| {
+    let mut settings = Settings::from_vars(&variables).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|error| format!("  {error}")).collect();
         anyhow::anyhow!("some settings are wrong:\n{}", lines.join("\n"))
-    })
+    })?;
+    settings.secrets.read_directory()?;
+    Ok(settings)
 }

@@ -1,5 +1,6 @@
 //! Opens everything a command needs, in order, with an error that says what could not be opened and what to do.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -14,6 +15,7 @@ use super::config::Settings;
 use crate::cluster::Target;
 use crate::git::{CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
+use crate::project::{ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
 use crate::reconcile::Parts;
 use crate::sops::{self, Identity};
 use crate::store::Store;
@@ -110,7 +112,7 @@ pub(crate) fn age_identities(settings: &Settings) -> anyhow::Result<Vec<Identity
 }
 
 /// The public key of the first identity: what a new repository encrypts for.
-pub(crate) fn recipient(identities: &[Identity]) -> anyhow::Result<String> {
+fn recipient(identities: &[Identity]) -> anyhow::Result<String> {
     identities.first().map(|identity| identity.recipient().to_string()).context("there is no age key")
 }
 
@@ -126,6 +128,24 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("{} cannot be written", path.display()))
 }
 
+/// The first commit of a new state repository: the template, and the default key when there is one. Later, settings
+/// change nothing in it: what Git says counts.
+pub(crate) fn seed(settings: &Settings, identities: &[Identity]) -> anyhow::Result<ChangeSet> {
+    let mut seed = edit::seed::seed(&settings.namespace, &recipient(identities)?);
+    if let Some(key) = &settings.secrets.default_anthropic_api_key {
+        let secret = sops::Secret {
+            name: "claude-defaults".to_owned(),
+            labels: BTreeMap::from([(SCOPE_LABEL.to_owned(), "base".to_owned())]),
+            values: BTreeMap::from([(SecretKey::AnthropicApiKey.as_str().to_owned(), key.clone())]),
+            ..sops::Secret::default()
+        };
+        let recipients: Vec<_> = identities.iter().map(Identity::recipient).collect();
+        let text = sops::encrypt(&secret, &recipients, Timestamp::now()).context("the default key")?;
+        seed.write(RepoPath::parse("secrets.sops.yaml")?, text);
+    }
+    Ok(seed)
+}
+
 /// The state repository: the bare one in the data directory, or a mirror of the remote.
 fn repository(settings: &Settings, identities: &[Identity], access: Access) -> anyhow::Result<Repository> {
     let path = settings.data_dir.join("state.git");
@@ -133,8 +153,7 @@ fn repository(settings: &Settings, identities: &[Identity], access: Access) -> a
         return Repository::open(&path, Some(&settings.state.branch))
             .with_context(|| "there is no state repository yet; `claude-manager serve` makes it at its first start");
     }
-    let recipient = recipient(identities)?;
-    let seed = edit::seed::seed(&settings.namespace, &recipient);
+    let seed = seed(settings, identities)?;
     let meta = CommitMeta {
         author: Person::manager(),
         committer: Person::manager(),

@@ -37,6 +37,19 @@ fn init_makes_a_repository_that_builds_and_refuses_a_directory_that_is_not_empty
 }
 
 #[test]
+fn a_default_key_is_in_the_first_commit_and_never_in_clear() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let secrets = directory.path().join("secrets");
+    fs::create_dir(&secrets).expect("made");
+    fs::write(secrets.join("default-anthropic-api-key"), "sk-ant-for-everybody\n").expect("written");
+    fs::write(directory.path().join(".env"), "SECRETS_DIR=secrets\n").expect("written");
+    assert!(run(directory.path(), &["init", "fleet"]).status.success());
+    let file = fs::read_to_string(directory.path().join("fleet/secrets.sops.yaml")).expect("the file");
+    assert!(file.contains("name: claude-defaults") && file.contains("ENC[AES256_GCM"), "{file}");
+    assert!(!file.contains("for-everybody"), "{file}");
+}
+
+#[test]
 fn a_broken_kustomization_is_told_with_file_line_and_hint() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = directory.path().join("app");

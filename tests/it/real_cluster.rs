@@ -30,13 +30,16 @@ fn managed(cluster: &ControlPlane, prefix: &str, more: &[(&str, &str)]) -> (Mana
 async fn a_project_runs_stops_heals_and_goes_and_its_volumes_stay() {
     let Some(cluster) = ControlPlane::with_pods() else { return };
     cluster.volumes("", 4);
-    let (manager, namespace) = managed(cluster, "life", &[]);
+    let (manager, namespace) = managed(cluster, "life", &[("DEFAULT_ANTHROPIC_API_KEY", "sk-ant-for-everybody")]);
     manager.expect("POST", "/api/projects", Some(project("shop")), 201).await;
     let running = manager.project_until("shop", |project| project["phase"] == "Running").await;
     assert_eq!(running["appliedRevision"], running["revision"]);
     let secret = cluster.object(&namespace, "secret", "shop-secrets").expect("the decrypted Secret");
     assert_eq!(secret["metadata"]["labels"]["claude-manager.io/project"], "shop");
     assert_eq!(secret["data"]["anthropic-api-key"], "c2stYW50LXZlcnktc2VjcmV0");
+
+    let defaults = cluster.object(&namespace, "secret", "claude-defaults").expect("the base-wide Secret");
+    assert_eq!(defaults["metadata"]["labels"]["claude-manager.io/scope"], "base");
 
     // Drift is changed back: a field, and a whole object.
     cluster.expect(["-n", &namespace, "scale", "statefulset", "shop-env", "--replicas=0"]);

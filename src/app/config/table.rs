@@ -90,7 +90,7 @@ pub const SETTINGS: &[Setting] = &[
         "DEFAULT_ANTHROPIC_API_KEY",
         "",
         "sk-ant-...",
-        "Anthropic key of projects that have none of their own (default-anthropic-api-key in SECRETS_DIR).",
+        "Anthropic key of projects without their own, for a new state repository; later `sops secrets.sops.yaml` (default-anthropic-api-key in SECRETS_DIR).",
     ),
     setting(
         "BACKUP_GIT_TOKEN",
