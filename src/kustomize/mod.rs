@@ -30,8 +30,8 @@ use serde_json::Value;
 use crate::project::{ErrorKind, Files, ObjectKey, RepoPath};
 use crate::yaml;
 
-/// One object of a build.
-#[derive(Clone, Debug, PartialEq)]
+/// One object of a build. Its `Debug` shows nothing of a Secret but its identity.
+#[derive(Clone, PartialEq)]
 pub struct Object {
     /// Its identity after all transformers.
     pub key: ObjectKey,
@@ -39,6 +39,18 @@ pub struct Object {
     pub api_version: String,
     /// The whole object.
     pub value: Value,
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Object");
+        shown.field("key", &self.key).field("api_version", &self.api_version);
+        if self.key.kind == "Secret" {
+            shown.finish_non_exhaustive()
+        } else {
+            shown.field("value", &self.value).finish()
+        }
+    }
 }
 
 /// What a build gave.

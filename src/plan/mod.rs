@@ -39,8 +39,8 @@ pub struct Observation {
     pub inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
 }
 
-/// A live object.
-#[derive(Clone, Debug)]
+/// A live object. Its `Debug` shows nothing of what the object holds: it may be a Secret.
+#[derive(Clone)]
 pub struct Live {
     /// The object as the API server gave it, with `metadata.managedFields`.
     pub object: Arc<Value>,
@@ -48,6 +48,12 @@ pub struct Live {
     /// and the resource version that came back. While both still hold, the object is as desired, whatever a comparison
     /// of fields says (defaulting and normalisation by the server).
     pub applied: Option<(u64, String)>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("applied", &self.applied).finish_non_exhaustive()
+    }
 }
 
 /// What one unit should be.

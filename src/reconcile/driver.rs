@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::execute::{Applied, apply, not_begun};
 use super::follow::Look;
-use super::unit::{Step, UnitState};
+use super::ledger::{self, Entry};
+use super::unit::{PATIENCE, Step, UnitState};
 use super::{Parts, ProjectState, Snapshot};
 use crate::cluster;
 use crate::git;
-use crate::metrics::Outcome;
-use crate::plan::{self, Observation, Operation, UnitPlan};
+use crate::plan::{self, Observation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectName, Reason, Unit};
-use crate::store::Store;
 
 /// Units that are applied at the same time; each sends several requests at once.
 const PARALLEL_UNITS: usize = 8;
-/// After these times a project that still starts is looked at again: some reasons only count when they last (15 s for a
-/// pod that no node takes, 120 s for a volume).
-const SECOND_LOOKS: [Duration; 2] = [Duration::from_secs(16), Duration::from_secs(121)];
+/// After these times a project that still starts is looked at again: some reasons only count when they last (a moment for
+/// a pod that is not made, 15 s for one that no node takes, 120 s for a volume).
+const SECOND_LOOKS: [Duration; 3] = [PATIENCE, Duration::from_secs(16), Duration::from_secs(121)];
 
 /// What wakes the loop.
 #[derive(Debug)]
@@ -35,15 +35,10 @@ pub(super) enum Message {
     Unreadable(String, Vec<oneshot::Sender<()>>),
     /// An apply ended.
     Applied(Unit, u64, Applied),
+    /// What the events say of a project that has no pod.
+    Refusal(Unit, Option<String>),
     /// Somebody wants to see it done.
     Refresh(Option<ProjectName>, oneshot::Sender<()>),
-}
-
-/// How an apply ended.
-#[derive(Debug, Default)]
-pub(super) struct Applied {
-    failures: Vec<(ObjectKey, String)>,
-    complete: bool,
 }
 
 /// Runs until every handle is gone.
@@ -137,7 +132,7 @@ impl Driver {
         let units =
             inventory.into_iter().map(|(unit, inventory)| (unit, UnitState::with_inventory(inventory))).collect();
         let (ledger, entries) = mpsc::unbounded_channel();
-        tokio::spawn(keep_ledger(parts.store.clone(), entries));
+        tokio::spawn(ledger::keep(parts.store.clone(), entries));
         Self {
             parts,
             observer,
@@ -175,6 +170,12 @@ impl Driver {
                     state.ended(run, applied.failures, applied.complete, Instant::now());
                 }
                 self.dirty.insert(unit);
+            }
+            Message::Refusal(unit, refusal) => {
+                if let (Some(state), Some(_)) = (self.units.get_mut(&unit), &refusal) {
+                    state.refusal = refusal;
+                    self.dirty.insert(unit);
+                }
             }
             Message::Refresh(project, done) => {
                 for (unit, state) in &mut self.units {
@@ -397,7 +398,7 @@ impl Driver {
             cluster_error: self.next.cluster.as_deref(),
             apply_errors: &state.failures,
             contested: &contested,
-            pod_refusal: None,
+            pod_refusal: state.refusal.as_deref(),
             plan: &plan,
             observation,
             applied_revision: state.applied_revision,
@@ -405,6 +406,10 @@ impl Driver {
             now: Timestamp::now(),
         };
         let status = plan::status(unit, &input);
+        let waits = matches!(status.reason, Reason::WaitingForPod | Reason::PodRefused);
+        if state.waits_for_pod(waits, Instant::now()) {
+            ask_why(&self.parts, self.back.clone(), unit.clone(), observation);
+        }
         if status.phase == Phase::Starting {
             // Only when it began to: the look itself must not wake the loop for ever.
             let before = self.next.projects.get(name).map(|project| &project.status);
@@ -459,57 +464,19 @@ impl Driver {
     }
 }
 
-/// What belongs to a unit, on its way to the store.
-struct Entry {
-    unit: Unit,
-    keys: BTreeSet<ObjectKey>,
-    written: Option<oneshot::Sender<Result<(), String>>>,
-}
-
-/// Writes the inventory, one entry after the other: an older one must never overwrite a newer one.
-async fn keep_ledger(store: Store, mut entries: mpsc::UnboundedReceiver<Entry>) {
-    while let Some(Entry { unit, keys, written }) = entries.recv().await {
-        let result = store.set_inventory(&unit, &keys).await.map_err(|error| error.to_string());
-        if let Err(error) = &result {
-            tracing::warn!(%unit, error, "the inventory could not be written");
-        }
-        if let Some(written) = written {
-            let _ = written.send(result);
-        }
-    }
-}
-
-/// The end of an apply that could not begin.
-fn not_begun(plan: &UnitPlan, error: &str) -> Applied {
-    let first = plan.actions.first().map(|action| action.key.clone());
-    let message = format!("the inventory could not be written: {error}");
-    Applied { failures: first.map(|key| (key, message)).into_iter().collect(), complete: false }
-}
-
-/// Executes a plan and feeds what came back to the watch cache.
-async fn apply(parts: &Parts, observer: &cluster::Observer, plan: &UnitPlan, cancel: &cluster::Cancel) -> Applied {
-    let outcomes = cluster::apply(&parts.client, observer.kinds(), plan, cancel).await;
-    let mut applied = Applied { failures: Vec::new(), complete: !cancel.is_cancelled() };
-    for (action, outcome) in plan.actions.iter().zip(outcomes) {
-        let operation = if matches!(action.operation, Operation::Delete { .. }) { "delete" } else { "apply" };
-        parts.metrics.kubernetes_operation(operation, &outcome.key.kind, Outcome::from(&outcome.result));
-        match outcome.result {
-            Ok(done) => {
-                if let (
-                    cluster::Done::Applied(answer),
-                    Operation::Create(sent) | Operation::Update { object: sent, .. },
-                ) = (&done, &action.operation)
-                {
-                    observer.record(answer, plan::object_hash(sent));
+/// Asks the events why a project has no pod, in a task of its own.
+fn ask_why(parts: &Parts, back: mpsc::WeakSender<Message>, unit: Unit, observation: &Observation) {
+    let mut sets = observation.objects.keys().filter(|key| key.kind == "StatefulSet");
+    let Some(ObjectKey { namespace: Some(namespace), name, .. }) = sets.next().cloned() else { return };
+    let client = parts.client.clone();
+    tokio::spawn(async move {
+        match cluster::pod_refusal(&client, &namespace, &name).await {
+            Ok(refusal) => {
+                if let Some(back) = back.upgrade() {
+                    let _ = back.send(Message::Refusal(unit, refusal)).await;
                 }
-                tracing::info!(unit = %plan.unit, object = %outcome.key, reason = %action.reason, "applied");
             }
-            Err(cluster::Error::Cancelled) => {}
-            Err(error) => {
-                tracing::warn!(unit = %plan.unit, object = %outcome.key, %error, "could not be applied");
-                applied.failures.push((outcome.key, error.to_string()));
-            }
+            Err(error) => tracing::debug!(%unit, %error, "the events could not be read"),
         }
-    }
-    applied
+    });
 }

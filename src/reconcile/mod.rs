@@ -11,7 +11,9 @@
 
 mod desired;
 mod driver;
+mod execute;
 mod follow;
+mod ledger;
 mod once;
 mod unit;
 

@@ -18,6 +18,9 @@ const CONTEST_LIMIT: usize = 5;
 /// The time over which heals are counted, and how long a contested unit is left alone.
 const CONTEST_WINDOW: Duration = Duration::from_secs(60);
 
+/// How long a controller may take to make a pod before its events are asked.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What the loop knows of one unit.
 #[derive(Debug, Default)]
 pub(super) struct UnitState {
@@ -29,6 +32,10 @@ pub(super) struct UnitState {
     pub(super) failures: Vec<(ObjectKey, String)>,
     /// The commit that the cluster was last brought to.
     pub(super) applied_revision: Option<Revision>,
+    /// Why the cluster refuses its pod, as far as an event says so.
+    pub(super) refusal: Option<String>,
+    /// Since when it should have a pod and has none.
+    waiting: Option<Waiting>,
     /// What was last written to the inventory.
     pub(super) inventory: BTreeSet<ObjectKey>,
     running: Option<Run>,
@@ -36,6 +43,13 @@ pub(super) struct UnitState {
     attempts: u32,
     retry_at: Option<Instant>,
     heals: VecDeque<Instant>,
+}
+
+/// The wait for a pod.
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    asked: bool,
 }
 
 /// An apply that runs.
@@ -79,6 +93,22 @@ impl UnitState {
         self.retry_at = None;
         self.heals.clear();
         self.failures.clear();
+        self.refusal = None;
+        self.waiting = None;
+    }
+
+    /// Takes whether it should have a pod and has none. Answers whether it is time to ask the cluster's events why: once
+    /// for each wait, and not before a healthy controller would have made the pod.
+    pub(super) fn waits_for_pod(&mut self, waits: bool, now: Instant) -> bool {
+        if !waits {
+            self.waiting = None;
+            self.refusal = None;
+            return false;
+        }
+        let waiting = self.waiting.get_or_insert(Waiting { since: now, asked: false });
+        let ask = !waiting.asked && now.duration_since(waiting.since) >= PATIENCE;
+        waiting.asked |= ask;
+        ask
     }
 
     /// What the planner is to compare with; `None` when this unit must not be touched because it does not build.
@@ -256,6 +286,21 @@ mod tests {
         assert!(unit.is_contested(now));
         let later = now + CONTEST_WINDOW + Duration::from_secs(1);
         assert!(matches!(unit.step(true, later), Step::Apply(_)));
+    }
+
+    #[test]
+    fn events_are_asked_once_for_each_wait_that_lasts() {
+        let now = Instant::now();
+        let mut unit = UnitState::default();
+        assert!(!unit.waits_for_pod(true, now));
+        assert!(!unit.waits_for_pod(true, now + PATIENCE / 2));
+        assert!(unit.waits_for_pod(true, now + PATIENCE));
+        assert!(!unit.waits_for_pod(true, now + PATIENCE * 2), "once");
+        unit.refusal = Some("quota".into());
+        assert!(!unit.waits_for_pod(false, now + PATIENCE * 3));
+        assert_eq!(unit.refusal, None);
+        assert!(!unit.waits_for_pod(true, now + PATIENCE * 4));
+        assert!(unit.waits_for_pod(true, now + PATIENCE * 5), "another wait");
     }
 
     #[test]

@@ -90,6 +90,28 @@ async fn one_projects_refused_object_does_not_delay_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_an_admission_rule_refuses_is_said_with_the_rules_words() {
+    let Some(cluster) = ControlPlane::with_pods() else { return };
+    cluster.volumes("", 2);
+    let (manager, _) = managed(cluster, "refused", &[]);
+    manager.expect("POST", "/api/projects", Some(project("root")), 201).await;
+    manager.project_until("root", |project| project["phase"] == "Running").await;
+    // The namespace enforces the restricted level, which the sudo component leaves.
+    let clone = manager.clone_state("clone");
+    let overlay = clone.join("projects/root/kustomization.yaml");
+    let text = std::fs::read_to_string(&overlay).expect("the overlay");
+    std::fs::write(&overlay, format!("{text}components:\n- ../../components/sudo\n")).expect("written");
+    git_ok(&clone, &["commit", "-qam", "root: sudo"]);
+    git_ok(&clone, &["push", "-q"]);
+    let refused = manager.project_until("root", |project| project["reason"] == "PodRefused").await;
+    assert_eq!(refused["phase"], "Failed");
+    assert!(refused["message"].as_str().is_some_and(|text| text.contains("PodSecurity")), "{refused}");
+    git_ok(&clone, &["revert", "--no-edit", "HEAD"]);
+    git_ok(&clone, &["push", "-q"]);
+    manager.project_until("root", |project| project["phase"] == "Running").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn kubectl_apply_restores_the_same_objects_and_the_manager_settles_without_a_restart() {
     let Some(cluster) = ControlPlane::with_pods() else { return };
     cluster.volumes("", 8);
