@@ -108,6 +108,14 @@ struct Driver {
     timers: BTreeMap<Instant, BTreeSet<Unit>>,
     runs: BTreeMap<Unit, cluster::Canceller>,
     last_changes: BTreeMap<ProjectName, git::LastChange>,
+    /// Whether it was ever read what Git wants.
+    known: bool,
+    /// What is wrong with the root.
+    root_error: Option<String>,
+    /// What is wrong with the base-wide objects.
+    base_error: Option<String>,
+    /// What the head gives to warn of.
+    warnings: Vec<String>,
     /// How many objects of each kind are managed.
     kinds: BTreeMap<String, i64>,
     /// Who waits for the next snapshot.
@@ -144,6 +152,10 @@ impl Driver {
             timers: BTreeMap::new(),
             runs: BTreeMap::new(),
             last_changes: BTreeMap::new(),
+            known: false,
+            root_error: None,
+            base_error: None,
+            warnings: Vec::new(),
             kinds,
             loading: Vec::new(),
             refreshing: Vec::new(),
@@ -158,10 +170,12 @@ impl Driver {
                 self.loading.extend(waiting);
                 self.looked(*look);
             }
-            Message::Unmoved(waiting) => self.loading.extend(waiting),
+            Message::Unmoved(waiting) => {
+                self.loading.extend(waiting);
+            }
             Message::Unreadable(error, waiting) => {
                 self.loading.extend(waiting);
-                self.next.base_error = Some(format!("the state repository cannot be read: {error}"));
+                self.root_error = Some(format!("the state repository cannot be read: {error}"));
                 self.published = false;
             }
             Message::Applied(unit, run, applied) => {
@@ -194,16 +208,11 @@ impl Driver {
         self.published = false;
         self.next.head = Some(look.head);
         self.last_changes = look.last_changes;
-        let desired = match look.desired {
-            Ok(desired) => desired,
-            Err(error) => {
-                // A root that does not build wants nothing new and gives nothing up.
-                self.next.base_error = Some(error);
-                return;
-            }
-        };
-        self.next.warnings = desired.warnings;
-        self.next.base_error = None;
+        self.root_error = look.error;
+        // A root that does not build wants nothing new and gives nothing up.
+        let Some(desired) = look.desired else { return };
+        self.known = true;
+        self.warnings = desired.warnings;
         let observed = self.observer.units();
         let gone: Vec<Unit> = (self.units.iter())
             .filter(|(unit, state)| state.desired.is_some() && !desired.units.contains_key(*unit))
@@ -262,8 +271,8 @@ impl Driver {
 
     /// Plans every unit that something happened to, and starts what can start.
     fn advance(&mut self) {
-        // Before the first head is known nothing is missing from Git; before the first lists nothing from the cluster.
-        if self.next.head.is_none() {
+        // Before Git was read nothing is missing from it; before the first lists nothing is missing from the cluster.
+        if !self.known {
             return;
         }
         for unit in std::mem::take(&mut self.dirty) {
@@ -354,7 +363,9 @@ impl Driver {
     fn describe(&mut self, unit: &Unit, plan: UnitPlan, observation: &Observation) {
         let Some(state) = self.units.get_mut(unit) else { return };
         let resting = plan.actions.is_empty() && !state.is_running();
-        if resting && self.next.synced && state.planned().is_some() {
+        let gone = state.desired.is_none() && resting && plan::is_gone(&plan, observation);
+        // Of a deleted unit everything is remembered until the last of it is gone.
+        if resting && self.next.synced && state.planned().is_some() && (state.desired.is_some() || gone) {
             let keep: BTreeSet<ObjectKey> = (state.desired.iter())
                 .flat_map(|desired| desired.objects.iter().flat_map(|objects| objects.iter()))
                 .map(|object| object.key.clone())
@@ -369,13 +380,13 @@ impl Driver {
         self.published = false;
         let Unit::Project(name) = unit else {
             let error = state.desired.as_ref().and_then(|desired| desired.objects.as_ref().err());
-            self.next.base_error = match error {
+            self.base_error = match error {
                 Some(error) => Some(error.message.clone()),
                 None => state.failures.first().map(|(key, message)| format!("{key}: {message}")),
             };
             return;
         };
-        if state.desired.is_none() && resting && plan::is_gone(&plan, observation) {
+        if gone || state.is_strange() {
             self.next.projects.remove(name);
             if observation.objects.is_empty() {
                 self.units.remove(unit);
@@ -435,6 +446,15 @@ impl Driver {
     fn publish(&mut self, publish: &watch::Sender<Arc<Snapshot>>) {
         if !self.published {
             self.published = true;
+            let strange = self.units.iter().filter(|(unit, state)| **unit != Unit::Base && state.is_strange());
+            let told = strange.map(|(unit, _)| {
+                format!(
+                    "the cluster has objects of {unit}, which is neither in Git nor known to this manager; they are left \
+                     alone: add the project, or delete them by hand"
+                )
+            });
+            self.next.base_error = self.root_error.clone().or_else(|| self.base_error.clone());
+            self.next.warnings = self.warnings.iter().cloned().chain(told).collect();
             self.parts.metrics.set_projects(self.next.projects.values().map(|project| project.status.phase));
             publish.send_replace(Arc::new(self.next.clone()));
         }

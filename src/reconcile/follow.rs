@@ -11,6 +11,9 @@ use super::driver::Message;
 use crate::git;
 use crate::project::{ProjectName, Revision};
 
+/// How many commits are tried for a root that builds.
+const LOOK_BACK: usize = 100;
+
 /// "The head may have moved." Carries nothing but whom to tell when it has been looked at.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
@@ -22,8 +25,11 @@ pub(super) struct Signal {
 pub(super) struct Look {
     /// The head.
     pub(super) head: Revision,
-    /// What it wants, or why the root does not build.
-    pub(super) desired: Result<DesiredTree, String>,
+    /// Why the head's root does not build.
+    pub(super) error: Option<String>,
+    /// What is wanted: by the head, or when this is the first look and its root does not build, by the newest commit
+    /// before it whose root does.
+    pub(super) desired: Option<DesiredTree>,
     /// The last commit of each project's folder, with its time.
     pub(super) last_changes: BTreeMap<ProjectName, git::LastChange>,
 }
@@ -96,17 +102,38 @@ impl Follower {
             Some(rendered) => Some(repository.diff_paths(Some(rendered), head)?),
             None => None,
         };
-        let desired = self.renderer.render(&tree, head, changed.as_ref());
-        if desired.is_ok() {
-            self.rendered = Some(head);
-        }
+        let (desired, error) = match self.renderer.render(&tree, head, changed.as_ref()) {
+            Ok(desired) => {
+                self.rendered = Some(head);
+                (Some(desired), None)
+            }
+            Err(error) => {
+                let error = super::desired::render_failed(&error).message;
+                (self.last_that_builds(repository, head)?, Some(error))
+            }
+        };
         self.changes = repository.last_changes(head, self.seen.map(|seen| (seen, &self.changes)))?;
         self.seen = Some(head);
         tracing::debug!(%head, elapsed = ?started.elapsed(), "rendered");
-        Ok(Some(Look {
-            head,
-            desired: desired.map_err(|error| super::desired::render_failed(&error).message),
-            last_changes: self.changes.clone(),
-        }))
+        Ok(Some(Look { head, error, desired, last_changes: self.changes.clone() }))
+    }
+    /// After a start: the newest commit before `head` whose root builds. A broken root must not make a fleet look as if it
+    /// had been deleted. Later, what was rendered last still holds.
+    fn last_that_builds(
+        &mut self,
+        repository: &git::Repository,
+        head: Revision,
+    ) -> Result<Option<DesiredTree>, git::GitError> {
+        if self.rendered.is_some() {
+            return Ok(None);
+        }
+        for entry in repository.log(head, None, LOOK_BACK)?.into_iter().skip(1) {
+            let tree = repository.tree(entry.revision)?;
+            if let Ok(desired) = self.renderer.render(&tree, entry.revision, None) {
+                self.rendered = Some(entry.revision);
+                return Ok(Some(desired));
+            }
+        }
+        Ok(None)
     }
 }

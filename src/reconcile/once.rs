@@ -75,6 +75,10 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
         if let Some(keys) = inventory.get(&unit) {
             observation.inventory.insert(unit.clone(), keys.clone());
         }
+        if !desired.units.contains_key(&unit) && !inventory.contains_key(&unit) {
+            report.warnings.push(format!("the cluster has objects of {unit}, which is neither in Git nor known here"));
+            continue;
+        }
         match wanted(&desired, &unit) {
             Ok(wanted) => report.plans.push(plan::unit(&unit, &wanted, &observation)),
             Err(error) => report.errors.push((unit, error)),

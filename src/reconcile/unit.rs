@@ -111,9 +111,17 @@ impl UnitState {
         ask
     }
 
-    /// What the planner is to compare with; `None` when this unit must not be touched because it does not build.
+    /// Whether it is in the cluster, but neither in Git nor applied by this manager: the work of another one, whose
+    /// repository this is not, or of this one before it lost its store. Deleting it could be the end of somebody's fleet.
+    pub(super) fn is_strange(&self) -> bool {
+        self.desired.is_none() && self.inventory.is_empty()
+    }
+
+    /// What the planner is to compare with; `None` when this unit must not be touched, because it does not build or is
+    /// not ours.
     pub(super) fn planned(&self) -> Option<Desired> {
         match &self.desired {
+            None if self.is_strange() => None,
             None => Some(Desired::Absent { delete_volumes: self.volumes_given_up }),
             Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(Arc::clone(objects))),
         }
@@ -301,6 +309,15 @@ mod tests {
         assert_eq!(unit.refusal, None);
         assert!(!unit.waits_for_pod(true, now + PATIENCE * 4));
         assert!(unit.waits_for_pod(true, now + PATIENCE * 5), "another wait");
+    }
+
+    #[test]
+    fn what_is_neither_in_git_nor_in_the_inventory_is_not_touched() {
+        let mut unit = UnitState::default();
+        unit.want(None, true);
+        assert!(unit.planned().is_none());
+        let keys = failure().into_iter().map(|(key, _)| key).collect();
+        assert!(UnitState::with_inventory(keys).planned().is_some());
     }
 
     #[test]

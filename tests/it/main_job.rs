@@ -264,7 +264,7 @@ async fn a_remote_repository_is_seeded_pushed_to_and_polled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changed_while_the_root_was_broken_is_not_forgotten_when_it_is_mended() {
-    let manager = Manager::embedded();
+    let mut manager = Manager::embedded();
     manager.expect("POST", "/api/projects", Some(checkout()), 201).await;
     std::fs::remove_file(manager.data().join("state.git/hooks/pre-receive")).expect("the hook");
     let clone = manager.clone_state("clone");
@@ -282,9 +282,19 @@ async fn what_changed_while_the_root_was_broken_is_not_forgotten_when_it_is_mend
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    // Nothing is given up because the root cannot be read.
+    // Nothing is given up because the root cannot be read, not even by a start in this state.
     let read = manager.expect("GET", "/api/projects/checkout", None, 200).await;
     assert_eq!(read["replicas"], 1);
+    manager.kill();
+    manager.run();
+    let read = manager.project_until("checkout", |project| project["appliedRevision"].is_string()).await;
+    assert_eq!(read["replicas"], 1);
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let journal = std::fs::read_to_string(manager.data().join("cluster/objects.jsonl")).expect("the journal");
+    assert!(!journal.contains("\"gone\""), "something was deleted");
+    let status = manager.expect("GET", "/api/monitoring/status", None, 200).await;
+    assert!(status.to_string().contains("resourcez"), "{status:#}");
+    std::fs::remove_file(manager.data().join("state.git/hooks/pre-receive")).expect("the hook");
     std::fs::write(&root, good).expect("written");
     git_ok(&clone, &["commit", "-qam", "mend the root"]);
     git_ok(&clone, &["push", "-q"]);

@@ -90,6 +90,28 @@ async fn one_projects_refused_object_does_not_delay_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manager_with_an_empty_repository_leaves_another_ones_projects_alone() {
+    let Some(cluster) = ControlPlane::with_pods() else { return };
+    cluster.volumes("", 2);
+    let (first, namespace) = managed(cluster, "two", &[]);
+    first.expect("POST", "/api/projects", Some(project("theirs")), 201).await;
+    first.project_until("theirs", |project| project["phase"] == "Running").await;
+    drop(first);
+    let before = cluster.object(&namespace, "statefulset", "theirs-env").expect("the StatefulSet");
+
+    let kubeconfig = cluster.kubeconfig().display().to_string();
+    let second = Manager::start(&[("KUBECONFIG", &kubeconfig), ("KUBERNETES_NAMESPACE", &namespace)]);
+    second.expect("POST", "/api/projects", Some(project("ours")), 201).await;
+    second.project_until("ours", |project| project["appliedRevision"].is_string()).await;
+    let status = second.expect("GET", "/api/monitoring/status", None, 200).await;
+    assert!(status["warnings"].to_string().contains("theirs"), "{status:#}");
+    second.expect("GET", "/api/projects/theirs", None, 404).await;
+    let after = cluster.object(&namespace, "statefulset", "theirs-env").expect("still there");
+    assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    assert!(cluster.object(&namespace, "secret", "theirs-secrets").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_an_admission_rule_refuses_is_said_with_the_rules_words() {
     let Some(cluster) = ControlPlane::with_pods() else { return };
     cluster.volumes("", 2);
