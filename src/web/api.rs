@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::header::{ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::HeaderValue;
+use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
 
 use super::answer::{Project, etag, of_state};
@@ -50,17 +50,15 @@ pub(super) async fn create(State(state): State<AppState>, call: Call) -> Result<
     write(state, call, Intent::Create(Box::new(new))).await
 }
 
-/// `GET /api/projects/{id}`
+/// `GET /api/projects/{id}`. The tag is the overlay's and serves If-Match; a reader always gets the answer, because phase
+/// and reason change while the overlay stays.
 pub(super) async fn read(State(state): State<AppState>, id: Id, call: Call) -> Result<Response, Problem> {
     call.permit(Action::Read)?;
     let name = name_of(id)?;
     let snapshot = known(&state)?;
     let project = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
     let tag = project.overlay_id.as_deref().map(etag);
-    let mut response = match &tag {
-        Some(tag) if matches(&call.headers, tag) => StatusCode::NOT_MODIFIED.into_response(),
-        _ => Json(of_state(&state.settings.server, &name, project)).into_response(),
-    };
+    let mut response = Json(of_state(&state.settings.server, &name, project)).into_response();
     if let Some(value) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
         response.headers_mut().insert(ETAG, value);
     }
@@ -122,13 +120,4 @@ pub(super) async fn refresh(State(state): State<AppState>, id: Id, call: Call) -
     let project = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
     state.metrics.project_operation("refresh", Outcome::Success);
     Ok(Json(of_state(&state.settings.server, &name, project)))
-}
-
-/// Whether If-None-Match names `tag`; the comparison is the weak one (RFC 9110, 13.1.2).
-fn matches(headers: &HeaderMap, tag: &str) -> bool {
-    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }

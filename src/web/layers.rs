@@ -173,10 +173,7 @@ async fn share(State(state): State<AppState>, request: Request, next: Next) -> R
     insert(ACCESS_CONTROL_EXPOSE_HEADERS, "etag, location, x-request-id, retry-after, idempotency-replayed");
     if preflight {
         insert(ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE");
-        insert(
-            ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-type, if-match, if-none-match, idempotency-key, x-request-id",
-        );
+        insert(ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, if-match, idempotency-key, x-request-id");
         insert(ACCESS_CONTROL_MAX_AGE, "600");
     }
     response
