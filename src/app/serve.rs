@@ -1,5 +1,6 @@
 //! `serve`: everything, until it is told to stop.
 
+use std::future::IntoFuture;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -60,7 +61,12 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         wired.cluster,
         settings.data_dir.display()
     );
-    axum::serve(listener, router).with_graceful_shutdown(stopped()).await.context("serving")?;
+    tokio::select! {
+        served = axum::serve(listener, router).with_graceful_shutdown(stopped()).into_future() => {
+            served.context("serving")?;
+        }
+        () = reconciler.ended() => anyhow::bail!("the reconciler ended, see the log; start again"),
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

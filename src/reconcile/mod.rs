@@ -117,6 +117,15 @@ impl Reconciler {
         self.snapshot.clone()
     }
 
+    /// Returns when a loop has ended, which only a defect can make it do while a handle is held: the program is then better
+    /// started anew than left without it.
+    pub async fn ended(&self) {
+        tokio::select! {
+            () = self.signals.closed() => {}
+            () = self.messages.closed() => {}
+        }
+    }
+
     /// Says that the head may have moved. Carries no data, never waits.
     pub fn nudge(&self) {
         // A full queue already holds a signal that will read the newest head.
@@ -141,5 +150,27 @@ impl Reconciler {
             let _ = wait.await;
         }
         self.snapshot()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_ends_is_noticed() {
+        let (signals, signalled) = mpsc::channel(1);
+        let (messages, received) = mpsc::channel(1);
+        let (_publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+        let reconciler = Reconciler { signals, messages, snapshot };
+        let soon = Duration::from_millis(50);
+        assert!(tokio::time::timeout(soon, reconciler.ended()).await.is_err(), "both run");
+        drop(received);
+        assert!(tokio::time::timeout(soon, reconciler.ended()).await.is_ok());
+        drop(signalled);
+        // Nobody waits for ever on a loop that is gone.
+        assert!(tokio::time::timeout(soon, reconciler.refresh(None)).await.is_ok());
     }
 }
