@@ -48,7 +48,7 @@ pub(super) fn write_objects(objects: &Path, staged: &Storage, _lock: &WriteLock)
         let written = store.write_buf_with_known_id(*kind, bytes, *id);
         written.map_err(|error| GitError::Io {
             what: format!("writing an object into {}", staging.display()),
-            message: error.to_string(),
+            message: GitError::whole(&error),
         })?;
         let path = store.object_path(id);
         to_sync.push(path.clone());

@@ -54,6 +54,14 @@ impl GitError {
         Self::Io { what: format!("{what} {}", path.display()), message: error.to_string() }
     }
 
+    /// An error of the object library, with what the system said below it.
+    pub(super) fn whole(error: &(dyn std::error::Error + 'static)) -> String {
+        let chain = std::iter::successors(Some(error), |error| error.source());
+        let mut parts: Vec<String> = chain.map(ToString::to_string).collect();
+        parts.dedup();
+        parts.join(": ")
+    }
+
     pub(super) fn object(id: impl ToString, message: impl ToString) -> Self {
         Self::Object { id: id.to_string(), message: message.to_string() }
     }

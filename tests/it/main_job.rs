@@ -300,3 +300,22 @@ async fn what_changed_while_the_root_was_broken_is_not_forgotten_when_it_is_mend
     git_ok(&clone, &["push", "-q"]);
     manager.project_until("checkout", |project| project["phase"] == "Stopped").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_the_disk_refuses_is_not_acknowledged_and_loses_nothing() {
+    let manager = Manager::embedded();
+    manager.expect("POST", "/api/projects", Some(checkout()), 201).await;
+    let git_dir = manager.data().join("state.git");
+    let before = git_ok(&git_dir, &["rev-parse", "main"]);
+    // Something stands where new objects are written, as if the disk were full.
+    let staging = git_dir.join("objects/tmp_objdir-claude-manager");
+    std::fs::write(&staging, "in the way").expect("written");
+    let refused = manager.expect("POST", "/api/projects/checkout/stop", None, 503).await;
+    assert!(refused["detail"].as_str().is_some_and(|text| text.contains("tmp_objdir-claude-manager")), "{refused}");
+    assert_eq!(git_ok(&git_dir, &["rev-parse", "main"]), before);
+    assert!(git(&git_dir, &["fsck", "--strict"]).status.success());
+    assert_eq!(manager.expect("GET", "/api/projects/checkout", None, 200).await["replicas"], 1);
+    std::fs::remove_file(&staging).expect("removed");
+    let stopped = manager.expect("POST", "/api/projects/checkout/stop", None, 200).await;
+    assert_eq!(stopped["replicas"], 0);
+}
