@@ -7,7 +7,7 @@
 //!             kustomize/ build(files, directory) -> objects
 //!             edit/      (files, intent) -> change set
 //!             plan/      (desired, observed, now) -> actions and status
-//! adapters    git/  cluster/  store/  sops/        one outside system each
+//! adapters    git/  cluster/  store/  sops/  agent/   one outside system each
 //! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)
 //! edges       auth/  web/  app/  embedded/
 //! ```

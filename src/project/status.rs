@@ -97,6 +97,12 @@ pub enum Reason {
     Contested,
     /// Nothing runs pods in this cluster.
     NoRuntime,
+    /// The environment clones its repository.
+    Cloning,
+    /// The repository asks for credentials that the environment does not have (yet).
+    WaitingForCredentials,
+    /// The repository cannot be cloned.
+    CloneFailed,
 }
 
 /// A project's condition at one moment.

@@ -19,13 +19,20 @@ const MAP: &[(&str, &[&str])] = &[
     ("cluster", &["project", "plan", "kustomize", "metrics"]),
     ("store", &["project", "metrics"]),
     ("sops", &["project", "yaml"]),
+    ("agent", &["project", "metrics"]),
     // Services.
     ("change", &["project", "yaml", "kustomize", "edit", "plan", "git", "sops", "store", "metrics"]),
-    ("reconcile", &["project", "yaml", "kustomize", "edit", "plan", "git", "cluster", "sops", "store", "metrics"]),
+    (
+        "reconcile",
+        &["project", "yaml", "kustomize", "edit", "plan", "git", "cluster", "sops", "store", "agent", "metrics"],
+    ),
     // Edges.
-    ("embedded", &["project", "kustomize", "plan"]),
+    ("embedded", &["project", "kustomize", "plan", "agent"]),
     ("auth", &["project", "store", "metrics"]),
-    ("web", &["project", "kustomize", "plan", "store", "metrics", "auth", "change", "reconcile", "cluster", "app"]),
+    (
+        "web",
+        &["project", "kustomize", "plan", "store", "metrics", "auth", "change", "reconcile", "cluster", "agent", "app"],
+    ),
     (
         "app",
         &[
@@ -37,6 +44,7 @@ const MAP: &[(&str, &[&str])] = &[
             "cluster",
             "store",
             "sops",
+            "agent",
             "metrics",
             "change",
             "reconcile",
