@@ -49,6 +49,9 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Looks at settings, machine, state repository and cluster, and says what is wrong and what to do. Changes nothing;
+    /// exits with 1 when something has to be mended.
+    Doctor,
     /// Called by Git in the state repository.
     #[command(hide = true)]
     Hook {
