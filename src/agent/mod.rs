@@ -9,9 +9,11 @@
 //! in a variable, in a repository's configuration, in a log line or in an answer.
 
 mod client;
+mod program;
 mod protocol;
 mod token;
 
 pub use client::{Client, ClientError, Reach};
+pub use program::{AgentError, CredentialRequest, Holder, Options, credential, holder, install, run};
 pub use protocol::{PORT, PROTOCOL, Readiness, Repository, Status};
 pub use token::{Claims, KeyError, MAX_LIFETIME, PublicKey, Refusal, Signer, Verifier};
