@@ -2,6 +2,7 @@
 //!
 //! The only place where parts meet that do not know one another; it holds no logic that another place could hold.
 
+mod agent;
 pub mod cli;
 mod commands;
 pub mod config;
@@ -28,6 +29,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Build { directory }) => return commands::build(&directory),
         Some(Command::Hook { hook: Hook::PreReceive }) => return commands::pre_receive(),
         Some(Command::Init { directory }) => return commands::init(&directory, &settings(None)?),
+        // Neither a `.env` file nor a runtime of several threads: an agent is none of the manager's processes.
+        Some(Command::Agent(agent)) => return agent::run(agent),
         None | Some(Command::Serve | Command::Plan { .. } | Command::Reconcile { .. } | Command::Doctor) => {}
     }
     let settings = settings(cli.kubeconfig);
