@@ -62,6 +62,7 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
         store,
         age_identities: Arc::new(identities),
         namespace: settings.namespace.clone(),
+        agents: None,
         metrics: Metrics::new().context("the metrics cannot be registered")?,
     };
     Ok(Wired { parts, cluster, _lock: lock })
