@@ -16,6 +16,7 @@ use super::wiring::{self, Access, Wired};
 use crate::auth::{self, Auth};
 use crate::change::Changes;
 use crate::git::Repository;
+use crate::project::{Actor, AgentKey, ErrorKind, Intent, Principal, Role, Source};
 use crate::reconcile::Reconciler;
 use crate::web;
 
@@ -40,6 +41,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         let reconciler = reconciler.clone();
         Arc::new(move || reconciler.nudge())
     });
+    tokio::spawn(trust_own_key(changes.clone(), wiring::agent_key(&wiring::signer(&settings)?)));
     tokio::spawn(follow_refs(wired.parts.repository.clone(), reconciler.clone()));
     if wired.parts.repository.remote().is_some() {
         let every = Duration::from_secs(settings.state.poll_seconds);
@@ -105,6 +107,34 @@ impl Terminal {
             tracing::info!("sign in at {site}/sign-in with the token in {data}/admin-token");
         }
         Ok(())
+    }
+}
+
+/// Commits this manager's public key where the repository lacks it, so that environments let it in. A repository that was
+/// made by hand, by another manager or before there were agents has it so after the first start.
+async fn trust_own_key(changes: Changes, key: AgentKey) {
+    let principal = Principal {
+        id: "manager".to_owned(),
+        name: "Claude Manager".to_owned(),
+        email: "claude-manager@localhost".to_owned(),
+        role: Role::Administrator,
+    };
+    let actor = Actor { principal, source: Source::Manager, request_id: String::new() };
+    loop {
+        match changes.submit(Intent::TrustAgentKey(key.clone()), actor.clone(), None).await {
+            Ok(committed) if committed.changed => {
+                tracing::info!(kid = key.kid, commit = %committed.revision, "committed this manager's key for environments");
+                return;
+            }
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, "environments cannot be told of this manager's key: they will not let it in");
+                if error.kind != ErrorKind::Unavailable {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(30)).await;
+            }
+        }
     }
 }
 

@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::config::Settings;
+use crate::agent::Signer;
 use crate::cluster::Target;
 use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
-use crate::project::{ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
+use crate::project::{AgentKey, ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
 use crate::reconcile::Parts;
 use crate::sops::{self, Identity};
 use crate::store::Store;
@@ -128,6 +129,21 @@ fn age_key(settings: &Settings) -> std::path::PathBuf {
     settings.data_dir.join("age.key")
 }
 
+/// What signs the tokens for environments: the key of the settings, else the one in the data directory, made when there is
+/// none.
+pub(crate) fn signer(settings: &Settings) -> anyhow::Result<Signer> {
+    match &settings.secrets.agent_signing_key {
+        Some(key) => Signer::from_pem(key.expose_secret()).context("AGENT_SIGNING_KEY"),
+        None => Ok(Signer::open(&settings.data_dir)?),
+    }
+}
+
+/// Its public half, as the state repository has it.
+pub(crate) fn agent_key(signer: &Signer) -> AgentKey {
+    let key = signer.public_key();
+    AgentKey { kid: key.kid(), pem: key.to_pem() }
+}
+
 /// The public key of the first identity: what a new repository encrypts for.
 fn recipient(identities: &[Identity]) -> anyhow::Result<String> {
     identities.first().map(|identity| identity.recipient().to_string()).context("there is no age key")
@@ -148,7 +164,8 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 /// The first commit of a new state repository: the template, and the default key when there is one. Later, settings
 /// change nothing in it: what Git says counts.
 pub(crate) fn seed(settings: &Settings, identities: &[Identity]) -> anyhow::Result<ChangeSet> {
-    let mut seed = edit::seed::seed(&settings.namespace, &recipient(identities)?);
+    let seed = edit::seed::seed(&settings.namespace, &recipient(identities)?);
+    let mut seed = edit::seed::with_agent_key(seed, &agent_key(&signer(settings)?))?;
     if let Some(key) = &settings.secrets.default_anthropic_api_key {
         let secret = sops::Secret {
             name: "claude-defaults".to_owned(),

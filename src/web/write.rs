@@ -96,7 +96,10 @@ async fn execute(
     request: Option<Fingerprint>,
 ) -> Result<Reply, Problem> {
     let started = Instant::now();
-    let (name, subject) = (intent.project().clone(), intent.subject());
+    let Some(name) = intent.project().cloned() else {
+        return Err(Problem::internal("a change of no project came by the API of projects".to_owned()));
+    };
+    let subject = intent.subject();
     let (operation, kind) = operation(&intent);
     let result = state.backend.submit(intent, call.actor, if_match).await;
     let outcome = Outcome::from(&result);
@@ -140,6 +143,7 @@ const fn operation(intent: &Intent) -> (&'static str, Kind) {
         Intent::Delete(_, volumes) => ("delete", Kind::Deleted(*volumes)),
         Intent::Start(_) => ("start", Kind::Changed),
         Intent::Stop(_) => ("stop", Kind::Changed),
+        Intent::TrustAgentKey(_) => ("trust-agent-key", Kind::Changed),
     }
 }
 
@@ -204,12 +208,12 @@ fn replayed(answer: &Answer) -> Result<Response, Problem> {
 }
 
 /// The one overlay id to compare with. Of several, the one that the snapshot has, else any: none will match then.
-fn choose(ids: Vec<String>, state: &AppState, name: &ProjectName) -> Option<String> {
+fn choose(ids: Vec<String>, state: &AppState, name: Option<&ProjectName>) -> Option<String> {
     if ids.len() < 2 {
         return ids.into_iter().next();
     }
     let snapshot = state.backend.snapshot();
-    let current = snapshot.projects.get(name).and_then(|project| project.overlay_id.clone());
+    let current = name.and_then(|name| snapshot.projects.get(name)).and_then(|project| project.overlay_id.clone());
     ids.iter().find(|id| Some(*id) == current.as_ref()).or(ids.first()).cloned()
 }
 

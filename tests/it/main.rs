@@ -1,6 +1,7 @@
 //! Integration tests: one binary, one file for each subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test's set-up does not expect fails the test")]
 
+mod agent;
 mod architecture;
 mod change;
 mod cluster;
