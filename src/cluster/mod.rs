@@ -17,6 +17,7 @@ mod info;
 mod kinds;
 mod observe;
 mod request;
+mod review;
 mod take_over;
 mod watch;
 
@@ -28,3 +29,4 @@ pub use events::pod_refusal;
 pub use info::{Version, version};
 pub use kinds::{Kind, Kinds, Resource};
 pub use observe::{Changes, Connection, Observer};
+pub use review::{RIGHTS, Right, StorageClass, clock, enforced_level, may, storage_classes};

@@ -24,6 +24,7 @@ mod refs;
 mod remote;
 mod repository;
 mod tree;
+mod version;
 mod watch;
 
 pub use batch::Batch;
@@ -35,4 +36,5 @@ pub use lock::WriteLock;
 pub use remote::{Credentials, Remote, RemoteError};
 pub use repository::Repository;
 pub use tree::Tree;
+pub use version::{OLDEST, Version, VersionError, version};
 pub use watch::Watch;
