@@ -28,6 +28,8 @@ pub(crate) struct Wired {
     pub(crate) parts: Parts,
     /// What the cluster is, for people.
     pub(crate) cluster: &'static str,
+    /// The embedded cluster, when it is the one: whoever serves runs its pods.
+    pub(crate) embedded: Option<embedded::Cluster>,
     /// Held while this process may write to the data directory.
     _lock: File,
 }
@@ -56,7 +58,8 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
         None => Store::open_sqlite(data).await?,
     };
     let repository = repository(settings, &identities, access)?;
-    let (client, cluster) = client(settings, access).await?;
+    let (client, embedded) = client(settings, access).await?;
+    let cluster = if embedded.is_some() { "embedded" } else { "Kubernetes" };
     let parts = Parts {
         repository,
         client,
@@ -66,7 +69,7 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
         agents: None,
         metrics: Metrics::new().context("the metrics cannot be registered")?,
     };
-    Ok(Wired { parts, cluster, _lock: lock })
+    Ok(Wired { parts, cluster, embedded, _lock: lock })
 }
 
 fn make_private(directory: &Path) -> anyhow::Result<()> {
@@ -224,14 +227,15 @@ pub(crate) fn target(settings: &Settings) -> Option<Target> {
     Target::choose(kubeconfig, None, host.as_deref())
 }
 
-async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Client, &'static str)> {
+/// A client for the cluster, and the cluster itself when it is the embedded one.
+async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Client, Option<embedded::Cluster>)> {
     match target(settings) {
         Some(target) => {
             let client = target.client().await.map_err(|error| {
                 let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
                 anyhow::anyhow!("{error}{hint}")
             })?;
-            Ok((client, "Kubernetes"))
+            Ok((client, None))
         }
         None => {
             let directory = settings.data_dir.join("cluster");
@@ -239,7 +243,7 @@ async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Cl
                 Access::Write => embedded::Cluster::open(&directory)?,
                 Access::Read => copy_of_embedded(&directory)?,
             };
-            Ok((cluster.client(), "embedded"))
+            Ok((cluster.client(), Some(cluster)))
         }
     }
 }

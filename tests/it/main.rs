@@ -11,6 +11,8 @@ mod doctor;
 mod embedded;
 mod first_run;
 mod git;
+mod git_server;
+mod local_runtime;
 mod main_job;
 mod manager;
 mod readme;
