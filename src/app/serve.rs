@@ -15,7 +15,7 @@ use super::telemetry;
 use super::wiring::{self, Access};
 use crate::auth::Auth;
 use crate::change::Changes;
-use crate::git::Repository;
+use crate::git::{self, Repository};
 use crate::reconcile::Reconciler;
 use crate::web;
 
@@ -42,15 +42,15 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let settings = Arc::new(settings);
     let parts = &wired.parts;
-    let state = web::AppState::new(
+    let services = web::Services {
         changes,
-        reconciler.clone(),
-        parts.store.clone(),
-        Arc::clone(&settings),
-        parts.metrics.clone(),
-        auth,
-    );
-    let router = web::router(state);
+        reconciler: reconciler.clone(),
+        reader: git::Reader::new(parts.repository.clone()),
+        client: parts.client.clone(),
+        namespace: parts.namespace.clone(),
+    };
+    let state = web::AppState::new(services, parts.store.clone(), Arc::clone(&settings), parts.metrics.clone(), auth);
+    let router = web::router(state.clone());
     // The first answer already knows every project.
     reconciler.load().await;
     // For people and for scripts that start it with PORT=0.
@@ -62,7 +62,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         settings.data_dir.display()
     );
     tokio::select! {
-        served = axum::serve(listener, router).with_graceful_shutdown(stopped()).into_future() => {
+        served = axum::serve(listener, router).with_graceful_shutdown(stopping(state)).into_future() => {
             served.context("serving")?;
         }
         () = reconciler.ended() => anyhow::bail!("the reconciler ended, see the log; start again"),
@@ -100,6 +100,12 @@ async fn poll_remote(repository: Repository, reconciler: Reconciler, every: Dura
             Err(error) => tracing::error!(%error, "asking the remote failed"),
         }
     }
+}
+
+/// What has no end of its own ends when the program is told to stop; the rest is finished.
+async fn stopping(state: web::AppState) {
+    stopped().await;
+    state.close_streams();
 }
 
 async fn stopped() {
