@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test's set-up does not expect fails the test")]
 
 mod architecture;
+mod browser;
 mod change;
 mod cluster;
 mod commands;

@@ -97,8 +97,10 @@ async fn followers_are_bounded_and_their_places_are_free_when_they_go() {
 #[tokio::test]
 async fn a_follower_ends_when_the_manager_stops() {
     let app = TestApp::with(&[], |script| {
-        let lines = || futures::stream::iter([Ok("one\n".into())]).chain(futures::stream::pending());
-        script.log = move || Ok(Box::pin(lines()));
+        script.log = || {
+            let lines = futures::stream::iter([Ok("one\n".into())]).chain(futures::stream::pending());
+            Ok(Box::pin(lines))
+        };
     })
     .await;
     let mut body = follow(&app).await.into_body().into_data_stream();
