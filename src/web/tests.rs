@@ -29,6 +29,9 @@ mod sessions;
 const OVERLAY: &str = "1111111111111111111111111111111111111111";
 const COMMIT: &str = "2222222222222222222222222222222222222222";
 
+/// How long a wrong token takes.
+const WRONG: Duration = Duration::from_millis(20);
+
 /// What the services do, and what was asked of them.
 pub(super) struct Script {
     snapshot: Mutex<Arc<Snapshot>>,
@@ -119,7 +122,8 @@ impl TestApp {
                 ("admin", principal("ana", Role::Administrator)),
                 ("operator", principal("olga", Role::Operator)),
                 ("viewer", principal("vera", Role::Viewer)),
-            ]),
+            ])
+            .slowing(WRONG),
             readers: Readers::new(),
             started: Instant::now(),
         };

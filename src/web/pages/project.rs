@@ -203,7 +203,7 @@ fn overlay(name: &ProjectName, folder: &Folder) -> Markup {
             h2 id="overlay" { "Managed in Git" }
             @match &folder.text {
                 Some(text) => {
-                    p { "Everything above is read from this file of the state repository. Change it there, and the cluster follows." }
+                    p { "What this project is to be stands in this file of the state repository. Change it there as well as here: the cluster follows." }
                     figure {
                         figcaption { code { "projects/" (name) "/kustomization.yaml" } }
                         pre tabindex="0" { (text) }

@@ -1,6 +1,10 @@
 //! Logs over the API.
 
+use std::future::IntoFuture as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use futures::StreamExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 
@@ -109,4 +113,67 @@ async fn a_follower_ends_when_the_manager_stops() {
     assert!(tokio::time::timeout(soon, body.next()).await.is_err(), "it goes on");
     app.readers.close();
     assert!(tokio::time::timeout(soon, body.next()).await.unwrap().is_none());
+}
+
+static FOLLOWERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts for as long as it lives.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        FOLLOWERS.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        FOLLOWERS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Looks until `count` follow.
+async fn until_followers_are(count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while FOLLOWERS.load(Ordering::SeqCst) != count {
+        assert!(Instant::now() < deadline, "{} follow, not {count}", FOLLOWERS.load(Ordering::SeqCst));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_what_it_followed() {
+    let app = TestApp::with(&[], |script| {
+        script.log = || {
+            let counted = Counted::new();
+            let lines = futures::stream::iter([Ok("one\n".into())]).chain(futures::stream::pending());
+            Ok(Box::pin(lines.inspect(move |_| {
+                let _alive = &counted;
+            })))
+        };
+    })
+    .await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(axum::serve(listener, app.router.clone()).into_future());
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request =
+            "GET /api/projects/alpha/logs?follow HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer admin\r\n\r\n";
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"one\n\r\n") {
+            assert!(connection.read_buf(&mut seen).await.unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
+        }
+        connections.push(connection);
+    }
+    until_followers_are(3).await;
+    // Nothing is written any more, so only the closed connection can tell.
+    drop(connections.pop());
+    until_followers_are(2).await;
+    drop(connections);
+    until_followers_are(0).await;
+    server.abort();
 }

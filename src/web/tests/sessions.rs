@@ -69,6 +69,22 @@ async fn a_wrong_token_signs_nobody_in_and_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn wrong_tokens_are_slow_by_every_way() {
+    let app = TestApp::new().await;
+    let wrong = [("authorization", "Bearer wrong")];
+    for (method, path, headers, body) in [
+        ("GET", "/api/projects", &wrong[..], ""),
+        ("GET", "/sign-in?token=wrong", &[BROWSER][..], ""),
+        ("POST", "/sign-in", &[HERE, FORM][..], "token=wrong"),
+    ] {
+        let started = Instant::now();
+        let reply = app.send(method, path, headers, body).await;
+        assert!(!reply.status.is_success(), "{method} {path}");
+        assert!(started.elapsed() >= WRONG, "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn a_foreign_page_signs_nobody_in() {
     let app = TestApp::new().await;
     for site in ["cross-site", "same-site"] {
