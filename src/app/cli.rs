@@ -1,8 +1,9 @@
 //! The command line: what each command takes, in the words of `--help`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Manages a fleet of Claude Code environments on Kubernetes; a Git repository of Kustomize overlays is the only
 /// source of truth.
@@ -49,6 +50,12 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Looks at settings, machine, state repository and cluster, and says what is wrong and what to do. Changes nothing;
+    /// exits with 1 when something has to be mended.
+    Doctor,
+    /// Runs inside an environment: clones its repository and answers the manager.
+    #[command(args_conflicts_with_subcommands = true)]
+    Agent(Agent),
     /// Called by Git in the state repository.
     #[command(hide = true)]
     Hook {
@@ -63,4 +70,68 @@ pub enum Command {
 pub enum Hook {
     /// Checks a push before its refs move; reads `old new ref` lines from standard input.
     PreReceive,
+}
+
+/// The agent, or one of its errands.
+#[derive(Debug, Args)]
+pub struct Agent {
+    /// What else to do.
+    #[command(subcommand)]
+    pub errand: Option<AgentErrand>,
+    /// How to run.
+    #[command(flatten)]
+    pub options: AgentOptions,
+}
+
+/// How the agent runs.
+#[derive(Debug, Args)]
+pub struct AgentOptions {
+    /// The directory that everything of the environment lies under: workspace, config, etc/claude-manager.
+    #[arg(long, env = "CLAUDE_MANAGER_AGENT_ROOT", default_value = "/", value_name = "DIR")]
+    pub root: PathBuf,
+    /// Where to listen; port 7780 of every address when not given.
+    #[arg(long, env = "CLAUDE_MANAGER_AGENT_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// The short name of the project.
+    #[arg(long, env = "CLAUDE_MANAGER_PROJECT", value_name = "NAME")]
+    pub project: Option<String>,
+    /// The uid of the pod, noted in the lock of the workspace.
+    #[arg(long, env = "CLAUDE_MANAGER_POD_UID", value_name = "UID")]
+    pub pod_uid: Option<String>,
+    /// Takes a directory away from the agent and all that it starts, except for what lies under the root or is linked
+    /// from there (Linux, by Landlock); may be given several times.
+    #[arg(long, value_name = "DIR")]
+    pub hide: Vec<PathBuf>,
+    /// The repository to clone into the workspace.
+    #[arg(long, env = "GIT_REPOSITORY", hide_env_values = true, value_name = "URL")]
+    pub repository: Option<String>,
+    /// Its branch; the repository's own default when not given.
+    #[arg(long, env = "GIT_BRANCH", value_name = "NAME")]
+    pub branch: Option<String>,
+}
+
+/// What the program does for an agent beside running it.
+#[derive(Debug, Subcommand)]
+pub enum AgentErrand {
+    /// Copies this program into a directory, for an environment's container to run it.
+    Install {
+        /// The directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Called by Git: answers with the token of the project's repository.
+    #[command(hide = true)]
+    Credential {
+        /// The only `https://host[:port]` to answer for.
+        #[arg(long)]
+        origin: String,
+        /// The user name beside the token.
+        #[arg(long)]
+        user: String,
+        /// The file with the token.
+        #[arg(long)]
+        token_file: PathBuf,
+        /// What Git wants.
+        action: String,
+    },
 }

@@ -2,10 +2,12 @@
 //!
 //! The only place where parts meet that do not know one another; it holds no logic that another place could hold.
 
+mod agent;
 pub mod cli;
 mod commands;
 pub mod config;
 mod directory;
+mod doctor;
 mod serve;
 pub mod telemetry;
 mod wiring;
@@ -27,11 +29,17 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Build { directory }) => return commands::build(&directory),
         Some(Command::Hook { hook: Hook::PreReceive }) => return commands::pre_receive(),
         Some(Command::Init { directory }) => return commands::init(&directory, &settings(None)?),
-        None | Some(Command::Serve | Command::Plan { .. } | Command::Reconcile { .. }) => {}
+        // Neither a `.env` file nor a runtime of several threads: an agent is none of the manager's processes.
+        Some(Command::Agent(agent)) => return agent::run(agent),
+        None | Some(Command::Serve | Command::Plan { .. } | Command::Reconcile { .. } | Command::Doctor) => {}
     }
-    let settings = settings(cli.kubeconfig)?;
+    let settings = settings(cli.kubeconfig);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
+        let settings = match (&cli.command, settings) {
+            (Some(Command::Doctor), settings) => return doctor::doctor(settings).await,
+            (_, settings) => settings?,
+        };
         match cli.command {
             Some(Command::Plan { revision }) => commands::plan(settings, revision.as_deref()).await,
             Some(Command::Reconcile { once: _ }) => commands::reconcile(settings).await,

@@ -1,7 +1,7 @@
 //! `serve`: everything, until it is told to stop.
 
 use std::future::IntoFuture;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::Settings;
 use super::telemetry;
-use super::wiring::{self, Access};
-use crate::auth::Auth;
+use super::wiring::{self, Access, Wired};
+use crate::auth::{self, Auth};
 use crate::change::Changes;
 use crate::git::{self, Repository};
 use crate::reconcile::Reconciler;
@@ -28,7 +28,12 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("{address} cannot be listened on; stop what uses it, or set PORT to another port"))?;
     let address = listener.local_addr().context("the port")?;
+    let terminal = Terminal::of_this_process();
+    terminal.say(&format!("Claude Manager {} is starting", env!("CARGO_PKG_VERSION")));
+    terminal.say(&format!("  data        {}", settings.data_dir.display()));
+    terminal.say(&format!("  repository  {}", settings.state.repository.as_deref().unwrap_or("state.git in it")));
     let wired = wiring::wire(&settings, Access::Write).await?;
+    terminal.say(&format!("  cluster     {}, namespace {}", wired.cluster, settings.namespace));
     let auth = Auth::open(&settings.data_dir).context("the administrator token")?;
     let reconciler = Reconciler::start(wired.parts.clone());
     let changes = Changes::start(wired.parts.repository.clone(), Arc::clone(&wired.parts.age_identities), {
@@ -53,22 +58,54 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let router = web::router(state.clone());
     // The first answer already knows every project.
     reconciler.load().await;
-    // For people and for scripts that start it with PORT=0.
-    let _ = writeln!(
-        std::io::stdout(),
-        "Claude Manager is ready: http://{address}{} (cluster: {}, data: {})",
-        settings.server.base_path,
-        wired.cluster,
-        settings.data_dir.display()
-    );
+    // "Everywhere" is no address to open.
+    let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
+    let host = if address.is_ipv6() && !address.ip().is_unspecified() { format!("[{host}]") } else { host };
+    let stopped = stopped().context("the signals")?;
+    let site = format!("http://{host}:{}{}", address.port(), settings.server.base_path);
+    terminal.ready(&site, &wired, &settings)?;
     tokio::select! {
-        served = axum::serve(listener, router).with_graceful_shutdown(stopping(state)).into_future() => {
+        served = axum::serve(listener, router).with_graceful_shutdown(stopping(stopped, state)).into_future() => {
             served.context("serving")?;
         }
         () = reconciler.ended() => anyhow::bail!("the reconciler ended, see the log; start again"),
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where standard output goes. A log that somebody collects never holds the token; a terminal shows the link with it, as
+/// the person at it may read the token's file anyway.
+struct Terminal {
+    is_one: bool,
+}
+
+impl Terminal {
+    fn of_this_process() -> Self {
+        Self { is_one: std::io::stdout().is_terminal() }
+    }
+
+    /// Progress, for a person who waits.
+    fn say(&self, line: &str) {
+        if self.is_one {
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+    }
+
+    /// How to get in. Scripts that start the program with PORT=0 read the address from this line.
+    fn ready(&self, site: &str, wired: &Wired, settings: &Settings) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        let data = settings.data_dir.display();
+        if self.is_one {
+            let token = auth::administrator_token(&settings.data_dir).context("the administrator token")?;
+            let link = settings.server.public_url.as_deref().unwrap_or(site);
+            let _ = writeln!(out, "\nOpen {link}/sign-in?token={token}\nCtrl-C stops everything.\n");
+        } else {
+            let _ = writeln!(out, "Claude Manager is ready: {site} (cluster: {}, data: {data})", wired.cluster);
+            tracing::info!("sign in at {site}/sign-in with the token in {data}/admin-token");
+        }
+        Ok(())
+    }
 }
 
 /// Whoever moves a ref (the API, a push by path, a person in the repository) is noticed.
@@ -103,25 +140,18 @@ async fn poll_remote(repository: Repository, reconciler: Reconciler, every: Dura
 }
 
 /// What has no end of its own ends when the program is told to stop; the rest is finished.
-async fn stopping(state: web::AppState) {
-    stopped().await;
+async fn stopping(stopped: impl Future<Output = ()>, state: web::AppState) {
+    stopped.await;
     state.close_streams();
 }
 
-async fn stopped() {
-    let interrupt = async {
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// Ends with the first SIGINT or SIGTERM after this call.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
+    })
 }

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::config::Settings;
 use crate::cluster::Target;
-use crate::git::{CommitMeta, Credentials, Person, Remote, Repository};
+use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
 use crate::project::{ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
 use crate::reconcile::Parts;
@@ -43,6 +43,10 @@ pub(crate) enum Access {
 /// Opens the data directory, the keys, the store, the repository and the cluster.
 pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<Wired> {
     let data = &settings.data_dir;
+    if access == Access::Write {
+        // Said now, not by the first push or clone that needs it.
+        git::version()?;
+    }
     make_private(data)?;
     let lock = lock(data, access)?;
     let identities = age_identities(settings)?;
@@ -94,21 +98,33 @@ fn lock(data: &Path, access: Access) -> anyhow::Result<File> {
 
 /// The age identities: those of the settings, else the one in the data directory, made when there is none.
 pub(crate) fn age_identities(settings: &Settings) -> anyhow::Result<Vec<Identity>> {
+    let known = existing_identities(settings)?;
+    if !known.is_empty() {
+        return Ok(known);
+    }
+    let path = age_key(settings);
+    make_private(&settings.data_dir)?;
+    let (identity, text) = sops::generate(Timestamp::now());
+    write_private(&path, text.expose_secret())?;
+    tracing::info!(path = %path.display(), "made a new age key; keep a copy, secrets cannot be read without it");
+    Ok(vec![identity])
+}
+
+/// The age identities that there are; none before the first start.
+pub(crate) fn existing_identities(settings: &Settings) -> anyhow::Result<Vec<Identity>> {
     if let Some(given) = settings.secrets.age_identities()? {
         return sops::parse_identities(&given).context("SOPS_AGE_KEY or SOPS_AGE_KEY_FILE");
     }
-    let path = settings.data_dir.join("age.key");
+    let path = age_key(settings);
     match fs::read_to_string(&path) {
         Ok(text) => sops::parse_identities(&SecretString::from(text)).with_context(|| path.display().to_string()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            make_private(&settings.data_dir)?;
-            let (identity, text) = sops::generate(Timestamp::now());
-            write_private(&path, text.expose_secret())?;
-            tracing::info!(path = %path.display(), "made a new age key; keep a copy, secrets cannot be read without it");
-            Ok(vec![identity])
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
     }
+}
+
+fn age_key(settings: &Settings) -> std::path::PathBuf {
+    settings.data_dir.join("age.key")
 }
 
 /// The public key of the first identity: what a new repository encrypts for.
@@ -173,7 +189,8 @@ fn repository(settings: &Settings, identities: &[Identity], access: Access) -> a
     Ok(repository)
 }
 
-fn credentials(settings: &Settings) -> Credentials {
+/// How the remote state repository is opened.
+pub(crate) fn credentials(settings: &Settings) -> Credentials {
     let secrets = &settings.secrets;
     match (&secrets.git_token, &secrets.git_ssh_private_key) {
         (Some(token), _) => Credentials::Token { user: None, token: token.clone() },
@@ -182,10 +199,15 @@ fn credentials(settings: &Settings) -> Credentials {
     }
 }
 
-async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Client, &'static str)> {
+/// The cluster that is configured; `None` is the embedded one.
+pub(crate) fn target(settings: &Settings) -> Option<Target> {
     let host = std::env::var_os("KUBERNETES_SERVICE_HOST");
     let kubeconfig = settings.kubeconfig.as_ref().map(|path| path.as_os_str());
-    match Target::choose(kubeconfig, None, host.as_deref()) {
+    Target::choose(kubeconfig, None, host.as_deref())
+}
+
+async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Client, &'static str)> {
+    match target(settings) {
         Some(target) => {
             let client = target.client().await.map_err(|error| {
                 let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();

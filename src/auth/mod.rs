@@ -74,13 +74,21 @@ impl Refusal {
     }
 }
 
+/// The administrator's token, for whoever may read its file anyway; made at the first start.
+///
+/// # Errors
+/// [`AuthError`] when the file cannot be read, made or protected.
+pub fn administrator_token(data_dir: &Path) -> Result<String, AuthError> {
+    token_file::read_or_create(data_dir)
+}
+
 impl Auth {
     /// Reads the administrator's token from `data_dir`; makes it at the first start.
     ///
     /// # Errors
     /// [`AuthError`] when the file cannot be read, made or protected.
     pub fn open(data_dir: &Path) -> Result<Self, AuthError> {
-        let token = token_file::read_or_create(data_dir)?;
+        let token = administrator_token(data_dir)?;
         Ok(Self::with_tokens([(token.as_str(), administrator())]).slowing(WRONG))
     }
 

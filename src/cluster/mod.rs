@@ -18,6 +18,7 @@ mod kinds;
 mod logs;
 mod observe;
 mod request;
+mod review;
 mod take_over;
 mod watch;
 
@@ -30,3 +31,4 @@ pub use info::{Version, version};
 pub use kinds::{Kind, Kinds, Resource};
 pub use logs::{LogError, LogQuery, LogStream, Since, logs};
 pub use observe::{Changes, Connection, Observer};
+pub use review::{RIGHTS, Right, StorageClass, clock, enforced_level, may, storage_classes};

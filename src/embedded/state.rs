@@ -1,7 +1,7 @@
 //! The objects, their versions, and the changes that watches are told of.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -45,6 +45,8 @@ pub(super) struct State {
     journal: Journal,
     /// Whether somebody runs pods.
     pub(super) has_runtime: bool,
+    /// Where the logs of pods are, when somebody keeps them.
+    pub(super) logs: Option<PathBuf>,
 }
 
 impl State {
@@ -63,7 +65,8 @@ impl State {
                 }
             }
         })?;
-        Ok(Self { objects, events: VecDeque::new(), forgotten: version, version, journal, has_runtime: false })
+        let events = VecDeque::new();
+        Ok(Self { objects, events, forgotten: version, version, journal, has_runtime: false, logs: None })
     }
 
     /// The version of the last change of anything.

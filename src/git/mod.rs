@@ -25,6 +25,7 @@ mod refs;
 mod remote;
 mod repository;
 mod tree;
+mod version;
 mod watch;
 
 pub use batch::Batch;
@@ -37,4 +38,5 @@ pub use reader::{Folder, Reader};
 pub use remote::{Credentials, Remote, RemoteError};
 pub use repository::Repository;
 pub use tree::Tree;
+pub use version::{OLDEST, Version, VersionError, version};
 pub use watch::Watch;

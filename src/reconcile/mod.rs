@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use once::{OnceError, OnceReport, plan_at, reconcile_once};
+pub use once::{OnceError, OnceReport, check_at, plan_at, reconcile_once};
 
 use crate::git;
 use crate::metrics::Metrics;

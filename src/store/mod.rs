@@ -167,6 +167,21 @@ impl Store {
         Self::ready(Pool::Postgres(pool)).await
     }
 
+    /// Asks a PostgreSQL server for its version; leaves the schema as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the address is none, or the server does not answer.
+    pub async fn look_at_postgres(url: &SecretString) -> Result<String, StoreError> {
+        let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| StoreError::Address)?;
+        let unreachable = |error: sqlx::Error| StoreError::Server(error.to_string());
+        let connecting = tokio::time::timeout(Duration::from_secs(10), options.connect()).await;
+        let mut connection =
+            connecting.map_err(|_| StoreError::Server("no answer within 10 s".to_owned()))?.map_err(unreachable)?;
+        let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+        sqlx::Connection::close(connection).await?;
+        Ok(version)
+    }
+
     async fn ready(pool: Pool) -> Result<Self, StoreError> {
         let store = Self { pool };
         store.migrate().await?;
