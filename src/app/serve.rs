@@ -18,7 +18,7 @@ use super::wiring::{self, Access, Wired};
 use crate::auth::{self, Auth};
 use crate::change::Changes;
 use crate::embedded::{self, LocalRuntime};
-use crate::git::Repository;
+use crate::git::{self, Repository};
 use crate::project::{Actor, AgentKey, ErrorKind, Intent, Principal, Role, Source};
 use crate::reconcile::Reconciler;
 use crate::web;
@@ -58,15 +58,15 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let settings = Arc::new(settings);
     let parts = &wired.parts;
-    let state = web::AppState::new(
+    let services = web::Services {
         changes,
-        reconciler.clone(),
-        parts.store.clone(),
-        Arc::clone(&settings),
-        parts.metrics.clone(),
-        auth,
-    );
-    let router = web::router(state);
+        reconciler: reconciler.clone(),
+        reader: git::Reader::new(parts.repository.clone()),
+        client: parts.client.clone(),
+        namespace: parts.namespace.clone(),
+    };
+    let state = web::AppState::new(services, parts.store.clone(), Arc::clone(&settings), parts.metrics.clone(), auth);
+    let router = web::router(state.clone());
     // The first answer already knows every project.
     reconciler.load().await;
     // "Everywhere" is no address to open.
@@ -75,8 +75,10 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let site = format!("http://{host}:{}{}", address.port(), settings.server.base_path);
     terminal.ready(&site, &wired, &settings)?;
     let (stop, mut stopping) = watch::channel(());
+    // What has no end of its own ends when the program is told to stop; the rest is finished.
     let told = async move {
         let _ = stopping.changed().await;
+        state.close_streams();
     };
     let mut server = axum::serve(listener, router).with_graceful_shutdown(told).into_future();
     let fault = tokio::select! {

@@ -13,11 +13,11 @@ use super::execute::{Applied, apply, not_begun};
 use super::follow::Look;
 use super::ledger::{self, Entry};
 use super::unit::{PATIENCE, Step, UnitState};
-use super::{Parts, ProjectState, Snapshot};
+use super::{Deletion, Parts, ProjectState, Snapshot};
 use crate::agent;
 use crate::cluster;
 use crate::git;
-use crate::plan::{self, Observation, UnitPlan};
+use crate::plan::{self, Desired, Observation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectName, Reason, Unit};
 
 /// Units that are applied at the same time; each sends several requests at once.
@@ -43,6 +43,8 @@ pub(super) enum Message {
     Agent(ProjectName, String, Box<Result<agent::Status, agent::ClientError>>),
     /// Somebody wants to see it done.
     Refresh(Option<ProjectName>, oneshot::Sender<()>),
+    /// Somebody asks what deleting a project would do.
+    Deletion(ProjectName, oneshot::Sender<Option<Deletion>>),
 }
 
 /// Runs until every handle is gone.
@@ -96,6 +98,13 @@ async fn sleep_until(deadline: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// What is known of a unit in the cluster.
+fn observe(observer: &cluster::Observer, unit: &Unit, state: &UnitState) -> Observation {
+    let mut objects = observer.objects(Some(unit));
+    objects.extend(observer.objects_at(state.keys()));
+    Observation { objects, inventory: BTreeMap::from([(unit.clone(), state.inventory.clone())]) }
 }
 
 struct Driver {
@@ -210,7 +219,19 @@ impl Driver {
                 }
                 self.refreshing.push((project, done));
             }
+            Message::Deletion(project, answer) => {
+                let _ = answer.send(self.deletion(project));
+            }
         }
+    }
+
+    /// What would be done for a project that Git wanted no more; nothing is known of that before the first look.
+    fn deletion(&self, project: ProjectName) -> Option<Deletion> {
+        let unit = Unit::Project(project);
+        let state = self.units.get(&unit).filter(|_| self.next.synced)?;
+        let observation = observe(&self.observer, &unit, state);
+        let plan = |delete_volumes| plan::unit(&unit, &Desired::Absent { delete_volumes }, &observation);
+        Some(Deletion { keeping_volumes: plan(false), with_volumes: plan(true) })
     }
 
     /// Takes what a newer head wants.
@@ -296,9 +317,7 @@ impl Driver {
         let mut observation = Observation::default();
         let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
         if self.next.synced {
-            observation.objects = self.observer.objects(Some(unit));
-            observation.objects.extend(self.observer.objects_at(state.keys()));
-            observation.inventory.insert(unit.clone(), state.inventory.clone());
+            observation = observe(&self.observer, unit, state);
             if let Some(desired) = state.planned() {
                 plan = plan::unit(unit, &desired, &observation);
             }

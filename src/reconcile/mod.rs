@@ -67,6 +67,15 @@ pub struct ProjectState {
     pub plan: Arc<UnitPlan>,
 }
 
+/// What deleting a project would do to the cluster as it is now.
+#[derive(Clone, Debug)]
+pub struct Deletion {
+    /// When its volumes are kept.
+    pub keeping_volumes: UnitPlan,
+    /// When they go with it.
+    pub with_volumes: UnitPlan,
+}
+
 /// What the reconciler works with.
 #[derive(Clone)]
 pub struct Parts {
@@ -154,6 +163,13 @@ impl Reconciler {
             let _ = wait.await;
         }
         self.snapshot()
+    }
+
+    /// What deleting `project` would do; `None` while the cluster was not seen as a whole, or knows nothing of it.
+    pub async fn deletion(&self, project: &ProjectName) -> Option<Deletion> {
+        let (answer, wait) = oneshot::channel();
+        self.messages.send(driver::Message::Deletion(project.clone(), answer)).await.ok()?;
+        wait.await.ok().flatten()
     }
 }
 

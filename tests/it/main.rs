@@ -3,6 +3,7 @@
 
 mod agent;
 mod architecture;
+mod browser;
 mod change;
 mod cluster;
 mod commands;
