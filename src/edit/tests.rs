@@ -237,7 +237,7 @@ fn a_new_project_is_an_overlay_a_line_and_its_secrets() {
             requests:
               storage: 5Gi
     "#);
-    assert!(tree.text("kustomization.yaml").ends_with("\nresources:\n- projects/checkout\n"));
+    assert!(tree.text("kustomization.yaml").ends_with("\nresources:\n- agent-keys.yaml\n- projects/checkout\n"));
     let spec = tree.spec("checkout");
     assert_eq!((spec.replicas, spec.image.as_str()), (1, "host/claude-dev-env:1.2"));
     assert_eq!(spec.resources.cpu, Some(quantity("2")));

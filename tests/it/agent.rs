@@ -294,7 +294,7 @@ async fn serve_commits_its_key_where_the_repository_lacks_it() {
     assert!(!keys.contains("PRIVATE"), "{keys}");
 
     // Somebody takes it out; the next start brings it back, as a commit that says so.
-    let without: String = keys.split("data:").next().unwrap().to_owned();
+    let without: String = keys.rsplit_once("data:").unwrap().0.to_owned();
     fs::write(first.join("agent-keys.yaml"), without).unwrap();
     git_ok(&first, &["commit", "-qam", "nobody"]);
     git_ok(&first, &["push", "-q"]);
