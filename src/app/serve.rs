@@ -18,7 +18,8 @@ use super::wiring::{self, Access, Wired};
 use crate::auth::{self, Auth};
 use crate::change::Changes;
 use crate::embedded::{self, LocalRuntime};
-use crate::git::Repository;
+use crate::git::{self, Repository};
+use crate::project::{Actor, AgentKey, ErrorKind, Intent, Principal, Role, Source};
 use crate::reconcile::Reconciler;
 use crate::web;
 
@@ -49,6 +50,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         let reconciler = reconciler.clone();
         Arc::new(move || reconciler.nudge())
     });
+    tokio::spawn(trust_own_key(changes.clone(), wiring::agent_key(&wiring::signer(&settings)?)));
     tokio::spawn(follow_refs(wired.parts.repository.clone(), reconciler.clone()));
     if wired.parts.repository.remote().is_some() {
         let every = Duration::from_secs(settings.state.poll_seconds);
@@ -56,15 +58,15 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let settings = Arc::new(settings);
     let parts = &wired.parts;
-    let state = web::AppState::new(
+    let services = web::Services {
         changes,
-        reconciler.clone(),
-        parts.store.clone(),
-        Arc::clone(&settings),
-        parts.metrics.clone(),
-        auth,
-    );
-    let router = web::router(state);
+        reconciler: reconciler.clone(),
+        reader: git::Reader::new(parts.repository.clone()),
+        client: parts.client.clone(),
+        namespace: parts.namespace.clone(),
+    };
+    let state = web::AppState::new(services, parts.store.clone(), Arc::clone(&settings), parts.metrics.clone(), auth);
+    let router = web::router(state.clone());
     // The first answer already knows every project.
     reconciler.load().await;
     // "Everywhere" is no address to open.
@@ -73,8 +75,10 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let site = format!("http://{host}:{}{}", address.port(), settings.server.base_path);
     terminal.ready(&site, &wired, &settings)?;
     let (stop, mut stopping) = watch::channel(());
+    // What has no end of its own ends when the program is told to stop; the rest is finished.
     let told = async move {
         let _ = stopping.changed().await;
+        state.close_streams();
     };
     let mut server = axum::serve(listener, router).with_graceful_shutdown(told).into_future();
     let fault = tokio::select! {
@@ -131,6 +135,34 @@ impl Terminal {
             tracing::info!("sign in at {site}/sign-in with the token in {data}/admin-token");
         }
         Ok(())
+    }
+}
+
+/// Commits this manager's public key where the repository lacks it, so that environments let it in. A repository that was
+/// made by hand, by another manager or before there were agents has it so after the first start.
+async fn trust_own_key(changes: Changes, key: AgentKey) {
+    let principal = Principal {
+        id: "manager".to_owned(),
+        name: "Claude Manager".to_owned(),
+        email: "claude-manager@localhost".to_owned(),
+        role: Role::Administrator,
+    };
+    let actor = Actor { principal, source: Source::Manager, request_id: String::new() };
+    loop {
+        match changes.submit(Intent::TrustAgentKey(key.clone()), actor.clone(), None).await {
+            Ok(committed) if committed.changed => {
+                tracing::info!(kid = key.kid, commit = %committed.revision, "committed this manager's key for environments");
+                return;
+            }
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, "environments cannot be told of this manager's key: they will not let it in");
+                if error.kind != ErrorKind::Unavailable {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(30)).await;
+            }
+        }
     }
 }
 

@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::config::Settings;
+use crate::agent::{self, Reach, Signer};
 use crate::cluster::Target;
 use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
-use crate::project::{ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
+use crate::project::{AgentKey, ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
 use crate::reconcile::Parts;
 use crate::sops::{self, Identity};
 use crate::store::Store;
@@ -59,12 +60,21 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
     let repository = repository(settings, &identities, access)?;
     let (client, embedded) = client(settings, access).await?;
     let cluster = if embedded.is_some() { "embedded" } else { "Kubernetes" };
+    let agents = match access {
+        // Who only looks asks no environment.
+        Access::Read => None,
+        Access::Write => {
+            let reach = if embedded.is_some() { Reach::Direct } else { Reach::Cluster(client.clone()) };
+            Some(agent::Client::new(signer(settings)?, reach))
+        }
+    };
     let parts = Parts {
         repository,
         client,
         store,
         age_identities: Arc::new(identities),
         namespace: settings.namespace.clone(),
+        agents,
         metrics: Metrics::new().context("the metrics cannot be registered")?,
     };
     Ok(Wired { parts, cluster, embedded, _lock: lock })
@@ -130,6 +140,21 @@ fn age_key(settings: &Settings) -> std::path::PathBuf {
     settings.data_dir.join("age.key")
 }
 
+/// What signs the tokens for environments: the key of the settings, else the one in the data directory, made when there is
+/// none.
+pub(crate) fn signer(settings: &Settings) -> anyhow::Result<Signer> {
+    match &settings.secrets.agent_signing_key {
+        Some(key) => Signer::from_pem(key.expose_secret()).context("AGENT_SIGNING_KEY"),
+        None => Ok(Signer::open(&settings.data_dir)?),
+    }
+}
+
+/// Its public half, as the state repository has it.
+pub(crate) fn agent_key(signer: &Signer) -> AgentKey {
+    let key = signer.public_key();
+    AgentKey { kid: key.kid(), pem: key.to_pem() }
+}
+
 /// The public key of the first identity: what a new repository encrypts for.
 fn recipient(identities: &[Identity]) -> anyhow::Result<String> {
     identities.first().map(|identity| identity.recipient().to_string()).context("there is no age key")
@@ -150,7 +175,8 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 /// The first commit of a new state repository: the template, and the default key when there is one. Later, settings
 /// change nothing in it: what Git says counts.
 pub(crate) fn seed(settings: &Settings, identities: &[Identity]) -> anyhow::Result<ChangeSet> {
-    let mut seed = edit::seed::seed(&settings.namespace, &recipient(identities)?);
+    let seed = edit::seed::seed(&settings.namespace, &recipient(identities)?);
+    let mut seed = edit::seed::with_agent_key(seed, &agent_key(&signer(settings)?))?;
     if let Some(key) = &settings.secrets.default_anthropic_api_key {
         let secret = sops::Secret {
             name: "claude-defaults".to_owned(),

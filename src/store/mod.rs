@@ -6,6 +6,7 @@
 mod idempotency;
 mod inventory;
 mod migrate;
+mod sessions;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -19,6 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use crate::project::ErrorKind;
 
 pub use idempotency::{Answer, Begun, Fingerprint};
+pub use sessions::Session;
 
 /// Runs one block with the pool of whichever dialect is in use. The block is compiled once for each.
 macro_rules! on_pool {

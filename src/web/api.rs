@@ -20,14 +20,14 @@ use crate::project::{Action, ErrorKind, Intent, ProjectName, Volumes};
 use crate::reconcile::Snapshot;
 
 /// The `{id}` of a path; what does not decode is no project either.
-type Id = Result<Path<String>, PathRejection>;
+pub(super) type Id = Result<Path<String>, PathRejection>;
 
-fn name_of(id: Id) -> Result<ProjectName, Problem> {
+pub(super) fn name_of(id: Id) -> Result<ProjectName, Problem> {
     project_name(&id.map(|Path(text)| text).unwrap_or_default())
 }
 
 /// The newest snapshot. Before the first one, an empty list or a 404 would be a wrong answer, not an early one.
-fn known(state: &AppState) -> Result<Arc<Snapshot>, Problem> {
+pub(super) fn known(state: &AppState) -> Result<Arc<Snapshot>, Problem> {
     let snapshot = state.backend.snapshot();
     if snapshot.head.is_some() {
         return Ok(snapshot);

@@ -285,6 +285,27 @@ fn the_log_of_a_path_and_the_last_change_of_each_project_agree_with_git() {
 }
 
 #[test]
+fn a_reader_sees_a_file_and_the_commits_of_its_folder_at_one_revision() {
+    let fixture = Fixture::new();
+    let overlay = path("projects/a/kustomization.yaml");
+    let made = fixture.commit(&write("projects/a/kustomization.yaml", "replicas: 1\n"), "a: create");
+    fixture.commit(&write("projects/b/kustomization.yaml", "replicas: 1\n"), "b: create");
+    let beside = fixture.commit(&write("projects/a/secrets.sops.yaml", "x"), "a: secrets");
+    let gone = fixture.commit(&remove("projects/a/kustomization.yaml"), "a: by hand");
+    let reader = claude_manager::git::Reader::new(fixture.repository.clone());
+
+    let folder = reader.folder_of(beside, &overlay, 10).unwrap();
+    assert_eq!(folder.text.as_deref(), Some("replicas: 1\n"));
+    // The oldest is the seed, which has the folder.
+    let commits: Vec<_> = folder.commits.iter().map(|commit| commit.revision).collect();
+    assert_eq!((commits.len(), &commits[..2]), (3, &[beside, made][..]));
+    assert_eq!(folder.commits[0].author.name, "Ana");
+    let folder = reader.folder_of(gone, &overlay, 1).unwrap();
+    assert_eq!((folder.text, folder.commits.len()), (None, 1));
+    assert_eq!(reader.folder_of(gone, &path("projects/c/kustomization.yaml"), 5).unwrap(), Default::default());
+}
+
+#[test]
 fn new_commits_are_those_that_nothing_known_reaches_even_within_one_second() {
     let fixture = Fixture::new();
     let first = fixture.head();

@@ -1,7 +1,9 @@
 //! Integration tests: one binary, one file for each subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test's set-up does not expect fails the test")]
 
+mod agent;
 mod architecture;
+mod browser;
 mod change;
 mod cluster;
 mod commands;
