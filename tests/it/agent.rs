@@ -1,6 +1,7 @@
 //! The agent as its own process: real git servers, a real sshd, real kills.
 
 mod environment;
+mod forward;
 mod git_server;
 mod hide;
 mod ssh;
