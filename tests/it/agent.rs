@@ -1,6 +1,7 @@
 //! The agent as its own process: real git servers, a real sshd, real kills.
 
 mod environment;
+mod forward;
 mod git_server;
 mod hide;
 mod ssh;
@@ -8,6 +9,7 @@ mod ssh;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use claude_manager::agent::{self, Client, ClientError, Reach, Readiness, Signer};
 use claude_manager::project::ProjectName;
@@ -55,12 +57,14 @@ async fn a_token_that_comes_later_is_used_at_once_and_shown_to_nobody() {
     let message = waiting["message"].as_str().unwrap();
     assert!(message.contains("could not read Username") && message.contains("gitCredentials.token"), "{message}");
     assert_eq!(environment.get("/readyz").await, (503, "WaitingForCredentials".to_owned()));
-    // Let the pauses grow, so that only the token's coming explains a quick try.
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    // Tries come after 2, 6 and 14 seconds by themselves: only the token's coming explains one in between.
+    tokio::time::sleep(Duration::from_millis(6500)).await;
 
     server.hold();
     environment.secret("git-token", &format!("{TOKEN}\n"));
+    let came = Instant::now();
     eventually("the clone to be under way", || server.held().then_some(())).await;
+    assert!(came.elapsed() < Duration::from_secs(4), "{:?}", came.elapsed());
     let arguments = every_command_line();
     assert!(arguments.contains(&server.url("checkout")), "the clone is running: {arguments}");
     assert!(!arguments.contains(TOKEN), "{arguments}");
@@ -203,7 +207,7 @@ async fn only_the_managers_of_the_keys_get_in() {
 
     // A second manager's key arrives in the ConfigMap while the agent runs.
     environment.trust(&stranger);
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(ask(stranger, project.clone()).await.unwrap().ready);
 
     let (code, body) = environment.get("/agent/v1/status").await;
