@@ -146,11 +146,9 @@ fn container(pod: &Value, wanted: &str) -> Result<String, Refusal> {
     match containers.as_slice() {
         [one] => Ok((*one).to_owned()),
         _ => {
-            let mut message =
-                format!("a container name must be specified for pod {name}, choose one of: [{}]", containers.join(" "));
-            if !init.is_empty() {
-                message.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
-            }
+            let all: Vec<&str> = init.iter().chain(&containers).copied().collect();
+            let message =
+                format!("a container name must be specified for pod {name}, choose one of: [{}]", all.join(" "));
             Err(Refusal::bad_request(&message))
         }
     }

@@ -9,7 +9,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 
 use crate::control_plane::skipped;
-use crate::manager::Manager;
+use crate::manager::{Manager, git_ok};
 
 /// A browser with an empty profile of its own; it and its driver end with the value.
 struct Browser {
@@ -144,6 +144,28 @@ impl Drop for Browser {
     }
 }
 
+/// A repository on a web server of its own, as a team's would be; its address, and what keeps it there.
+async fn repository() -> (String, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (work, bare) = (directory.path().join("work"), directory.path().join("shop.git"));
+    std::fs::create_dir(&work).expect("made");
+    git_ok(&work, &["init", "-q", "-b", "main"]);
+    std::fs::write(work.join("README.md"), "The shop.\n").expect("written");
+    git_ok(&work, &["add", "."]);
+    git_ok(&work, &["commit", "-q", "-m", "Begin"]);
+    git_ok(directory.path(), &["clone", "-q", "--bare", "work", "shop.git"]);
+    git_ok(&bare, &["update-server-info"]);
+    let files = directory.path().to_owned();
+    let answer = move |uri: axum::http::Uri| {
+        let path = files.join(uri.path().trim_start_matches('/'));
+        async move { std::fs::read(path).map_err(|_| axum::http::StatusCode::NOT_FOUND) }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    (format!("http://{address}/shop.git"), directory)
+}
+
 fn program(name: &str) -> Option<std::path::PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
@@ -153,6 +175,7 @@ async fn first_run(scripts: bool) {
     let Some(browser) = Browser::start(scripts).await else { return };
     assert_eq!(browser.runs_scripts().await, scripts);
     let manager = Manager::embedded();
+    let (address, _kept) = repository().await;
     browser.goto(&manager, "/projects").await;
     assert_eq!(browser.path().await, "/sign-in?next=%2Fprojects", "strangers are led here");
     browser.goto(&manager, &format!("/sign-in?token={}", manager.token())).await;
@@ -168,16 +191,26 @@ async fn first_run(scripts: bool) {
     browser.until("#gitRepository-error", "Must be", false).await;
     assert_eq!(browser.value("#name").await, "My Shop", "what was typed is there");
     browser.client.find(Locator::Css("#gitRepository")).await.expect("the field").clear().await.expect("cleared");
-    browser.fill("#gitRepository", "https://git.example.org/team/shop.git").await;
+    browser.fill("#gitRepository", &address).await;
     browser.click("main button[type=submit]").await;
     assert_eq!(browser.path().await, "/projects/my-shop");
     browser.until(".notice.good", "my-shop is made: commit", false).await;
     assert!(browser.text("#overlay + p + figure pre").await.contains("my-shop"), "the overlay as it is in Git");
     assert!(browser.text("#commits ~ table").await.contains("my-shop: create"), "its commits");
 
+    // By itself with scripts, by reloads without.
+    browser.until("#status .badge", "Running", !scripts).await;
+    browser.click("#logs").await;
+    browser.until("#log", "the agent runs", !scripts).await;
+    if scripts {
+        browser.click("#follow").await;
+        browser.until("#follow", "Stop following", false).await;
+        browser.until("#log", "the agent runs", false).await;
+    }
+    browser.goto(&manager, "/projects/my-shop").await;
+
     browser.click("#stop").await;
     browser.until(".notice.good", "my-shop is to stop", false).await;
-    // By itself with scripts, by reloads without.
     browser.until("#status .badge", "Stopped", !scripts).await;
     browser.click("#logs").await;
     browser.until(".notice", "stopped, and its log went with its pod", false).await;
