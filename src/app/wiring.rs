@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::config::Settings;
+use crate::agent::Signer;
 use crate::cluster::Target;
 use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
-use crate::project::{ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
+use crate::project::{AgentKey, ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
 use crate::reconcile::Parts;
 use crate::sops::{self, Identity};
 use crate::store::Store;
@@ -27,6 +28,8 @@ pub(crate) struct Wired {
     pub(crate) parts: Parts,
     /// What the cluster is, for people.
     pub(crate) cluster: &'static str,
+    /// The embedded cluster, when it is the one: whoever serves runs its pods.
+    pub(crate) embedded: Option<embedded::Cluster>,
     /// Held while this process may write to the data directory.
     _lock: File,
 }
@@ -55,16 +58,18 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
         None => Store::open_sqlite(data).await?,
     };
     let repository = repository(settings, &identities, access)?;
-    let (client, cluster) = client(settings, access).await?;
+    let (client, embedded) = client(settings, access).await?;
+    let cluster = if embedded.is_some() { "embedded" } else { "Kubernetes" };
     let parts = Parts {
         repository,
         client,
         store,
         age_identities: Arc::new(identities),
         namespace: settings.namespace.clone(),
+        agents: None,
         metrics: Metrics::new().context("the metrics cannot be registered")?,
     };
-    Ok(Wired { parts, cluster, _lock: lock })
+    Ok(Wired { parts, cluster, embedded, _lock: lock })
 }
 
 fn make_private(directory: &Path) -> anyhow::Result<()> {
@@ -127,6 +132,21 @@ fn age_key(settings: &Settings) -> std::path::PathBuf {
     settings.data_dir.join("age.key")
 }
 
+/// What signs the tokens for environments: the key of the settings, else the one in the data directory, made when there is
+/// none.
+pub(crate) fn signer(settings: &Settings) -> anyhow::Result<Signer> {
+    match &settings.secrets.agent_signing_key {
+        Some(key) => Signer::from_pem(key.expose_secret()).context("AGENT_SIGNING_KEY"),
+        None => Ok(Signer::open(&settings.data_dir)?),
+    }
+}
+
+/// Its public half, as the state repository has it.
+pub(crate) fn agent_key(signer: &Signer) -> AgentKey {
+    let key = signer.public_key();
+    AgentKey { kid: key.kid(), pem: key.to_pem() }
+}
+
 /// The public key of the first identity: what a new repository encrypts for.
 fn recipient(identities: &[Identity]) -> anyhow::Result<String> {
     identities.first().map(|identity| identity.recipient().to_string()).context("there is no age key")
@@ -147,7 +167,8 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 /// The first commit of a new state repository: the template, and the default key when there is one. Later, settings
 /// change nothing in it: what Git says counts.
 pub(crate) fn seed(settings: &Settings, identities: &[Identity]) -> anyhow::Result<ChangeSet> {
-    let mut seed = edit::seed::seed(&settings.namespace, &recipient(identities)?);
+    let seed = edit::seed::seed(&settings.namespace, &recipient(identities)?);
+    let mut seed = edit::seed::with_agent_key(seed, &agent_key(&signer(settings)?))?;
     if let Some(key) = &settings.secrets.default_anthropic_api_key {
         let secret = sops::Secret {
             name: "claude-defaults".to_owned(),
@@ -206,14 +227,15 @@ pub(crate) fn target(settings: &Settings) -> Option<Target> {
     Target::choose(kubeconfig, None, host.as_deref())
 }
 
-async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Client, &'static str)> {
+/// A client for the cluster, and the cluster itself when it is the embedded one.
+async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Client, Option<embedded::Cluster>)> {
     match target(settings) {
         Some(target) => {
             let client = target.client().await.map_err(|error| {
                 let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
                 anyhow::anyhow!("{error}{hint}")
             })?;
-            Ok((client, "Kubernetes"))
+            Ok((client, None))
         }
         None => {
             let directory = settings.data_dir.join("cluster");
@@ -221,7 +243,7 @@ async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Cl
                 Access::Write => embedded::Cluster::open(&directory)?,
                 Access::Read => copy_of_embedded(&directory)?,
             };
-            Ok((cluster.client(), "embedded"))
+            Ok((cluster.client(), Some(cluster)))
         }
     }
 }

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::agents::{self, Agents};
 use super::execute::{Applied, apply, not_begun};
 use super::follow::Look;
 use super::ledger::{self, Entry};
 use super::unit::{PATIENCE, Step, UnitState};
 use super::{Deletion, Parts, ProjectState, Snapshot};
+use crate::agent;
 use crate::cluster;
 use crate::git;
 use crate::plan::{self, Desired, Observation, UnitPlan};
@@ -37,6 +39,8 @@ pub(super) enum Message {
     Applied(Unit, u64, Applied),
     /// What the events say of a project that has no pod.
     Refusal(Unit, Option<String>),
+    /// What the agent in the pod with this uid says.
+    Agent(ProjectName, String, Box<Result<agent::Status, agent::ClientError>>),
     /// Somebody wants to see it done.
     Refresh(Option<ProjectName>, oneshot::Sender<()>),
     /// Somebody asks what deleting a project would do.
@@ -117,6 +121,7 @@ struct Driver {
     timers: BTreeMap<Instant, BTreeSet<Unit>>,
     runs: BTreeMap<Unit, cluster::Canceller>,
     last_changes: BTreeMap<ProjectName, git::LastChange>,
+    agents: Agents,
     /// Whether it was ever read what Git wants.
     known: bool,
     /// What is wrong with the root.
@@ -161,6 +166,7 @@ impl Driver {
             timers: BTreeMap::new(),
             runs: BTreeMap::new(),
             last_changes: BTreeMap::new(),
+            agents: Agents::default(),
             known: false,
             root_error: None,
             base_error: None,
@@ -199,6 +205,10 @@ impl Driver {
                     state.refusal = refusal;
                     self.dirty.insert(unit);
                 }
+            }
+            Message::Agent(project, uid, answer) => {
+                self.agents.answered(&project, &uid, &answer, Instant::now());
+                self.dirty.insert(Unit::Project(project));
             }
             Message::Refresh(project, done) => {
                 for (unit, state) in &mut self.units {
@@ -419,7 +429,9 @@ impl Driver {
             true => plan.actions.iter().map(|action| action.key.clone()).collect(),
             false => Vec::new(),
         };
+        let answer = if state.desired.is_some() { self.agents.answer(name) } else { None };
         let input = plan::StatusInput {
+            agent: answer.map(|answer| (answer.reason, answer.message.as_str())),
             spec: state.desired.as_ref().and_then(|desired| desired.spec.as_ref()),
             deleted: state.desired.is_none(),
             render_error: because(Reason::RenderFailed),
@@ -440,6 +452,7 @@ impl Driver {
         if state.waits_for_pod(waits, Instant::now()) {
             ask_why(&self.parts, self.back.clone(), unit.clone(), observation);
         }
+        ask_agent(&self.parts, &self.back, &mut self.timers, &mut self.agents, name, observation);
         if status.phase == Phase::Starting {
             // Only when it began to: the look itself must not wake the loop for ever.
             let before = self.next.projects.get(name).map(|project| &project.status);
@@ -499,6 +512,36 @@ impl Driver {
             } else {
                 let _ = done.send(());
             }
+        }
+    }
+}
+
+/// Asks the agent of a pod that is not ready, in a task of its own, now or when it is time.
+fn ask_agent(
+    parts: &Parts,
+    back: &mpsc::WeakSender<Message>,
+    timers: &mut BTreeMap<Instant, BTreeSet<Unit>>,
+    agents: &mut Agents,
+    project: &ProjectName,
+    observation: &Observation,
+) {
+    let Some(client) = parts.agents.clone() else { return };
+    match agents.step(project, observation, Instant::now()) {
+        agents::Step::Rest => {}
+        agents::Step::Later(at) => {
+            timers.entry(at).or_default().insert(Unit::Project(project.clone()));
+        }
+        agents::Step::Ask(pod) => {
+            let (back, project) = (back.clone(), project.clone());
+            tokio::spawn(async move {
+                let answer = client.status(&pod.namespace, &pod.name, pod.ip, &project).await;
+                if let Err(error) = &answer {
+                    tracing::debug!(%project, %error, "the agent could not be asked");
+                }
+                if let Some(back) = back.upgrade() {
+                    let _ = back.send(Message::Agent(project, pod.uid, Box::new(answer))).await;
+                }
+            });
         }
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
 
+mod agents;
 mod desired;
 mod driver;
 mod execute;
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use once::{OnceError, OnceReport, check_at, plan_at, reconcile_once};
 
+use crate::agent;
 use crate::git;
 use crate::metrics::Metrics;
 use crate::plan::UnitPlan;
@@ -87,6 +89,8 @@ pub struct Parts {
     pub age_identities: Arc<Vec<sops::Identity>>,
     /// The namespace to observe.
     pub namespace: String,
+    /// The way to the agents of environments, where there is one.
+    pub agents: Option<agent::Client>,
     /// Counters.
     pub metrics: Metrics,
 }

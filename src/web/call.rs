@@ -77,6 +77,7 @@ impl Call {
             Action::Scale => "start or stop projects",
             Action::Delete => "delete projects",
             Action::DeleteVolumes => "delete volumes",
+            Action::ManageKeys => "say which managers environments let in",
         };
         let role = format!("{role:?}").to_lowercase();
         Err(Problem::of_kind(ErrorKind::Forbidden, format!("the role {role} may not {what}")))

@@ -241,7 +241,7 @@ fn snapshot() -> Snapshot {
 fn committed(intent: &Intent) -> Committed {
     let project = match intent {
         Intent::Delete(..) => None,
-        other => Some(spec(other.project().as_str(), "Committed", "2026-11-24T00:00:00Z")),
+        other => other.project().map(|project| spec(project.as_str(), "Committed", "2026-11-24T00:00:00Z")),
     };
     let overlay_id = project.as_ref().map(|_| "3".repeat(40));
     Committed { revision: revision(&"4".repeat(40)), changed: true, project, overlay_id }

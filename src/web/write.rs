@@ -95,7 +95,8 @@ async fn execute(
     if_match: Option<String>,
     request: Option<Fingerprint>,
 ) -> Result<Reply, Problem> {
-    let (name, kind) = (intent.project().clone(), operation(&intent).1);
+    let kind = operation(&intent).1;
+    let name = named(&intent)?;
     let committed = submit(&state, call.actor, intent, if_match).await;
     let result = committed.and_then(|committed| reply(&state, &name, kind, &committed));
     if let Some(request) = request {
@@ -114,6 +115,12 @@ async fn execute(
     result
 }
 
+/// The project that an intent of ours is about.
+fn named(intent: &Intent) -> Result<ProjectName, Problem> {
+    let of_none = || Problem::internal("a change of no project came by the interface of projects".to_owned());
+    intent.project().cloned().ok_or_else(of_none)
+}
+
 /// Commits `intent`, counts it and logs it.
 async fn submit(
     state: &AppState,
@@ -122,7 +129,7 @@ async fn submit(
     if_match: Option<String>,
 ) -> Result<Committed, Problem> {
     let started = Instant::now();
-    let (name, subject) = (intent.project().clone(), intent.subject());
+    let (name, subject) = (named(&intent)?, intent.subject());
     let operation = operation(&intent).0;
     let result = state.backend.submit(intent, actor, if_match).await;
     let outcome = Outcome::from(&result);
@@ -166,6 +173,7 @@ const fn operation(intent: &Intent) -> (&'static str, Kind) {
         Intent::Delete(_, volumes) => ("delete", Kind::Deleted(*volumes)),
         Intent::Start(_) => ("start", Kind::Changed),
         Intent::Stop(_) => ("stop", Kind::Changed),
+        Intent::TrustAgentKey(_) => ("trust-agent-key", Kind::Changed),
     }
 }
 
@@ -230,12 +238,12 @@ fn replayed(answer: &Answer) -> Result<Response, Problem> {
 }
 
 /// The one overlay id to compare with. Of several, the one that the snapshot has, else any: none will match then.
-fn choose(ids: Vec<String>, state: &AppState, name: &ProjectName) -> Option<String> {
+fn choose(ids: Vec<String>, state: &AppState, name: Option<&ProjectName>) -> Option<String> {
     if ids.len() < 2 {
         return ids.into_iter().next();
     }
     let snapshot = state.backend.snapshot();
-    let current = snapshot.projects.get(name).and_then(|project| project.overlay_id.clone());
+    let current = name.and_then(|name| snapshot.projects.get(name)).and_then(|project| project.overlay_id.clone());
     ids.iter().find(|id| Some(*id) == current.as_ref()).or(ids.first()).cloned()
 }
 

@@ -1,6 +1,7 @@
 //! Integration tests: one binary, one file for each subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test's set-up does not expect fails the test")]
 
+mod agent;
 mod architecture;
 mod browser;
 mod change;
@@ -11,6 +12,8 @@ mod doctor;
 mod embedded;
 mod first_run;
 mod git;
+mod git_server;
+mod local_runtime;
 mod main_job;
 mod manager;
 mod readme;

@@ -506,6 +506,36 @@ async fn what_one_refuses_the_other_refuses_in_the_same_words() {
 }
 
 #[tokio::test]
+async fn requests_for_logs_are_refused_in_the_same_words_in_both() {
+    let Some(both) = Both::start(2).await else { return };
+    for object in &both.environment() {
+        both.apply("create", object).await;
+    }
+    both.settled(1).await;
+    let log = "/api/v1/namespaces/{ns}/pods/checkout-env-0/log";
+    for (what, path, code) in [
+        ("no such pod", "/api/v1/namespaces/{ns}/pods/nobody/log".to_owned(), 404),
+        ("no container named", log.to_owned(), 400),
+        ("no such container", format!("{log}?container=nobody"), 400),
+        ("no number", format!("{log}?container=agent&tailLines=many"), 400),
+        ("no whole number", format!("{log}?container=agent&sinceSeconds=1.5"), 400),
+        ("too large a number", format!("{log}?container=agent&limitBytes=99999999999999999999"), 400),
+        ("a negative number", format!("{log}?container=agent&tailLines=-1"), 422),
+        ("no bytes", format!("{log}?container=agent&limitBytes=0"), 422),
+        ("no seconds", format!("{log}?container=agent&sinceSeconds=0"), 422),
+        ("everything wrong", format!("{log}?container=agent&tailLines=-1&limitBytes=-1&sinceSeconds=-1"), 422),
+        ("two times", format!("{log}?container=agent&sinceSeconds=1&sinceTime=2026-11-24T00:00:00Z"), 422),
+        ("no time", format!("{log}?container=agent&sinceTime=yesterday"), 400),
+    ] {
+        let answers = both.same(what, "GET", &path, "", "").await;
+        assert_eq!(answers.real.0, code, "{what}: {:#}", answers.real.1);
+    }
+    for method in ["DELETE", "PATCH"] {
+        both.same(method, method, &format!("{log}?container=agent"), MERGE_PATCH, "{}").await;
+    }
+}
+
+#[tokio::test]
 async fn a_dry_run_says_the_same_in_both_and_leaves_nothing() {
     let Some(both) = Both::start(0).await else { return };
     for object in both.environment() {
