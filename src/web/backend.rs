@@ -79,7 +79,12 @@ impl Backend {
     }
 
     /// A project's overlay at `revision`, and its newest commits, at most `limit`.
-    pub(super) async fn overlay(&self, revision: Revision, project: &ProjectName, limit: usize) -> Result<Folder, Problem> {
+    pub(super) async fn overlay(
+        &self,
+        revision: Revision,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Folder, Problem> {
         match self {
             Self::Live(services) => {
                 let path = RepoPath::parse(&format!("projects/{project}/kustomization.yaml"));
