@@ -138,6 +138,8 @@ struct World {
 /// [`AgentError`] when it cannot start; what goes wrong later is told by its status and log.
 pub fn run(options: Options) -> Result<(), AgentError> {
     let layout = Layout::new(&options.root)?;
+    // While it may still be made.
+    access::temporary(&layout)?;
     #[cfg(target_os = "linux")]
     hide::hide(&options.hide, &layout)?;
     #[cfg(not(target_os = "linux"))]

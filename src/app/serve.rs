@@ -75,8 +75,10 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let site = format!("http://{host}:{}{}", address.port(), settings.server.base_path);
     terminal.ready(&site, &wired, &settings)?;
     let (stop, mut stopping) = watch::channel(());
+    // What has no end of its own ends when the program is told to stop; the rest is finished.
     let told = async move {
         let _ = stopping.changed().await;
+        state.close_streams();
     };
     let mut server = axum::serve(listener, router).with_graceful_shutdown(told).into_future();
     let fault = tokio::select! {
@@ -86,8 +88,6 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         () = runtime.ended() => Some("what runs the environments ended, see the log; start again"),
     };
     stop.send_replace(());
-    // What has no end of its own ends now; other calls are finished.
-    state.close_streams();
     let hurry = async move { signals.next().await }.boxed().shared();
     let last_calls = async {
         tokio::select! {

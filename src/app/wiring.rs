@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::config::Settings;
-use crate::agent::Signer;
+use crate::agent::{self, Reach, Signer};
 use crate::cluster::Target;
 use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
@@ -60,13 +60,21 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
     let repository = repository(settings, &identities, access)?;
     let (client, embedded) = client(settings, access).await?;
     let cluster = if embedded.is_some() { "embedded" } else { "Kubernetes" };
+    let agents = match access {
+        // Who only looks asks no environment.
+        Access::Read => None,
+        Access::Write => {
+            let reach = if embedded.is_some() { Reach::Direct } else { Reach::Cluster(client.clone()) };
+            Some(agent::Client::new(signer(settings)?, reach))
+        }
+    };
     let parts = Parts {
         repository,
         client,
         store,
         age_identities: Arc::new(identities),
         namespace: settings.namespace.clone(),
-        agents: None,
+        agents,
         metrics: Metrics::new().context("the metrics cannot be registered")?,
     };
     Ok(Wired { parts, cluster, embedded, _lock: lock })

@@ -77,15 +77,21 @@ impl Options {
     fn parse(query: &Query) -> Result<Self, Refusal> {
         let number = |key: &str| match query.get(key) {
             "" => Ok(None),
-            text => text
-                .parse::<i64>()
-                .map(Some)
-                .map_err(|_| Refusal::bad_request(&format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))),
+            text => text.parse::<i64>().map(Some).map_err(|error| {
+                use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+                let problem = match error.kind() {
+                    PosOverflow | NegOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
+                Refusal::bad_request(&format!("strconv.ParseInt: parsing \"{text}\": {problem}"))
+            }),
         };
         let since_time = match query.get("sinceTime") {
             "" => None,
             text => Some(text.parse().map_err(|_| {
-                Refusal::bad_request(&format!("parsing time \"{text}\" as \"2006-01-02T15:04:05Z07:00\": cannot parse"))
+                let layout = "2006-01-02T15:04:05Z07:00";
+                let message = format!("parsing time \"{text}\" as \"{layout}\": cannot parse \"{text}\" as \"2006\"");
+                Refusal::bad_request(&message)
             })?),
         };
         Ok(Self {
@@ -115,7 +121,7 @@ impl Options {
             invalid("sinceSeconds", seconds, "must be greater than 0");
         }
         if self.since_seconds.is_some() && self.since_time.is_some() {
-            issues.push(Issue::forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+            issues.push(Issue::forbidden("[]", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
         }
         if issues.is_empty() { Ok(()) } else { Err(Refusal::invalid_options("PodLogOptions", pod, &issues)) }
     }
@@ -140,11 +146,9 @@ fn container(pod: &Value, wanted: &str) -> Result<String, Refusal> {
     match containers.as_slice() {
         [one] => Ok((*one).to_owned()),
         _ => {
-            let mut message =
-                format!("a container name must be specified for pod {name}, choose one of: [{}]", containers.join(" "));
-            if !init.is_empty() {
-                message.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
-            }
+            let all: Vec<&str> = init.iter().chain(&containers).copied().collect();
+            let message =
+                format!("a container name must be specified for pod {name}, choose one of: [{}]", all.join(" "));
             Err(Refusal::bad_request(&message))
         }
     }

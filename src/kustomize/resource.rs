@@ -8,6 +8,7 @@ use crate::yaml::{Kind, Node};
 use super::BuildError;
 use super::field::Place;
 use super::id::{Gvk, Id};
+use super::origin::Origin;
 
 /// An object of a build.
 #[derive(Clone, Debug)]
@@ -21,12 +22,28 @@ pub(super) struct Resource {
     pub(super) suffixes: Vec<String>,
     /// Whether a hash of the content is to be added to its name.
     pub(super) needs_hash: bool,
+    /// The variables that stand for a field of it.
+    pub(super) variables: Vec<String>,
+    /// Where it comes from, when that is followed.
+    pub(super) origin: Option<Origin>,
+    /// What has changed it, when that is followed.
+    pub(super) transformations: Vec<Origin>,
 }
 
 impl Resource {
     pub(super) fn new(node: Node, file: &RepoPath) -> Self {
         let place = Place { file: file.clone(), line: node.mark.line, field: String::new() };
-        Self { node, place, previous: Vec::new(), prefixes: Vec::new(), suffixes: Vec::new(), needs_hash: false }
+        Self {
+            node,
+            place,
+            previous: Vec::new(),
+            prefixes: Vec::new(),
+            suffixes: Vec::new(),
+            needs_hash: false,
+            variables: Vec::new(),
+            origin: None,
+            transformations: Vec::new(),
+        }
     }
 
     pub(super) fn kind(&self) -> &str {

@@ -157,6 +157,29 @@ impl Node {
         }
     }
 
+    /// The tag of a scalar, its own or the one that its text stands for.
+    #[must_use]
+    pub fn type_tag(&self) -> Tag {
+        match (&self.kind, &self.tag) {
+            (Kind::Scalar(text), Tag::None) => match self.resolve(text) {
+                Resolved::Null => Tag::Null,
+                Resolved::Bool(_) => Tag::Bool,
+                Resolved::Int(_) | Resolved::Unsigned(_) => Tag::Int,
+                Resolved::Float(_) => Tag::Float,
+                Resolved::Str => Tag::Str,
+            },
+            (_, tag) => tag.clone(),
+        }
+    }
+
+    /// With the tag that its text stands for, so that another text has the same type, or fits it not at all. What nobody
+    /// has written in a file has no type yet and gets none.
+    #[must_use]
+    pub fn pinned(self) -> Self {
+        let written = self.mark != Mark::default() && matches!(self.kind, Kind::Scalar(_));
+        if written { Self { tag: self.type_tag(), ..self } } else { self }
+    }
+
     /// The value of `key` in a mapping.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {

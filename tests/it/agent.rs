@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use self::environment::{Environment, eventually};
 use self::git_server::GitServer;
-use crate::manager::{PROGRAM, git_ok};
+use crate::manager::{Manager, PROGRAM, git_ok};
 
 const TOKEN: &str = "ghp_T0ken-that-nobody-may-see";
 
@@ -280,4 +280,29 @@ fn the_program_installs_itself_over_an_older_copy() {
     let output = Command::new(PROGRAM).args(["agent", "install"]).arg(file.join("below")).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be"), "{output:?}");
+}
+
+#[tokio::test]
+async fn serve_commits_its_key_where_the_repository_lacks_it() {
+    let mut manager = Manager::embedded();
+    let signer = Signer::open(&manager.data()).unwrap();
+    let name = format!("{}.pem", signer.public_key().kid());
+    let first = manager.clone_state("first");
+    let keys = fs::read_to_string(first.join("agent-keys.yaml")).unwrap();
+    assert!(keys.contains(&name), "{keys}");
+    assert_eq!(git_ok(&first, &["log", "--format=%s"]), "Begin the state repository\n", "the seed has it");
+    assert!(!keys.contains("PRIVATE"), "{keys}");
+
+    // Somebody takes it out; the next start brings it back, as a commit that says so.
+    let without: String = keys.rsplit_once("data:").unwrap().0.to_owned();
+    fs::write(first.join("agent-keys.yaml"), without).unwrap();
+    git_ok(&first, &["commit", "-qam", "nobody"]);
+    git_ok(&first, &["push", "-q"]);
+    manager.kill();
+    manager.run();
+    let data = manager.data();
+    let subject = || git_ok(&data.join("state.git"), &["log", "-1", "--format=%an: %s"]);
+    let said = eventually("the commit", || Some(subject()).filter(|said| !said.contains("nobody"))).await;
+    let kid = signer.public_key().kid();
+    assert_eq!(said.trim(), format!("Claude Manager: Let the manager with the key {kid} into the environments"));
 }

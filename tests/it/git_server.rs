@@ -1,12 +1,10 @@
 //! A Git server on loopback, by plain files over HTTP, for agents to clone from.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::manager::git_ok;
@@ -15,7 +13,6 @@ use crate::manager::git_ok;
 pub(crate) struct GitServer {
     directory: tempfile::TempDir,
     address: String,
-    locked: Arc<AtomicBool>,
 }
 
 impl GitServer {
@@ -32,10 +29,9 @@ impl GitServer {
         git_ok(&directory.path().join("app.git"), &["update-server-info"]);
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let locked = Arc::new(AtomicBool::new(false));
-        let router = Router::new().fallback(file).with_state((directory.path().to_owned(), Arc::clone(&locked)));
+        let router = Router::new().fallback(file).with_state(directory.path().to_owned());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { directory, address, locked }
+        Self { directory, address }
     }
 
     /// The address of a repository; only `app` is there.
@@ -43,18 +39,9 @@ impl GitServer {
         assert!(self.directory.path().exists());
         format!("http://{}/{name}.git", self.address)
     }
-
-    /// From now on it asks for a password.
-    pub(crate) fn lock(&self) {
-        self.locked.store(true, Ordering::Relaxed);
-    }
 }
 
-async fn file(State((directory, locked)): State<(PathBuf, Arc<AtomicBool>)>, request: Request) -> Response {
-    if locked.load(Ordering::Relaxed) {
-        let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"test\"")];
-        return (StatusCode::UNAUTHORIZED, challenge).into_response();
-    }
+async fn file(State(directory): State<PathBuf>, request: Request) -> Response {
     let below = request.uri().path().trim_start_matches('/');
     if Path::new(below).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
         return StatusCode::NOT_FOUND.into_response();

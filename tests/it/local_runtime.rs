@@ -218,7 +218,10 @@ async fn ctrl_c_leaves_no_process_and_no_wait_and_the_next_start_finds_everythin
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_knows_nothing_of_the_managers_environment() {
     let server = GitServer::start().await;
+    let key = claude_manager::sops::generate(jiff::Timestamp::now()).1;
+    let key = secrecy::ExposeSecret::expose_secret(&key).lines().last().unwrap().to_owned();
     let manager = Manager::start(&[
+        ("SOPS_AGE_KEY", &key),
         ("DEFAULT_ANTHROPIC_API_KEY", "sk-ant-not-for-you"),
         ("JWT_SECRET", "jwt-not-for-you"),
         ("WEBHOOK_SECRET", "hook-not-for-you"),
@@ -232,7 +235,7 @@ async fn an_agent_knows_nothing_of_the_managers_environment() {
     let pid = agent(&manager);
     let environment = fs::read(format!("/proc/{pid}/environ")).expect("its environment");
     let environment = String::from_utf8_lossy(&environment).replace('\0', "\n");
-    assert!(!environment.contains("not-for-you"), "{environment}");
+    assert!(!environment.contains("not-for-you") && !environment.contains(&key), "{environment}");
     let names: BTreeSet<&str> = environment.lines().filter_map(|line| line.split('=').next()).collect();
     for name in ["PATH", "HOME", "LC_TIME", "https_proxy", "GIT_REPOSITORY"] {
         assert!(names.contains(name), "{name} is missing in {names:?}");
@@ -251,25 +254,23 @@ async fn what_an_agent_starts_cannot_read_the_data_directory() {
     manager.expect("POST", "/api/projects/checkout/stop", None, 200).await;
     manager.project_until("checkout", |project| project["phase"] == "Stopped").await;
 
-    // Git asks this helper for a password, within the agent.
+    // Git runs this hook after it has cloned, within the agent.
     let (workspace, data) = (volume(&manager, "checkout-workspace"), manager.data());
     let script = format!(
-        "#!/bin/sh\nexec > {0}/found 2>&1\ncat {1}/admin-token\ncat {1}/age.key\nls {1}/volumes\ncat {0}/app/README\necho written\n",
+        "#!/bin/sh\nexec > {0}/found 2>&1\ncat {1}/admin-token\ncat {1}/age.key\nls {1}/volumes\ncat {0}/kept/README\necho end\n",
         workspace.display(),
         data.display()
     );
-    let helper = workspace.join("helper");
-    fs::write(&helper, script).unwrap();
-    fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    fs::remove_dir_all(workspace.join("app/.git")).unwrap();
+    let hook = workspace.join("template/hooks/post-checkout");
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, script).unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     fs::rename(workspace.join("app"), workspace.join("kept")).unwrap();
-    fs::create_dir(workspace.join("unused")).unwrap();
-    let git = format!("[credential]\n\thelper = \"{}\"\n", helper.display());
+    let git = format!("[init]\n\ttemplateDir = {}\n", workspace.join("template").display());
     fs::write(volume(&manager, "checkout-config").join(".gitconfig"), git).unwrap();
-    server.lock();
     manager.expect("POST", "/api/projects/checkout/start", None, 200).await;
     let found = workspace.join("found");
-    let told = || fs::read_to_string(&found).ok().filter(|told| told.contains("written"));
+    let told = || fs::read_to_string(&found).ok().filter(|told| told.ends_with("end\n"));
     let told = eventually("asked", &manager, told).await;
     if log(&manager, "checkout").contains("no Landlock") {
         skipped("this kernel has no Landlock");
@@ -278,6 +279,7 @@ async fn what_an_agent_starts_cannot_read_the_data_directory() {
     let token = manager.token();
     assert!(!told.contains(&token) && !told.contains("AGE-SECRET-KEY"), "{told}");
     assert_eq!(told.matches("ermission denied").count(), 3, "{told}");
+    assert!(told.contains("Hello"), "its own volume it can read: {told}");
 }
 
 /// Whether `path` is below `directory`, links resolved.

@@ -6,6 +6,7 @@
 //! - `status`: the real one comes later and step by step. What it settles at is compared where a test says so;
 //! - `kubernetes.io/pvc-protection`: the real finalizer keeps a claim while a pod uses it. The embedded cluster deletes it
 //!   at once, because its volumes are directories which the runtime keeps until the pod has ended;
+//! - a log that is not refused: behind the real one is no kubelet that runs anything;
 //! - the text behind `@@` in a refused change of a claim is a dump of the server's internal types.
 //!
 //! Differences that no step here can show: namespaces need not be made; a claim may grow without a class that allows it;

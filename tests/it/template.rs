@@ -107,7 +107,7 @@ fn the_root_gives_the_union_of_its_projects_in_its_namespace_and_no_namespace_ob
 /// The one object that belongs to no project.
 fn agent_keys() -> Value {
     serde_json::json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "data": {},
+        "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "claude-manager-agent-keys", "labels": {"claude-manager.io/scope": "base"}},
     })
 }

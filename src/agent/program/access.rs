@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 
 use super::layout::Layout;
 use super::source::{Source, Way};
-use super::{World, git, secrets};
+use super::{AgentError, World, git, secrets};
 use crate::project::SecretKey;
 
 /// Writes everything. What fails is told and does not keep the agent from running: a clone without credentials may work.
@@ -23,14 +23,20 @@ pub(super) async fn prepare(world: &World) {
             tracing::warn!(%error, "{what} cannot be written; work without it, and look at the volume");
         }
     };
-    if !layout.is_whole_machine() {
-        tell("the directory for temporary files", fs::create_dir_all(layout.temporary()));
-    }
     tell("the agent's folder in the home", private_directory(&layout.own_config()));
     tell("Claude Code's settings", claude_settings(layout));
     let Ok(Some(source)) = &world.source else { return };
     tell("ssh's configuration", renew(layout, source));
     tell("Git's configuration", git_settings(layout, source).await);
+}
+
+/// Makes the directory that children put temporary files into, where the machine's own is not the environment's.
+pub(super) fn temporary(layout: &Layout) -> Result<(), AgentError> {
+    if layout.is_whole_machine() {
+        return Ok(());
+    }
+    let path = layout.temporary();
+    fs::create_dir_all(&path).map_err(AgentError::file("cannot be made", path))
 }
 
 /// Brings what is copied from the mounted files up to date: the SSH key, which ssh takes only with its owner's rights, and

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::manager::PROGRAM;
 
+/// Where the local runtime has the root of a pod, in the manager's data.
+const ROOT: &str = "data/pods/team/checkout-env-0/root";
+
 /// The environment of the project `checkout`; its agent ends with it.
 pub(super) struct Environment {
     directory: TempDir,
@@ -25,7 +28,7 @@ pub(super) struct Environment {
 impl Environment {
     pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().join("root");
+        let root = directory.path().join(ROOT);
         for path in ["workspace", "config", "etc/claude-manager/agent-keys"] {
             fs::create_dir_all(root.join(path)).unwrap();
         }
@@ -46,7 +49,7 @@ impl Environment {
     }
 
     pub(super) fn root(&self) -> PathBuf {
-        self.directory.path().join("root")
+        self.directory.path().join(ROOT)
     }
 
     pub(super) fn signer(&self) -> &Signer {

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use super::environment::Environment;
 use super::git_server::GitServer;
@@ -15,7 +16,7 @@ async fn hidden_directories_are_out_of_reach_and_the_volumes_are_not() {
     server.repository("checkout", &["main"]);
     let mut environment = Environment::new();
     // As the local runtime has it: the root and the volumes lie in the data directory that is hidden.
-    let data = environment.directory().join("root-of-data");
+    let data = environment.directory().join("data");
     let root = environment.root();
     for volume in ["workspace", "config"] {
         let target = data.join("volumes").join(volume);
@@ -29,7 +30,10 @@ async fn hidden_directories_are_out_of_reach_and_the_volumes_are_not() {
     // A way around that somebody may have left: beside the data, and in a volume.
     symlink(&data, environment.directory().join("around")).unwrap();
     symlink(data.join("age.key"), data.join("volumes/workspace/key")).unwrap();
-    let outside = environment.directory().join("outside");
+    // Not below a directory for temporary files, which everybody may write.
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    fs::create_dir_all(&target).unwrap();
+    let outside = tempfile::NamedTempFile::new_in(target).unwrap();
     fs::write(&outside, "of this user").unwrap();
 
     let template = root.join("config/template/hooks");
@@ -41,13 +45,14 @@ async fn hidden_directories_are_out_of_reach_and_the_volumes_are_not() {
          try key cat {data}/age.key\ntry list ls {data}\ntry around cat {dir}/around/age.key\n\
          try link cat {config}/../workspace/key\ntry neighbour cat {data}/volumes/neighbour/file\n\
          try neighbours ls {data}/volumes\ntry environ cat /proc/{pid}/environ\ntry signal kill -0 {pid}\n\
-         try outside cat {dir}/outside\ntry outside-write sh -c 'echo x >> {dir}/outside'\n\
+         try outside cat {outside}\ntry outside-write sh -c 'echo x >> {outside}'\n\
          try root-write touch {root}/new\ntry own-secrets ls {root}/etc/claude-manager/agent-keys\n\
          try workspace touch {root}/workspace/new\ntry config touch {root}/config/new\ntry tmp touch {root}/tmp/new\n\
          try null sh -c 'echo x > /dev/null'\ntry program /bin/true\n",
         config = root.join("config").display(),
         data = data.display(),
         dir = environment.directory().display(),
+        outside = outside.path().display(),
         root = root.display(),
         pid = std::process::id(),
     );

@@ -141,10 +141,11 @@ async fn a_pod_waits_for_what_it_names_and_says_for_what() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_pod_waits_for_the_workspace_and_a_rollout_replaces_the_first() {
     let local = Local::start().await;
-    for object in [claim(), settings(), set(2, "i:1")] {
+    for object in [claim(), settings(), set(1, "i:1")] {
         local.apply(&object).await;
     }
     let first = local.agent_until("shop-env-0", |agent| agent["ready"] == true).await;
+    local.apply(&set(2, "i:1")).await;
     let second = local.agent_until("shop-env-1", |agent| agent["state"]["waiting"]["message"].is_string()).await;
     let message = "waits until pod shop-env-0 no longer uses volume shop-workspace";
     assert_eq!(second["state"]["waiting"]["message"], message);
