@@ -13,6 +13,8 @@ const MAX_OBJECTS: usize = 200_000;
 pub(super) struct Collection {
     list: Vec<Resource>,
     by_id: BTreeMap<Id, usize>,
+    /// How many numbers for things that were made have been given out.
+    made: usize,
 }
 
 impl Collection {
@@ -31,6 +33,21 @@ impl Collection {
 
     pub(super) fn into_list(self) -> Vec<Resource> {
         self.list
+    }
+
+    /// So many numbers that nothing in these objects has yet; gives the first.
+    pub(super) fn numbers(&mut self, count: usize) -> usize {
+        self.made += count;
+        self.made + 1 - count
+    }
+
+    /// Drops objects.
+    ///
+    /// # Errors
+    /// When two objects have one identity.
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Resource) -> bool) -> Result<(), BuildError> {
+        self.list.retain(keep);
+        self.index()
     }
 
     /// Adds an object.
@@ -55,6 +72,7 @@ impl Collection {
             *self = other;
             return Ok(());
         }
+        self.made = self.made.max(other.made);
         other.list.into_iter().try_for_each(|resource| self.append(resource))
     }
 
@@ -75,12 +93,6 @@ impl Collection {
         mut change: impl FnMut(&mut Resource) -> Result<(), BuildError>,
     ) -> Result<(), BuildError> {
         self.list.iter_mut().try_for_each(&mut change)?;
-        self.index()
-    }
-
-    /// Changes the list as a whole.
-    pub(super) fn replace(&mut self, list: Vec<Resource>) -> Result<(), BuildError> {
-        self.list = list;
         self.index()
     }
 

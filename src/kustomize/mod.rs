@@ -25,6 +25,7 @@ mod plugin;
 mod references;
 mod resource;
 mod schema;
+mod shared;
 mod tables;
 mod transform;
 mod vars;

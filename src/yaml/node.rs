@@ -4,7 +4,7 @@ use serde_json::{Map, Number, Value};
 
 use super::scalar::{self, Resolved};
 
-/// Where a node starts; both count from 1, and 0 says that nobody wrote it.
+/// Where a node starts; both count from 1. A line of 0 says that nobody wrote it; the column may then tell what made it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     /// The line in its file.

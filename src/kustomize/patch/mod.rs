@@ -238,8 +238,7 @@ impl Merging<'_> {
             gone |= !kept;
         }
         if gone {
-            let list = std::mem::take(objects).into_list();
-            return objects.replace(list.into_iter().filter(|resource| !resource.node.is_empty()).collect());
+            return objects.retain(|resource| !resource.node.is_empty());
         }
         objects.index()
     }

@@ -7,6 +7,7 @@ use crate::kustomize::id::Gvk;
 use crate::kustomize::near::nearest;
 use crate::kustomize::patch::{Selector, Target};
 use crate::kustomize::resource::Resource;
+use crate::kustomize::shared;
 use crate::yaml::{Kind, Node};
 
 use super::path::{self, Made};
@@ -267,6 +268,7 @@ impl Options {
                 let pinned = std::mem::replace(field, Node::plain("")).pinned();
                 *field = Node { kind: Kind::Scalar(joined.unwrap_or_else(|| text.to_owned())), ..pinned };
             }
+            // As deep as the field was made; what is put there was written elsewhere.
             (Kind::Sequence(_) | Kind::Mapping(_), _) => *field = value.clone(),
         }
         Ok(())
@@ -304,14 +306,20 @@ impl TargetFields {
 
     fn write(&self, resource: &mut Resource, parts: &[String], value: &Node) -> Result<(), String> {
         let make = self.options.create.then(|| Made::like(value));
-        let mut set = |field: &mut Node| self.options.write(field, value);
+        let mut changed = Vec::new();
+        let mut set = |field: &mut Node| {
+            self.options.write(field, value)?;
+            changed.extend(shared::is_shared(field).then(|| field.clone()));
+            Ok(())
+        };
         if parts.len() > 1 && structured::set(&mut resource.node, parts, make, &mut set).is_ok() {
             return Ok(());
         }
-        match path::visit(&mut resource.node, parts, make, &mut set)? {
-            0 => Err("there is no such field".to_owned()),
-            _ => Ok(()),
+        if path::visit(&mut resource.node, parts, make, &mut set)? == 0 {
+            return Err("there is no such field".to_owned());
         }
+        shared::spread(&mut resource.node, &changed);
+        Ok(())
     }
 }
 
