@@ -96,18 +96,14 @@ impl Collection {
         self.index()
     }
 
-    /// Objects by every identity that they have or had.
-    pub(super) fn by_any_id(&self) -> BTreeMap<Id, Vec<usize>> {
-        let mut index: BTreeMap<Id, Vec<usize>> = BTreeMap::new();
-        for (at, resource) in self.list.iter().enumerate() {
-            for id in resource.previous_ids().chain([resource.id()]) {
-                let entry = index.entry(id).or_default();
-                if entry.last() != Some(&at) {
-                    entry.push(at);
-                }
-            }
-        }
-        index
+    /// The objects that have or had an identity.
+    pub(super) fn with_id(&self, id: &Id) -> Vec<usize> {
+        let has = |resource: &Resource| {
+            // Names nearly always differ, and cost nothing to compare.
+            let named = resource.name() == id.name || resource.previous.iter().any(|(_, name, _)| *name == id.name);
+            named && resource.previous_ids().chain([resource.id()]).any(|other| other == *id)
+        };
+        self.list.iter().enumerate().filter(|(_, resource)| has(resource)).map(|(at, _)| at).collect()
     }
 
     /// Makes the index anew after identities have changed.

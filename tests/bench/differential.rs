@@ -34,7 +34,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Some(arguments) = arguments() else {
-        println!("usage: --kustomize PATH [--seconds N] [--count N] [--seed N] [--keep DIRECTORY] [--errors]; without PATH nothing runs");
+        println!(
+            "usage: --kustomize PATH [--seconds N] [--count N] [--seed N] [--keep DIRECTORY] [--errors]; without PATH nothing runs"
+        );
         return ExitCode::SUCCESS;
     };
     let end = Instant::now() + Duration::from_secs(arguments.seconds);

@@ -19,3 +19,4 @@ mod store;
 mod template;
 
 mod kustomize;
+mod kustomize_cases;

@@ -7,17 +7,63 @@ pub(crate) const NAMESPACES: [&str; 4] = ["default", "prod", "kube-system", "tea
 
 /// Values as they stand in files: each is one that some reader or writer has a rule of its own for.
 pub(crate) const VALUES: [&str; 45] = [
-    "x", "\"5\"", "5", "1.0", "1e3", "0x1F", "010", "0o14", "true", "\"true\"", "yes", "\"on\"", "null", "~", "''", "\"\"",
-    "2020-01-01", "\"2020-01-01\"", "12:30", "1_000", "\"a: b\"", "'*x'", "'it''s'", "\"tab\\there\"", "\"two\\nlines\"",
-    "\"two\\nlines\\n\"", "\"ends blank \\nx\"", "\"  leads\"", "\"trails  \"", "\"\\U0001F600\"", "é", "\"-\"",
-    "\"- x\"", "\"#x\"", "a#b", "\"a #b\"", "\"{}\"", "\"[a]\"", ".5", "-0", "+1", "$(NAME)", "\"$(NAME)-$(OTHER)\"",
+    "x",
+    "\"5\"",
+    "5",
+    "1.0",
+    "1e3",
+    "0x1F",
+    "010",
+    "0o14",
+    "true",
+    "\"true\"",
+    "yes",
+    "\"on\"",
+    "null",
+    "~",
+    "''",
+    "\"\"",
+    "2020-01-01",
+    "\"2020-01-01\"",
+    "12:30",
+    "1_000",
+    "\"a: b\"",
+    "'*x'",
+    "'it''s'",
+    "\"tab\\there\"",
+    "\"two\\nlines\"",
+    "\"two\\nlines\\n\"",
+    "\"ends blank \\nx\"",
+    "\"  leads\"",
+    "\"trails  \"",
+    "\"\\U0001F600\"",
+    "é",
+    "\"-\"",
+    "\"- x\"",
+    "\"#x\"",
+    "a#b",
+    "\"a #b\"",
+    "\"{}\"",
+    "\"[a]\"",
+    ".5",
+    "-0",
+    "+1",
+    "$(NAME)",
+    "\"$(NAME)-$(OTHER)\"",
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen",
     "\"one: two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen\"",
 ];
 
 const IMAGES: [&str; 9] = [
-    "nginx", "nginx:1.2", "docker.io/nginx:1", "nginx@sha256:abc", "registry:5000/app", "registry:5000/app:v1", "app.x:1",
-    "\"nginx\"", "nginx:1@sha256:abc",
+    "nginx",
+    "nginx:1.2",
+    "docker.io/nginx:1",
+    "nginx@sha256:abc",
+    "registry:5000/app",
+    "registry:5000/app:v1",
+    "app.x:1",
+    "\"nginx\"",
+    "nginx:1@sha256:abc",
 ];
 
 fn meta(dice: &mut Dice, name: &str, namespaced: bool) -> String {
@@ -49,7 +95,8 @@ fn pod(dice: &mut Dice, indent: &str) -> String {
         text += &format!("{indent}  serviceAccountName: {}\n", dice.pick(&NAMES));
     }
     if dice.chance(20) {
-        text += &format!("{indent}  initContainers:\n{indent}  - name: init\n{indent}    image: {}\n", dice.pick(&IMAGES));
+        text +=
+            &format!("{indent}  initContainers:\n{indent}  - name: init\n{indent}    image: {}\n", dice.pick(&IMAGES));
     }
     text += &format!("{indent}  containers:\n");
     for name in ["main", "side"].iter().take(1 + dice.below(2)) {
@@ -65,7 +112,10 @@ fn pod(dice: &mut Dice, indent: &str) -> String {
             }
         }
         if dice.chance(25) {
-            text += &format!("{indent}    envFrom:\n{indent}    - configMapRef:\n{indent}        name: {}\n", dice.pick(&NAMES));
+            text += &format!(
+                "{indent}    envFrom:\n{indent}    - configMapRef:\n{indent}        name: {}\n",
+                dice.pick(&NAMES)
+            );
         }
         if dice.chance(25) {
             text += &format!("{indent}    ports:\n{indent}    - containerPort: 80\n");
@@ -145,7 +195,9 @@ pub(crate) fn object(dice: &mut Dice) -> String {
             let kind = dice.pick(&["RoleBinding", "ClusterRoleBinding"]);
             let role = dice.pick(&["Role", "ClusterRole"]);
             let mut text = head("rbac.authorization.k8s.io/v1", kind, meta(dice, name, kind == "RoleBinding"));
-            text += &format!("roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {role}\n  name: {other}\nsubjects:\n");
+            text += &format!(
+                "roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {role}\n  name: {other}\nsubjects:\n"
+            );
             text += &format!("- kind: ServiceAccount\n  name: {}\n", dice.pick(&NAMES));
             if dice.chance(50) {
                 text += &format!("  namespace: {}\n", dice.pick(&NAMESPACES));
@@ -154,7 +206,9 @@ pub(crate) fn object(dice: &mut Dice) -> String {
         }
         14 => {
             head("networking.k8s.io/v1", "Ingress", meta(dice, name, true))
-                + &format!("spec:\n  tls:\n  - secretName: {other}\n  rules:\n  - http:\n      paths:\n      - path: /\n        backend:\n          service:\n            name: {other}\n")
+                + &format!(
+                    "spec:\n  tls:\n  - secretName: {other}\n  rules:\n  - http:\n      paths:\n      - path: /\n        backend:\n          service:\n            name: {other}\n"
+                )
         }
         15 => {
             head("batch/v1", "CronJob", meta(dice, name, true))
@@ -163,7 +217,9 @@ pub(crate) fn object(dice: &mut Dice) -> String {
         }
         16 => {
             head("autoscaling/v2beta2", "HorizontalPodAutoscaler", meta(dice, name, true))
-                + &format!("spec:\n  scaleTargetRef:\n    apiVersion: apps/v1\n    kind: Deployment\n    name: {other}\n")
+                + &format!(
+                    "spec:\n  scaleTargetRef:\n    apiVersion: apps/v1\n    kind: Deployment\n    name: {other}\n"
+                )
         }
         17 => {
             let mut text = head("example.com/v1", "Widget", meta(dice, name, true)) + "spec:\n";
@@ -177,7 +233,10 @@ pub(crate) fn object(dice: &mut Dice) -> String {
         }
         20 => {
             head("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", meta(dice, name, false))
-                + &format!("webhooks:\n- name: w.x.y\n  clientConfig:\n    service:\n      name: {other}\n      namespace: {}\n", dice.pick(&NAMESPACES))
+                + &format!(
+                    "webhooks:\n- name: w.x.y\n  clientConfig:\n    service:\n      name: {other}\n      namespace: {}\n",
+                    dice.pick(&NAMESPACES)
+                )
         }
         _ => {
             let (a, b) = (dice.pick(&NAMES), dice.pick(&NAMES));

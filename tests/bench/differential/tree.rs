@@ -200,7 +200,9 @@ fn patches(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
     let indented = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
     let target = |dice: &mut Dice| {
         let mut text = "  target:\n".to_owned();
-        for part in dice.some(&["kind: Deployment", "name: web", "name: .*", "labelSelector: app=web", "namespace: default"], 35) {
+        for part in dice
+            .some(&["kind: Deployment", "name: web", "name: .*", "labelSelector: app=web", "namespace: default"], 35)
+        {
             if !text.contains(part.split(':').next().unwrap_or_default()) {
                 text += &format!("    {part}\n");
             }
@@ -215,7 +217,10 @@ fn patches(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
             "patches:\n- path: patch.yaml\n".to_owned()
         }
         3 | 4 => format!("patches:\n- patch: |-\n{}{}", indented(json), target(dice)),
-        5 => format!("patchesStrategicMerge:\n- |-\n{}", merge.lines().map(|line| format!("  {line}\n")).collect::<String>()),
+        5 => format!(
+            "patchesStrategicMerge:\n- |-\n{}",
+            merge.lines().map(|line| format!("  {line}\n")).collect::<String>()
+        ),
         _ => {
             let options = dice.pick(&["allowNameChange: true", "allowKindChange: true"]);
             let renamed = merge.replacen(&format!("name: {name}"), "name: renamed", 1);
@@ -238,7 +243,10 @@ fn generators(dice: &mut Dice, short: &str, files: &Tree) -> String {
     if dice.chance(10) {
         text += &format!("  namespace: {}\n", dice.pick(&NAMESPACES));
     }
-    text += &format!("  literals:\n  - from={short}\n  - {}\n", dice.pick(&["a=b=c", "k='quoted'", "e=", "\"m=1\\n2\\n\"", "u=é"]));
+    text += &format!(
+        "  literals:\n  - from={short}\n  - {}\n",
+        dice.pick(&["a=b=c", "k='quoted'", "e=", "\"m=1\\n2\\n\"", "u=é"])
+    );
     if dice.chance(25) {
         text += "  options:\n    disableNameSuffixHash: true\n    immutable: true\n    annotations:\n      o: p\n";
     }
@@ -262,22 +270,40 @@ fn replacements(dice: &mut Dice, files: &Tree) -> String {
     if dice.chance(20) {
         text += "    options:\n      delimiter: ':'\n";
     }
-    text += &format!("  targets:\n  - select:\n      kind: {}\n", dice.pick(&["ConfigMap", "Deployment", "Widget", ".*Set"]));
+    text += &format!(
+        "  targets:\n  - select:\n      kind: {}\n",
+        dice.pick(&["ConfigMap", "Deployment", "Widget", ".*Set"])
+    );
     if dice.chance(30) {
         text += &format!("    reject:\n    - name: {}\n", dice.pick(&NAMES));
     }
     text += "    fieldPaths:\n";
     let paths = [
-        "data.new", "data.k", "spec.size", "metadata.annotations.note", "metadata.labels.[a.b/c]", "spec.list.*.v",
-        "spec.template.spec.containers.[name=main].env.[name=A].value", "spec.list.[name=a].v", "data.json.a.b",
-        "data.yaml.list.0.x", "spec.replicas", "spec.template.spec.containers.1.image", "spec.list.[name=zz].v",
+        "data.new",
+        "data.k",
+        "spec.size",
+        "metadata.annotations.note",
+        "metadata.labels.[a.b/c]",
+        "spec.list.*.v",
+        "spec.template.spec.containers.[name=main].env.[name=A].value",
+        "spec.list.[name=a].v",
+        "data.json.a.b",
+        "data.yaml.list.0.x",
+        "spec.replicas",
+        "spec.template.spec.containers.1.image",
+        "spec.list.[name=zz].v",
     ];
     for _ in 0..=dice.below(2) {
         text += &format!("    - {}\n", paths[dice.below(paths.len())]);
     }
     if dice.chance(60) {
         text += "    options:\n";
-        let options = dice.pick(&["create: true", "create: true\n      delimiter: '-'\n      index: 1", "delimiter: ':'\n      index: -1", "delimiter: ':'\n      index: 99"]);
+        let options = dice.pick(&[
+            "create: true",
+            "create: true\n      delimiter: '-'\n      index: 1",
+            "delimiter: ':'\n      index: -1",
+            "delimiter: ':'\n      index: 99",
+        ]);
         text += &format!("      {options}\n");
     }
     text
@@ -287,7 +313,8 @@ fn vars(dice: &mut Dice, files: &Tree) -> String {
     let mut text = String::from("vars:\n");
     for name in ["NAME", "OTHER"].iter().take(1 + dice.below(2)) {
         let (version, kind, object) = one_of(dice, files, &["ConfigMap", "Deployment", "Service"]);
-        text += &format!("- name: {name}\n  objref:\n    apiVersion: {version}\n    kind: {kind}\n    name: {object}\n");
+        text +=
+            &format!("- name: {name}\n  objref:\n    apiVersion: {version}\n    kind: {kind}\n    name: {object}\n");
         if dice.chance(50) {
             let path = match kind.as_str() {
                 "ConfigMap" => dice.pick(&["data.k", "data"]),
@@ -321,15 +348,42 @@ fn transformers(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
     let text = match dice.below(8) {
         0 => head("PrefixTransformer") + "prefix: t-\nfieldSpecs:\n- path: metadata/name\n",
         1 => head("LabelTransformer") + "labels:\n  t: t\nfieldSpecs:\n- path: metadata/labels\n  create: true\n",
-        2 => head("AnnotationsTransformer") + "annotations:\n  t: t\nfieldSpecs:\n- path: metadata/annotations\n  create: true\n",
-        3 => {
-            let more = dice.pick(&["unsetOnly: true\n", "setRoleBindingSubjects: allServiceAccounts\n", "setRoleBindingSubjects: none\n"]);
-            format!("apiVersion: builtin\nkind: NamespaceTransformer\nmetadata:\n  name: t\n  namespace: via\n{more}fieldSpecs:\n- path: metadata/name\n  kind: Namespace\n  create: true\n")
+        2 => {
+            head("AnnotationsTransformer")
+                + "annotations:\n  t: t\nfieldSpecs:\n- path: metadata/annotations\n  create: true\n"
         }
-        4 => head("ImageTagTransformer") + "imageTag:\n  name: nginx\n  newTag: t\nfieldSpecs:\n- path: spec/image\n  kind: Widget\n",
-        5 => head("PatchTransformer") + "patch: '[{\"op\": \"add\", \"path\": \"/metadata/annotations\", \"value\": {\"t\": \"t\"}}]'\ntarget:\n  kind: ConfigMap\n",
-        6 => head("ReplicaCountTransformer") + &format!("replica:\n  name: {}\n  count: 3\nfieldSpecs:\n- path: spec/replicas\n  create: true\n", one_of(dice, files, &[]).2),
-        _ => head("ValueAddTransformer") + &format!("value: {}\ntargets:\n- selector:\n    kind: Widget\n  fieldPath: spec/added/deep\n- fieldPath: metadata/namespace\n", dice.pick(&["v", VALUES[0]])),
+        3 => {
+            let more = dice.pick(&[
+                "unsetOnly: true\n",
+                "setRoleBindingSubjects: allServiceAccounts\n",
+                "setRoleBindingSubjects: none\n",
+            ]);
+            format!(
+                "apiVersion: builtin\nkind: NamespaceTransformer\nmetadata:\n  name: t\n  namespace: via\n{more}fieldSpecs:\n- path: metadata/name\n  kind: Namespace\n  create: true\n"
+            )
+        }
+        4 => {
+            head("ImageTagTransformer")
+                + "imageTag:\n  name: nginx\n  newTag: t\nfieldSpecs:\n- path: spec/image\n  kind: Widget\n"
+        }
+        5 => {
+            head("PatchTransformer")
+                + "patch: '[{\"op\": \"add\", \"path\": \"/metadata/annotations\", \"value\": {\"t\": \"t\"}}]'\ntarget:\n  kind: ConfigMap\n"
+        }
+        6 => {
+            head("ReplicaCountTransformer")
+                + &format!(
+                    "replica:\n  name: {}\n  count: 3\nfieldSpecs:\n- path: spec/replicas\n  create: true\n",
+                    one_of(dice, files, &[]).2
+                )
+        }
+        _ => {
+            head("ValueAddTransformer")
+                + &format!(
+                    "value: {}\ntargets:\n- selector:\n    kind: Widget\n  fieldPath: spec/added/deep\n- fieldPath: metadata/namespace\n",
+                    dice.pick(&["v", VALUES[0]])
+                )
+        }
     };
     files.push((format!("{directory}/transformer.yaml"), text));
     "transformers:\n- transformer.yaml\n".to_owned()
