@@ -8,6 +8,8 @@
 //! A difference is printed with its seed and kept under `--keep DIRECTORY`; `--seed N --count 1` shows it again. One that
 //! is a fault here becomes a case under `tests/kustomize/`.
 
+#![allow(clippy::print_stdout, reason = "what it measures is all that it prints")]
+
 #[path = "differential/dice.rs"]
 mod dice;
 #[path = "differential/objects.rs"]

@@ -8,6 +8,8 @@
 //! generators), all under one root. Without `--kustomize` only the figures of this engine are taken. Sizes go up to
 //! `--theirs` for the real one, whose time grows with the square of the overlays, and up to `--ours` here.
 
+#![allow(clippy::print_stdout, reason = "what it measures is all that it prints")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
