@@ -180,6 +180,20 @@ impl Node {
         if written { Self { tag: self.type_tag(), ..self } } else { self }
     }
 
+    /// How many nodes there are in this one, itself and keys included, and how deep they are nested.
+    #[must_use]
+    pub fn extent(&self) -> (usize, usize) {
+        let more = |(nodes, depth): (usize, usize), inner: &Self| {
+            let (more, deep) = inner.extent();
+            (nodes + more, depth.max(deep + 1))
+        };
+        match &self.kind {
+            Kind::Scalar(_) => (1, 0),
+            Kind::Sequence(items) => items.iter().fold((1, 0), more),
+            Kind::Mapping(pairs) => pairs.iter().fold((1, 0), |sum, (key, value)| more(more(sum, key), value)),
+        }
+    }
+
     /// The value of `key` in a mapping.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {

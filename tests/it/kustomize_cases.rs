@@ -104,3 +104,38 @@ fn every_folder_has_a_test() {
         assert!(!entry.path().is_dir() || text.contains(&format!("case(\"{name}\")")), "{name}");
     }
 }
+
+/// What two short files may ask for, and no build may do.
+#[test]
+fn values_that_grow_by_themselves_are_errors() {
+    let build = |kustomization: &str, object: &str| {
+        let mut files = MemoryFiles::default();
+        files.insert(RepoPath::parse("kustomization.yaml").expect("a path"), kustomization);
+        files.insert(RepoPath::parse("a.yaml").expect("a path"), object);
+        kustomize::build(&files, &RepoPath::root()).map(|build| build.objects.len())
+    };
+    let object = "apiVersion: example.com/v1\nkind: A\nmetadata: {name: a}\nspec: {a: {x: y}, text: \"a.b\"}\n";
+    let head = "resources: [a.yaml]\nreplacements:\n";
+    let nest = "- source: {kind: A, fieldPath: spec.a}\n  targets: [{select: {kind: A}, fieldPaths: [spec.a.b, spec.a.c], \
+                options: {create: true}}]\n";
+    let told = build(&format!("{head}{}", nest.repeat(40)), object).expect_err("a value inside itself").to_string();
+    assert!(told.contains("more than 1000000 values"), "{told}");
+    let long = "- source: {kind: A, fieldPath: spec.text}\n  targets: [{select: {kind: A}, fieldPaths: [spec.text], options: \
+                {delimiter: \".\", index: 99}}]\n";
+    let told = build(&format!("{head}{}", long.repeat(60)), object).expect_err("a text that doubles").to_string();
+    assert!(told.contains("longer than"), "{told}");
+    let deep = format!(
+        "{head}- sourceValue: x\n  targets: [{{select: {{kind: A}}, fieldPaths: [\"spec{}\"], options: {{create: true}}}}]\n",
+        ".a".repeat(100_000)
+    );
+    assert!(build(&deep, object).expect_err("a deep path").to_string().contains("parts"));
+    let many = format!("{{{}}}", (0..400).map(|at| format!("k{at}: $(V)$(V)$(V)$(V)")).collect::<Vec<_>>().join(", "));
+    let object = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a, annotations: {many}}}\ndata: {{v: \"{}\"}}\n",
+        "x".repeat(100_000)
+    );
+    let vars = "resources: [a.yaml]\nvars:\n- name: V\n  objref: {apiVersion: v1, kind: ConfigMap, name: a}\n  fieldref: \
+                {fieldPath: data.v}\n";
+    let told = build(vars, &object).expect_err("variables without end").to_string();
+    assert!(told.contains("variables write more than"), "{told}");
+}
