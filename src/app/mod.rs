@@ -26,7 +26,7 @@ use self::config::Settings;
 /// Whatever the command could not do, in words for the terminal.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Some(Command::Build { directory }) => return commands::build(&directory),
+        Some(Command::Build(arguments)) => return commands::build(&arguments),
         Some(Command::Hook { hook: Hook::PreReceive }) => return commands::pre_receive(),
         Some(Command::Init { directory }) => return commands::init(&directory, &settings(None)?),
         // Neither a `.env` file nor a runtime of several threads: an agent is none of the manager's processes.

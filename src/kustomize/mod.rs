@@ -25,6 +25,7 @@ mod plugin;
 mod references;
 mod resource;
 mod schema;
+mod shared;
 mod tables;
 mod transform;
 mod vars;
@@ -126,13 +127,11 @@ pub struct Options {
     pub restrictions: Restrictions,
     /// Whether the objects are sorted where the kustomization says nothing about it.
     pub sorted: bool,
-    /// Whether every object gets the label that says that kustomize manages it.
-    pub managed_by_label: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { restrictions: Restrictions::RootOnly, sorted: true, managed_by_label: false }
+        Self { restrictions: Restrictions::RootOnly, sorted: true }
     }
 }
 

@@ -26,3 +26,4 @@ mod store;
 mod template;
 
 mod kustomize;
+mod kustomize_cases;

@@ -7,12 +7,17 @@ use crate::kustomize::id::Gvk;
 use crate::kustomize::near::nearest;
 use crate::kustomize::patch::{Selector, Target};
 use crate::kustomize::resource::Resource;
-use crate::yaml::{Kind, Node};
+use crate::kustomize::shared;
+use crate::yaml::{self, Kind, Node};
 
 use super::path::{self, Made};
 use super::{Context, structured};
 
 const DEFAULT_PATH: &str = "metadata.name";
+/// How much an object may grow: a value that holds its target doubles it each time.
+const MAX_NODES: usize = 1_000_000;
+/// The longest text after a replacement of a part.
+const MAX_TEXT: usize = 16 << 20;
 
 /// One entry of `replacements`: itself, or the file that holds it or a list of such.
 #[derive(Clone, Debug)]
@@ -259,7 +264,11 @@ impl Options {
                 Ok(index) if index >= parts.len() => parts.push(text),
                 Ok(index) => parts[index] = text,
             }
-            Some(parts.join(&self.delimiter))
+            let joined = parts.join(&self.delimiter);
+            if joined.len() > MAX_TEXT {
+                return Err(format!("the text would be longer than {MAX_TEXT} bytes"));
+            }
+            Some(joined)
         };
         match (&mut field.kind, joined) {
             (Kind::Scalar(_), joined) => {
@@ -267,6 +276,7 @@ impl Options {
                 let pinned = std::mem::replace(field, Node::plain("")).pinned();
                 *field = Node { kind: Kind::Scalar(joined.unwrap_or_else(|| text.to_owned())), ..pinned };
             }
+            // As deep as the field was made; what is put there was written elsewhere.
             (Kind::Sequence(_) | Kind::Mapping(_), _) => *field = value.clone(),
         }
         Ok(())
@@ -304,14 +314,30 @@ impl TargetFields {
 
     fn write(&self, resource: &mut Resource, parts: &[String], value: &Node) -> Result<(), String> {
         let make = self.options.create.then(|| Made::like(value));
-        let mut set = |field: &mut Node| self.options.write(field, value);
+        if parts.len() > yaml::MAX_DEPTH {
+            return Err(format!("a path has more than {} parts", yaml::MAX_DEPTH));
+        }
+        let mut changed = Vec::new();
+        let mut set = |field: &mut Node| {
+            self.options.write(field, value)?;
+            changed.extend(shared::is_shared(field).then(|| field.clone()));
+            Ok(())
+        };
         if parts.len() > 1 && structured::set(&mut resource.node, parts, make, &mut set).is_ok() {
             return Ok(());
         }
-        match path::visit(&mut resource.node, parts, make, &mut set)? {
-            0 => Err("there is no such field".to_owned()),
-            _ => Ok(()),
+        if path::visit(&mut resource.node, parts, make, &mut set)? == 0 {
+            return Err("there is no such field".to_owned());
         }
+        shared::spread(&mut resource.node, &changed);
+        let (nodes, depth) = resource.node.extent();
+        if nodes > MAX_NODES || depth > 2 * yaml::MAX_DEPTH {
+            return Err(format!(
+                "the object would have more than {MAX_NODES} values or {} levels",
+                2 * yaml::MAX_DEPTH
+            ));
+        }
+        Ok(())
     }
 }
 
