@@ -35,7 +35,18 @@ pub(in crate::kustomize) struct Replacement {
 #[derive(Clone, Debug)]
 enum Source {
     Value(String),
-    Field { gvk: Gvk, name: String, namespace: String, path: String, options: Options, place: Place },
+    Field(Box<SourceField>),
+}
+
+/// The one object and the field that a value comes from.
+#[derive(Clone, Debug)]
+struct SourceField {
+    gvk: Gvk,
+    name: String,
+    namespace: String,
+    path: String,
+    options: Options,
+    place: Place,
 }
 
 /// The objects and fields that a value goes to.
@@ -113,7 +124,7 @@ fn read_source(entry: &Field<'_>) -> Result<Source, BuildError> {
     if path.is_empty() {
         DEFAULT_PATH.clone_into(&mut path);
     }
-    Ok(Source::Field { gvk, name, namespace, path, options, place: entry.place() })
+    Ok(Source::Field(Box::new(SourceField { gvk, name, namespace, path, options, place: entry.place() })))
 }
 
 impl TargetFields {
@@ -187,7 +198,7 @@ impl Replacement {
     fn run(&self, context: &Context<'_>, objects: &mut Collection) -> Result<(), BuildError> {
         let value = match self.source.value(objects) {
             // The source may belong to another part, and then the whole is built for it.
-            Err(_) if context.lenient && matches!(&self.source, Source::Field { .. }) => return Ok(()),
+            Err(_) if context.lenient && matches!(&self.source, Source::Field(_)) => return Ok(()),
             other => other?,
         };
         self.targets.iter().try_for_each(|target| target.run(&value, objects))
@@ -196,10 +207,16 @@ impl Replacement {
 
 impl Source {
     fn value(&self, objects: &Collection) -> Result<Node, BuildError> {
-        let Self::Field { gvk, name, namespace, path, options, place } = self else {
-            let Self::Value(text) = self else { return Ok(Node::plain("")) };
-            return Ok(Node::plain(text.as_str()));
-        };
+        match self {
+            Self::Value(text) => Ok(Node::plain(text.as_str())),
+            Self::Field(field) => field.value(objects),
+        }
+    }
+}
+
+impl SourceField {
+    fn value(&self, objects: &Collection) -> Result<Node, BuildError> {
+        let Self { gvk, name, namespace, path, options, place } = self;
         let effective =
             |namespace: &str| if namespace.is_empty() { "default".to_owned() } else { namespace.to_owned() };
         let mut found = objects.iter().filter(|resource| {
