@@ -35,6 +35,9 @@ pub(super) fn passed(name: &str) -> bool {
     NAMES.contains(&name) || name.starts_with("LC_")
 }
 
+/// The values of a ConfigMap or Secret by their keys, as they are now.
+pub(super) type Values = BTreeMap<String, Vec<u8>>;
+
 /// The variables that the pod's agent container asks for.
 ///
 /// # Errors
@@ -42,12 +45,12 @@ pub(super) fn passed(name: &str) -> bool {
 pub(super) fn of_pod(
     pod: &PodSpec,
     address: &str,
-    values: &dyn Fn(&Reference) -> Option<BTreeMap<String, Vec<u8>>>,
+    values: &dyn Fn(&Reference) -> Option<Values>,
 ) -> Result<BTreeMap<String, String>, String> {
     let none = Value::Null;
     let container = pod.agent().unwrap_or(&none);
     let mut variables = BTreeMap::new();
-    let read = |kind: &'static str, source: &Value| -> Result<Option<BTreeMap<String, Vec<u8>>>, String> {
+    let read = |kind: &'static str, source: &Value| -> Result<Option<Values>, String> {
         let name = source["name"].as_str().unwrap_or_default().to_owned();
         let reference = Reference { kind, namespace: pod.namespace.clone(), name };
         match values(&reference) {
