@@ -146,6 +146,15 @@ pub(super) fn text_map(node: Option<&Node>) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| (text(key), text(value))).collect()
 }
 
+/// As [`text_map`], for data, in which null is an empty text however it is written.
+pub(super) fn data_map(node: Option<&Node>) -> BTreeMap<String, String> {
+    let mut map = text_map(node);
+    for (key, _) in node.and_then(Node::pairs).unwrap_or_default().iter().filter(|(_, value)| value.is_null()) {
+        map.insert(key.text().unwrap_or_default().to_owned(), String::new());
+    }
+    map
+}
+
 /// A mapping of strings.
 pub(super) fn string_map(map: &BTreeMap<String, String>) -> Node {
     let mut node = Node::mapping();

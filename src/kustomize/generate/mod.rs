@@ -19,7 +19,7 @@ use super::kustomization::Entry;
 use super::load::Loader;
 use super::near::nearest;
 use super::origin::Origin;
-use super::resource::{Resource, string_map, text_map};
+use super::resource::{Resource, data_map, string_map};
 
 /// What happens when a generated object exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -252,13 +252,13 @@ fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -
     made.set_meta("namespace", (!namespace.is_empty()).then(|| Node::string(namespace)));
     if generator.behavior == Behavior::Merge {
         for key in ["data", "binaryData"] {
-            let mut map = text_map(old.node.get(key));
+            let mut map = data_map(old.node.get(key));
             if key == "data" && old.kind() == "Secret" {
                 // As the API server does: what is written as text wins over what is encoded.
-                let text = text_map(old.node.get("stringData"));
+                let text = data_map(old.node.get("stringData"));
                 map.extend(text.into_iter().map(|(key, value)| (key, encode(value.as_bytes()))));
             }
-            map.extend(text_map(made.node.get(key)));
+            map.extend(data_map(made.node.get(key)));
             set_map(&mut made.node, key, &map);
         }
     }
