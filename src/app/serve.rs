@@ -87,6 +87,9 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         () = reconciler.ended() => Some("the reconciler ended, see the log; start again"),
         () = runtime.ended() => Some("what runs the environments ended, see the log; start again"),
     };
+    if fault.is_none() {
+        terminal.say("Stopping; Ctrl-C again stops at once.");
+    }
     stop.send_replace(());
     let hurry = async move { signals.next().await }.boxed().shared();
     let last_calls = async {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::kinds::{Kind, Resource};
 use crate::plan::Live;
-use crate::project::{FIELD_MANAGER, ObjectKey, PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
+use crate::project::{ObjectKey, PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
 
 /// How many deletions are remembered, so that a late answer to a write brings no deleted object back.
 const REMEMBERED_DELETIONS: usize = 4096;
@@ -269,12 +269,12 @@ fn version_of(object: &Value) -> Option<u64> {
     version_text(object)?.parse().ok()
 }
 
-/// Leaves only those of the managed fields that plans look at: ours, and those of a person with kubectl.
+/// Leaves only those of the managed fields that plans look at: everybody's but what controllers say of the status.
 fn trim(object: &mut Value) {
     if let Some(managers) = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut) {
         managers.retain(|entry| {
-            let manager = entry["manager"].as_str().unwrap_or_default();
-            manager == FIELD_MANAGER || super::take_over::is_kubectl(manager)
+            let subresource = entry["subresource"].as_str().unwrap_or_default();
+            matches!(subresource, "" | "scale")
         });
     }
 }
@@ -300,6 +300,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::project::FIELD_MANAGER;
 
     fn object(version: u64, replicas: u64, ready: u64) -> Value {
         json!({
@@ -307,7 +308,7 @@ mod tests {
             "metadata": {
                 "name": "a-env", "namespace": "n", "resourceVersion": version.to_string(),
                 "labels": {PROJECT_LABEL: "a"},
-                "managedFields": [{"manager": FIELD_MANAGER}, {"manager": "kube-controller-manager"}, {"manager": "kubectl-edit"}],
+                "managedFields": [{"manager": FIELD_MANAGER}, {"manager": "kube-controller-manager", "subresource": "status"}, {"manager": "kubectl-edit"}],
             },
             "spec": {"replicas": replicas}, "status": {"readyReplicas": ready},
         })
@@ -394,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn managed_fields_of_controllers_are_not_kept() {
+    fn what_controllers_own_of_the_status_is_not_kept() {
         let mut cache = Cache::default();
         cache.seen(object(5, 1, 0));
         let managers = only(&cache).object["metadata"]["managedFields"].clone();

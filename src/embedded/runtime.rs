@@ -157,8 +157,7 @@ impl LocalRuntime {
             layout,
             epoch: Instant::now(),
         };
-        let mut pods =
-            Pods { shared: Arc::new(shared), started: false, running: BTreeMap::new(), tasks: JoinSet::new() };
+        let mut pods = Pods { shared: Arc::new(shared), running: BTreeMap::new(), tasks: JoinSet::new() };
         let mut early = Vec::new();
         let mut missing = Kind::ALL.len();
         while missing > 0 {
@@ -170,7 +169,7 @@ impl LocalRuntime {
         }
         pods.sweep(&early).await;
         pods.shared.volumes.resume();
-        pods.started = true;
+        tracing::info!(pods = early.len(), "the pods of the embedded cluster run on this machine");
         early.into_iter().for_each(|pod| pods.take(Change::Set(Kind::Pod, pod)));
         let (stop, stopping) = signal::channel(Stop::No);
         let (alive, ended) = signal::channel(());
@@ -210,7 +209,6 @@ pub(super) fn log_files(pods: &Path, namespace: &str, name: &str) -> Option<LogF
 /// All pods, each with its task.
 struct Pods {
     shared: Arc<Shared>,
-    started: bool,
     running: BTreeMap<String, Handle>,
     tasks: JoinSet<String>,
 }

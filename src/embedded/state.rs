@@ -11,8 +11,9 @@ use super::answer::Refusal;
 use super::journal::{Journal, Record};
 use super::resources::{self, Resource};
 
-/// How many changes are remembered for watches. Who is further behind lists again.
-const REMEMBERED: usize = 8192;
+/// How many changes are remembered for watches. Who is further behind lists again, which costs little within a process;
+/// each remembered change costs two whole objects.
+const REMEMBERED: usize = 256;
 
 /// Which object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,12 +4,15 @@
 //! input gives the same plan, and a plan leaves its execution no choice.
 
 mod check;
+mod confine;
 mod diff;
+mod drift;
 mod field;
 mod hash;
 mod mask;
 mod order;
 mod ownership;
+mod policy;
 mod prune;
 mod show;
 mod status;
@@ -24,8 +27,14 @@ use serde_json::Value;
 use crate::kustomize::Object;
 use crate::project::{ObjectKey, Unit};
 
-pub use check::{SecretValues, Violation, check, secret_values};
+pub use check::{Context, SecretValues, Violation, check, secret_values};
+pub use confine::secret_type_problem;
+pub use drift::drifted_by;
 pub use hash::object_hash;
+pub use policy::{
+    Confinement, Drift, DriftMode, FieldRule, ManagerRule, POLICY_FILE, PodSecurity, Policy, PolicyError, PruneLimit,
+    Rollout,
+};
 pub use show::show;
 pub use status::{StatusInput, status};
 pub use unit::{is_gone, unit};

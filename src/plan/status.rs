@@ -33,8 +33,12 @@ pub struct StatusInput<'a> {
     pub cluster_error: Option<&'a str>,
     /// What the API server refused since the last clean apply.
     pub apply_errors: &'a [(ObjectKey, String)],
-    /// Objects that somebody else keeps changing back.
-    pub contested: &'a [ObjectKey],
+    /// Objects that somebody else keeps changing back, with the field manager where it is known.
+    pub contested: &'a [(ObjectKey, Option<String>)],
+    /// Why Git wants nothing applied, and in which file it says so.
+    pub suspended: Option<(&'a str, &'a str)>,
+    /// Why a deletion waits for somebody's word.
+    pub deletion_held: Option<&'a str>,
     /// What the StatefulSet's newest `FailedCreate` event says, where events are read.
     pub pod_refusal: Option<&'a str>,
     /// What the agent of a pod that runs and is not ready says: a reason and a sentence.
@@ -73,6 +77,11 @@ pub fn status(unit: &Unit, input: &StatusInput<'_>) -> ProjectStatus {
     let seen = || if input.deleted { deleting(unit, input) } else { workload(unit, input) };
     let verdict = match (in_git(input), input.cluster_error) {
         (Some(verdict), _) => verdict,
+        (None, _) if input.deletion_held.is_some() => {
+            let why = input.deletion_held.unwrap_or_default();
+            Verdict::new(Phase::Deleting, Reason::DeletionHeld, format!("Nothing is deleted yet: {why}."))
+        }
+        (None, _) if input.suspended.is_some() => suspended(input, &seen()),
         (None, Some(error)) => {
             let seen = seen();
             let message = format!("The cluster does not answer ({}). When it last did: {}", quote(error), seen.message);
@@ -86,6 +95,19 @@ pub fn status(unit: &Unit, input: &StatusInput<'_>) -> ProjectStatus {
         message: bounded(&verdict.message),
         applied_revision: input.applied_revision,
     }
+}
+
+/// A project that is left alone: what it would be brought to, and what it does.
+fn suspended(input: &StatusInput<'_>, seen: &Verdict) -> Verdict {
+    let (file, why) = input.suspended.unwrap_or_default();
+    let why = if why.is_empty() { String::new() } else { format!(" ({})", quote(why)) };
+    let differs = match input.plan.actions.len() {
+        0 => String::new(),
+        1 => " 1 object is not as Git says.".to_owned(),
+        count => format!(" {count} objects are not as Git says."),
+    };
+    let message = format!("Suspended by {file}{why}: nothing is applied.{differs} {}", seen.message);
+    Verdict::new(Phase::Suspended, Reason::Suspended, message)
 }
 
 /// What is wrong before the cluster is even asked.
@@ -132,9 +154,12 @@ fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
     if input.deleted {
         return None;
     }
-    if let Some(key) = input.contested.first() {
+    if let Some((key, by)) = input.contested.first() {
+        let who =
+            by.as_ref().map_or_else(|| "Somebody else".to_owned(), |by| format!("The field manager {}", quote(by)));
         let message = format!(
-            "Somebody else keeps changing {} {} back: take the change out of there, or commit it.",
+            "{who} keeps changing {} {} back: take the change out of there, commit it, or say under `drift` in \
+             claude-manager.yaml whose word counts.",
             key.kind, key.name
         );
         return Some(Verdict::new(Phase::Failed, Reason::Contested, message));

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::agents::{self, Agents};
+use super::breaker;
 use super::execute::{Applied, apply, not_begun};
 use super::follow::Look;
 use super::ledger::{self, Entry};
@@ -17,8 +18,8 @@ use super::{Deletion, Parts, ProjectState, Snapshot};
 use crate::agent;
 use crate::cluster;
 use crate::git;
-use crate::plan::{self, Desired, Observation, UnitPlan};
-use crate::project::{ObjectKey, Phase, ProjectName, Reason, Unit};
+use crate::plan::{self, Desired, Observation, Policy, UnitPlan};
+use crate::project::{ObjectKey, Phase, ProjectName, Reason, Revision, Unit};
 
 /// Units that are applied at the same time; each sends several requests at once.
 const PARALLEL_UNITS: usize = 8;
@@ -41,6 +42,8 @@ pub(super) enum Message {
     Refusal(Unit, Option<String>),
     /// What the agent in the pod with this uid says.
     Agent(ProjectName, String, Box<Result<agent::Status, agent::ClientError>>),
+    /// Which of the projects that are gone at this head somebody has deleted knowingly.
+    Meant(Revision, BTreeSet<ProjectName>),
     /// Somebody wants to see it done.
     Refresh(Option<ProjectName>, oneshot::Sender<()>),
     /// Somebody asks what deleting a project would do.
@@ -130,6 +133,8 @@ struct Driver {
     base_error: Option<String>,
     /// What the head gives to warn of.
     warnings: Vec<String>,
+    /// The policy in force.
+    policy: Arc<Policy>,
     /// How many objects of each kind are managed.
     kinds: BTreeMap<String, i64>,
     /// Who waits for the next snapshot.
@@ -171,6 +176,7 @@ impl Driver {
             root_error: None,
             base_error: None,
             warnings: Vec::new(),
+            policy: Arc::default(),
             kinds,
             loading: Vec::new(),
             refreshing: Vec::new(),
@@ -210,6 +216,11 @@ impl Driver {
                 self.agents.answered(&project, &uid, &answer, Instant::now());
                 self.dirty.insert(Unit::Project(project));
             }
+            Message::Meant(head, meant) => {
+                if self.next.head == Some(head) {
+                    self.judge_deletions(Some(&meant));
+                }
+            }
             Message::Refresh(project, done) => {
                 for (unit, state) in &mut self.units {
                     if project.as_ref().is_none_or(|name| *unit == Unit::Project(name.clone())) {
@@ -230,7 +241,8 @@ impl Driver {
         let unit = Unit::Project(project);
         let state = self.units.get(&unit).filter(|_| self.next.synced)?;
         let observation = observe(&self.observer, &unit, state);
-        let plan = |delete_volumes| plan::unit(&unit, &Desired::Absent { delete_volumes }, &observation);
+        let plan =
+            |delete_volumes| plan::unit(&unit, &Desired::Absent { delete_volumes }, &observation, &self.policy.drift);
         Some(Deletion { keeping_volumes: plan(false), with_volumes: plan(true) })
     }
 
@@ -244,6 +256,10 @@ impl Driver {
         let Some(desired) = look.desired else { return };
         self.known = true;
         self.warnings = desired.warnings;
+        if self.policy != desired.policy {
+            self.policy = desired.policy;
+            self.dirty.extend(self.units.keys().cloned());
+        }
         let observed = self.observer.units();
         let gone: Vec<Unit> = (self.units.iter())
             .filter(|(unit, state)| state.desired.is_some() && !desired.units.contains_key(*unit))
@@ -267,6 +283,45 @@ impl Driver {
                 state.want(Some(wanted), false);
                 self.dirty.insert(unit);
             }
+        }
+        self.judge_deletions(None);
+    }
+
+    /// Holds deletions back when there are too many at once, but for those that are `meant`; without that, asks the history
+    /// which are.
+    fn judge_deletions(&mut self, meant: Option<&BTreeSet<ProjectName>>) {
+        let is_project = |unit: &&Unit| matches!(unit, Unit::Project(_));
+        let all = self.units.iter().filter(|(unit, state)| is_project(unit) && state.desired.is_some()).count();
+        let mut gone: BTreeSet<ProjectName> = BTreeSet::new();
+        for (unit, state) in &self.units {
+            if let Unit::Project(name) = unit
+                && state.would_delete()
+            {
+                gone.insert(name.clone());
+            }
+        }
+        let all = all + gone.len();
+        let unconfirmed: BTreeSet<ProjectName> =
+            gone.iter().filter(|name| meant.is_none_or(|meant| !meant.contains(*name))).cloned().collect();
+        let exceeded = self.policy.prune.is_exceeded(unconfirmed.len(), all);
+        for name in &gone {
+            let held = exceeded && unconfirmed.contains(name);
+            let unit = Unit::Project(name.clone());
+            if let Some(state) = self.units.get_mut(&unit) {
+                state.deletion_held = held.then(|| breaker::held(unconfirmed.len(), all, self.next.head));
+                self.dirty.insert(unit);
+            }
+        }
+        if let (true, None, Some(head)) = (exceeded, meant, self.next.head) {
+            let (repository, back) = (self.parts.repository.clone(), self.back.clone());
+            tokio::spawn(async move {
+                let read = tokio::task::spawn_blocking(move || breaker::meant(&repository, head, &unconfirmed)).await;
+                match (read, back.upgrade()) {
+                    (Ok(Ok(meant)), Some(back)) => drop(back.send(Message::Meant(head, meant)).await),
+                    (Ok(Err(error)), _) => tracing::error!(%error, "the deletions could not be judged; they stay held"),
+                    _ => {}
+                }
+            });
         }
     }
 
@@ -318,10 +373,12 @@ impl Driver {
         let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
         if self.next.synced {
             observation = observe(&self.observer, unit, state);
-            if let Some(desired) = state.planned() {
-                plan = plan::unit(unit, &desired, &observation);
+            let planned = state.planned();
+            if let Some(desired) = &planned {
+                plan = plan::unit(unit, desired, &observation, &self.policy.drift);
             }
-            match state.step(!plan.actions.is_empty(), now) {
+            let rests = planned.is_none() || state.suspended(&self.policy).is_some();
+            match if rests { state.pause() } else { state.step(&mut plan, now) } {
                 Step::Rest => {}
                 Step::Later(at) => {
                     self.timers.entry(at).or_default().insert(unit.clone());
@@ -392,7 +449,8 @@ impl Driver {
     fn describe(&mut self, unit: &Unit, plan: UnitPlan, observation: &Observation) {
         let Some(state) = self.units.get_mut(unit) else { return };
         let resting = plan.actions.is_empty() && !state.is_running();
-        let gone = state.desired.is_none() && resting && plan::is_gone(&plan, observation);
+        let gone =
+            state.desired.is_none() && state.deletion_held.is_none() && resting && plan::is_gone(&plan, observation);
         // Of a deleted unit everything is remembered until the last of it is gone.
         if resting && self.next.synced && state.planned().is_some() && (state.desired.is_some() || gone) {
             let keep: BTreeSet<ObjectKey> = (state.desired.iter())
@@ -425,10 +483,7 @@ impl Driver {
         let error = state.desired.as_ref().and_then(|desired| desired.objects.as_ref().err());
         let because = |reason: Reason| error.filter(|error| error.reason == reason).map(|error| error.message.as_str());
         let violations: Vec<String> = because(Reason::PolicyViolation).map(str::to_owned).into_iter().collect();
-        let contested: Vec<ObjectKey> = match state.is_contested(Instant::now()) {
-            true => plan.actions.iter().map(|action| action.key.clone()).collect(),
-            false => Vec::new(),
-        };
+        let contested = state.contested(Instant::now());
         let answer = if state.desired.is_some() { self.agents.answer(name) } else { None };
         let input = plan::StatusInput {
             agent: answer.map(|answer| (answer.reason, answer.message.as_str())),
@@ -440,6 +495,8 @@ impl Driver {
             cluster_error: self.next.cluster.as_deref(),
             apply_errors: &state.failures,
             contested: &contested,
+            suspended: state.suspended(&self.policy),
+            deletion_held: state.deletion_held.as_deref(),
             pod_refusal: state.refusal.as_deref(),
             plan: &plan,
             observation,

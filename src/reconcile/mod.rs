@@ -10,9 +10,11 @@
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
 
 mod agents;
+mod breaker;
 mod desired;
 mod driver;
 mod execute;
+mod fights;
 mod follow;
 mod ledger;
 mod once;

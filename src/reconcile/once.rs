@@ -69,6 +69,7 @@ pub fn check_at(
 pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, OnceError> {
     let tree = parts.repository.tree(revision)?;
     let mut renderer = Renderer::new(Arc::clone(&parts.age_identities));
+    renderer.fall_back_on(super::follow::policy_before(&parts.repository, revision)?);
     let desired = tokio::task::block_in_place(|| renderer.render(&tree, revision, None))
         .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))?;
     let inventory = parts.store.inventory().await?;
@@ -99,7 +100,7 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
             continue;
         }
         match wanted(&desired, &unit) {
-            Ok(wanted) => report.plans.push(plan::unit(&unit, &wanted, &observation)),
+            Ok(wanted) => report.plans.push(plan::unit(&unit, &wanted, &observation, &desired.policy.drift)),
             Err(error) => report.errors.push((unit, error)),
         }
     }

@@ -3,21 +3,17 @@
 //! A state machine without input or output: the loop tells it what happened and asks what to do next. It never waits;
 //! health is read from what was observed, and a newer commit is always taken before the work for an older one goes on.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::desired::DesiredUnit;
-use crate::plan::Desired;
+use super::fights::Fights;
+use crate::plan::{Desired, POLICY_FILE, Policy, UnitPlan};
 use crate::project::{ObjectKey, Revision};
 
 /// The longest wait between two tries of one failing unit.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
-/// More heals than this within [`CONTEST_WINDOW`], and somebody else keeps changing the object back.
-const CONTEST_LIMIT: usize = 5;
-/// The time over which heals are counted, and how long a contested unit is left alone.
-const CONTEST_WINDOW: Duration = Duration::from_secs(60);
-
 /// How long a controller may take to make a pod before its events are asked.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -42,7 +38,9 @@ pub(super) struct UnitState {
     next_run: u64,
     attempts: u32,
     retry_at: Option<Instant>,
-    heals: VecDeque<Instant>,
+    fights: Fights,
+    /// Why its objects are not deleted although Git does not have it any more.
+    pub(super) deletion_held: Option<String>,
 }
 
 /// The wait for a pod.
@@ -91,7 +89,8 @@ impl UnitState {
         self.volumes_given_up = volumes_given_up;
         self.attempts = 0;
         self.retry_at = None;
-        self.heals.clear();
+        self.fights.clear();
+        self.deletion_held = None;
         self.failures.clear();
         self.refusal = None;
         self.waiting = None;
@@ -121,10 +120,24 @@ impl UnitState {
     /// not ours.
     pub(super) fn planned(&self) -> Option<Desired> {
         match &self.desired {
-            None if self.is_strange() => None,
+            None if self.is_strange() || self.deletion_held.is_some() => None,
             None => Some(Desired::Absent { delete_volumes: self.volumes_given_up }),
             Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(Arc::clone(objects))),
         }
+    }
+
+    /// Where Git says that nothing is to be applied, and why.
+    pub(super) fn suspended<'a>(&'a self, policy: &'a Policy) -> Option<(&'a str, &'a str)> {
+        let own = self.desired.as_ref().and_then(|desired| desired.suspended.as_deref());
+        let all = policy.suspended.as_deref().map(|why| (POLICY_FILE, why));
+        all.or_else(|| own.map(|why| ("its overlay", why)))
+    }
+
+    /// Whether Git does not have it any more and something of it would be deleted: what is left of an earlier deletion, its
+    /// volumes, does not count, unless they are given up.
+    pub(super) fn would_delete(&self) -> bool {
+        let is_volume = |key: &ObjectKey| key.group.is_empty() && key.kind == "PersistentVolumeClaim";
+        self.desired.is_none() && self.inventory.iter().any(|key| self.volumes_given_up || !is_volume(key))
     }
 
     /// The revision that is wanted now.
@@ -132,35 +145,40 @@ impl UnitState {
         self.desired.as_ref().map(|desired| desired.revision)
     }
 
-    /// What to do after planning gave `actions`.
-    pub(super) fn step(&mut self, actions: bool, now: Instant) -> Step {
-        if let Some(run) = &self.running {
-            let outdated = run.revision != self.wanted_revision();
-            return if outdated { Step::Preempt } else { Step::Rest };
-        }
-        if !actions {
-            self.settle();
-            return Step::Rest;
-        }
-        match self.retry_at {
-            Some(at) if at > now => Step::Later(at),
-            _ => self.start(now),
+    /// What to do when nothing may be applied: what runs for an older commit is stopped all the same.
+    pub(super) fn pause(&self) -> Step {
+        match &self.running {
+            Some(run) if run.revision != self.wanted_revision() => Step::Preempt,
+            _ => Step::Rest,
         }
     }
 
-    fn start(&mut self, now: Instant) -> Step {
-        if self.is_drift() {
-            self.heals.push_back(now);
-            while self.heals.front().is_some_and(|at| now.duration_since(*at) > CONTEST_WINDOW) {
-                self.heals.pop_front();
-            }
-            if self.heals.len() > CONTEST_LIMIT {
-                let until = now + CONTEST_WINDOW;
-                self.retry_at = Some(until);
-                self.heals.clear();
-                return Step::Later(until);
+    /// What to do about a plan. What somebody else keeps changing back is taken out of it.
+    pub(super) fn step(&mut self, plan: &mut UnitPlan, now: Instant) -> Step {
+        if self.running.is_some() {
+            return self.pause();
+        }
+        if plan.actions.is_empty() {
+            self.settle();
+            return Step::Rest;
+        }
+        if let Some(at) = self.retry_at.filter(|at| *at > now) {
+            return Step::Later(at);
+        }
+        let heals = self.is_drift();
+        let contested_until = self.fights.hold(plan, heals, now);
+        match contested_until {
+            Some(until) if plan.actions.is_empty() => Step::Later(until),
+            _ => {
+                if heals {
+                    self.fights.heal(plan, now);
+                }
+                self.start()
             }
         }
+    }
+
+    fn start(&mut self) -> Step {
         self.retry_at = None;
         self.next_run += 1;
         self.running = Some(Run { id: self.next_run, revision: self.wanted_revision() });
@@ -172,9 +190,9 @@ impl UnitState {
         self.applied_revision.is_some() && self.applied_revision == self.wanted_revision() && self.attempts == 0
     }
 
-    /// Whether somebody else kept changing it back, and it is left alone for a while.
-    pub(super) fn is_contested(&self, now: Instant) -> bool {
-        self.attempts == 0 && self.retry_at.is_some_and(|at| at > now)
+    /// What somebody else kept changing back, so that it is left alone for a while; and who, where that is known.
+    pub(super) fn contested(&self, now: Instant) -> Vec<(ObjectKey, Option<String>)> {
+        self.fights.contested(now)
     }
 
     /// Takes the end of a run. `failures` is empty when every action was done; `complete` is false when it was
@@ -212,7 +230,7 @@ impl UnitState {
     /// Tries again at once, whatever failed before.
     pub(super) fn forget_waits(&mut self) {
         self.retry_at = None;
-        self.heals.clear();
+        self.fights.clear();
     }
 
     /// Whether an apply runs.
@@ -229,8 +247,10 @@ fn backoff(attempts: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::{Reason, Revision};
+    use crate::plan::{Action, Operation};
+    use crate::project::{Reason, Revision, Unit};
     use crate::reconcile::desired::UnitError;
+    use crate::reconcile::fights;
 
     fn wants(revision: u8) -> Option<Arc<DesiredUnit>> {
         Some(Arc::new(DesiredUnit {
@@ -238,7 +258,25 @@ mod tests {
             objects: Ok(Arc::default()),
             spec: None,
             overlay_id: None,
+            suspended: None,
         }))
+    }
+
+    /// A plan with one action for each name.
+    fn plan(names: &[&str]) -> UnitPlan {
+        let action = |name: &&str| Action {
+            key: ObjectKey { group: String::new(), kind: "Service".into(), namespace: None, name: (*name).to_owned() },
+            api_version: "v1".into(),
+            stage: 1,
+            operation: Operation::Create(Arc::default()),
+            reason: "drift: spec.ports (by meddler)".into(),
+            changes: Vec::new(),
+        };
+        UnitPlan { unit: Unit::Base, actions: names.iter().map(action).collect(), held: Vec::new() }
+    }
+
+    fn step(unit: &mut UnitState, now: Instant) -> Step {
+        unit.step(&mut plan(&["x"]), now)
     }
 
     fn failure() -> Vec<(ObjectKey, String)> {
@@ -251,13 +289,13 @@ mod tests {
         let now = Instant::now();
         let mut unit = UnitState::default();
         unit.want(wants(1), false);
-        assert_eq!(unit.step(true, now), Step::Apply(1));
-        assert_eq!(unit.step(true, now), Step::Rest, "one run at a time");
+        assert_eq!(step(&mut unit, now), Step::Apply(1));
+        assert_eq!(step(&mut unit, now), Step::Rest, "one run at a time");
         unit.want(wants(2), false);
-        assert_eq!(unit.step(true, now), Step::Preempt);
+        assert_eq!(step(&mut unit, now), Step::Preempt);
         assert!(unit.ended(1, failure(), false, now));
         assert!(unit.failures.is_empty(), "what failed for the older commit says nothing of the newer");
-        assert_eq!(unit.step(true, now), Step::Apply(2));
+        assert_eq!(step(&mut unit, now), Step::Apply(2));
         assert!(!unit.ended(1, failure(), true, now), "an end is told once");
     }
 
@@ -267,33 +305,50 @@ mod tests {
         let mut unit = UnitState::default();
         unit.want(wants(1), false);
         for seconds in [1, 2, 4, 8] {
-            let Step::Apply(run) = unit.step(true, now) else { panic!("has to run") };
+            let Step::Apply(run) = step(&mut unit, now) else { panic!("has to run") };
             unit.ended(run, failure(), true, now);
             let at = now + Duration::from_secs(seconds);
-            assert_eq!(unit.step(true, now), Step::Later(at));
-            assert!(!unit.is_contested(now));
+            assert_eq!(step(&mut unit, now), Step::Later(at));
+            assert!(unit.contested(now).is_empty());
             now = at;
         }
-        let Step::Apply(run) = unit.step(true, now) else { panic!("has to run") };
+        let Step::Apply(run) = step(&mut unit, now) else { panic!("has to run") };
         unit.ended(run, failure(), true, now);
         unit.want(wants(2), false);
-        assert!(matches!(unit.step(true, now), Step::Apply(_)));
+        assert!(matches!(step(&mut unit, now), Step::Apply(_)));
     }
 
     #[test]
-    fn an_object_that_somebody_keeps_changing_back_is_left_alone_for_a_while() {
+    fn an_object_that_somebody_keeps_changing_back_is_left_alone_for_a_while_and_the_others_are_not() {
         let now = Instant::now();
         let mut unit = UnitState::default();
         unit.want(wants(1), false);
-        assert_eq!(unit.step(false, now), Step::Rest);
-        for _ in 0..CONTEST_LIMIT {
-            let Step::Apply(run) = unit.step(true, now) else { panic!("drift is healed") };
+        assert_eq!(unit.step(&mut plan(&[]), now), Step::Rest);
+        for _ in 0..fights::LIMIT {
+            let Step::Apply(run) = step(&mut unit, now) else { panic!("drift is healed") };
             unit.ended(run, Vec::new(), true, now);
         }
-        assert_eq!(unit.step(true, now), Step::Later(now + CONTEST_WINDOW));
-        assert!(unit.is_contested(now));
-        let later = now + CONTEST_WINDOW + Duration::from_secs(1);
-        assert!(matches!(unit.step(true, later), Step::Apply(_)));
+        assert_eq!(step(&mut unit, now), Step::Later(now + fights::WINDOW));
+        let contested = unit.contested(now);
+        assert_eq!((contested.len(), contested[0].1.as_deref()), (1, Some("meddler")));
+        let mut both = plan(&["x", "y"]);
+        let Step::Apply(run) = unit.step(&mut both, now) else { panic!("the other object is healed on") };
+        assert_eq!((both.actions.len(), both.held.len()), (1, 1));
+        assert_eq!(both.actions[0].key.name, "y");
+        unit.ended(run, Vec::new(), true, now);
+        let later = now + fights::WINDOW + Duration::from_secs(1);
+        assert!(unit.contested(later).is_empty());
+        assert!(matches!(step(&mut unit, later), Step::Apply(_)));
+    }
+
+    #[test]
+    fn a_deletion_that_waits_for_somebodys_word_touches_nothing() {
+        let keys = failure().into_iter().map(|(key, _)| key).collect();
+        let mut unit = UnitState::with_inventory(keys);
+        unit.deletion_held = Some("too many".into());
+        assert!(unit.planned().is_none());
+        unit.want(None, false);
+        assert!(unit.planned().is_some(), "the next head is judged anew");
     }
 
     #[test]
@@ -330,6 +385,7 @@ mod tests {
                 objects: Err(error),
                 spec: None,
                 overlay_id: None,
+                suspended: None,
             })),
             false,
         );

@@ -19,6 +19,7 @@ mod manager;
 mod readme;
 mod real_cluster;
 mod replay;
+mod scenario;
 mod seed;
 mod sops;
 mod store;

@@ -115,7 +115,8 @@ impl Follower {
                 }
             }
             if self.ended {
-                return None;
+                // Its last line may have no end.
+                return Some(self.reader.lines.finish()).filter(|rest| !rest.is_empty());
             }
             // Looked at before the next read, so that what was written before the end is read.
             self.ended = !self.process.runs_in(lock(&self.inner.state).get(&self.id).map(|pod| &**pod));
