@@ -17,6 +17,7 @@ mod read;
 mod root;
 mod scale;
 pub mod seed;
+pub mod upgrade;
 
 pub use read::{ReadError, read_spec};
 

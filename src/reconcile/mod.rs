@@ -9,14 +9,18 @@
 //!
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
 
+mod announce;
 mod breaker;
 mod desired;
 mod driver;
 mod execute;
 mod fights;
 mod follow;
+mod history;
 mod ledger;
 mod once;
+mod packed;
+mod rollout;
 mod unit;
 
 use std::collections::BTreeMap;
@@ -24,7 +28,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use once::{OnceError, OnceReport, plan_at, reconcile_once};
+pub use once::{OnceError, OnceReport, ask_server, plan_at, reconcile_once, reconcile_planned};
 
 use crate::git;
 use crate::metrics::Metrics;

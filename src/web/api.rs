@@ -20,9 +20,9 @@ use crate::project::{Action, ErrorKind, Intent, ProjectName, Volumes};
 use crate::reconcile::Snapshot;
 
 /// The `{id}` of a path; what does not decode is no project either.
-type Id = Result<Path<String>, PathRejection>;
+pub(super) type Id = Result<Path<String>, PathRejection>;
 
-fn name_of(id: Id) -> Result<ProjectName, Problem> {
+pub(super) fn name_of(id: Id) -> Result<ProjectName, Problem> {
     project_name(&id.map(|Path(text)| text).unwrap_or_default())
 }
 

@@ -12,6 +12,7 @@ mod backend;
 mod body;
 mod call;
 mod fields;
+mod history;
 mod json;
 mod layers;
 mod list;
@@ -84,6 +85,7 @@ fn routes() -> Router<AppState> {
         .route("/api/projects/{id}/start", post(api::start))
         .route("/api/projects/{id}/stop", post(api::stop))
         .route("/api/projects/{id}/refresh", post(api::refresh))
+        .route("/api/projects/{id}/history", get(history::history))
         .route("/api/monitoring/health", get(monitoring::health))
         .route("/api/monitoring/metrics", get(monitoring::metrics))
         .route("/api/monitoring/status", get(monitoring::status))

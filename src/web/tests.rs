@@ -219,7 +219,7 @@ fn body() -> Value {
 }
 
 /// Every route with a method that it knows.
-const ROUTES: [(&str, &str); 13] = [
+const ROUTES: [(&str, &str); 14] = [
     ("GET", "/api/projects"),
     ("POST", "/api/projects"),
     ("GET", "/api/projects/alpha"),
@@ -228,6 +228,7 @@ const ROUTES: [(&str, &str); 13] = [
     ("POST", "/api/projects/alpha/start"),
     ("POST", "/api/projects/alpha/stop"),
     ("POST", "/api/projects/alpha/refresh"),
+    ("GET", "/api/projects/alpha/history"),
     ("GET", "/api/monitoring/status"),
     ("GET", "/api/monitoring/health"),
     ("GET", "/api/monitoring/metrics"),
