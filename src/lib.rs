@@ -23,6 +23,7 @@
 //! A signal (a commit, a ref change, a poll) wakes `reconcile`, which reads the head through `git`, renders each
 //! project with `kustomize`, compares with what `cluster::observe` has seen and gives the plan to `cluster::apply`.
 
+pub mod agent;
 pub mod app;
 pub mod auth;
 pub mod change;

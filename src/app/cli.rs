@@ -1,8 +1,9 @@
 //! The command line: what each command takes, in the words of `--help`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Manages a fleet of Claude Code environments on Kubernetes; a Git repository of Kustomize overlays is the only
 /// source of truth.
@@ -25,11 +26,7 @@ pub enum Command {
     /// Runs the manager: API, reconciler, state repository. This is the default.
     Serve,
     /// Prints the objects of a directory with a kustomization.yaml, as `kustomize build DIR` does.
-    Build {
-        /// The directory.
-        #[arg(value_name = "DIR")]
-        directory: PathBuf,
-    },
+    Build(Build),
     /// Shows what would change in the cluster. Exits with 2 when something would, with 0 when nothing would.
     Plan {
         /// The revision to compare with the cluster: a branch, tag or commit of the state repository; its head when
@@ -58,6 +55,12 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Looks at settings, machine, state repository and cluster, and says what is wrong and what to do. Changes nothing;
+    /// exits with 1 when something has to be mended.
+    Doctor,
+    /// Runs inside an environment: clones its repository and answers the manager.
+    #[command(args_conflicts_with_subcommands = true)]
+    Agent(Agent),
     /// Called by Git in the state repository.
     #[command(hide = true)]
     Hook {
@@ -67,9 +70,151 @@ pub enum Command {
     },
 }
 
+/// What `build` takes: the flags of `kustomize build` that make sense for files alone. Those that run programs are known,
+/// so that each is refused with a reason.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// The directory.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub directory: PathBuf,
+    /// Writes to this file instead of printing.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Where a kustomization may read files: in and below its own directory, or anywhere.
+    #[arg(long, value_name = "RULE", value_enum, default_value = "LoadRestrictionsRootOnly")]
+    pub load_restrictor: LoadRestrictor,
+    /// The order of the objects where the kustomization has no sortOptions.
+    #[arg(long, value_name = "ORDER", value_enum, default_value = "legacy")]
+    pub reorder: Reorder,
+    #[arg(long, hide = true)]
+    enable_alpha_plugins: bool,
+    #[arg(long, hide = true)]
+    enable_exec: bool,
+    #[arg(long, hide = true)]
+    enable_helm: bool,
+    #[arg(long, hide = true)]
+    helm_command: Option<String>,
+    #[arg(long, hide = true)]
+    network: bool,
+    #[arg(long, hide = true)]
+    network_name: Option<String>,
+    #[arg(long, hide = true)]
+    mount: Vec<String>,
+    #[arg(short, long, hide = true)]
+    env: Vec<String>,
+    #[arg(long, hide = true)]
+    as_current_user: bool,
+}
+
+impl Build {
+    /// The first flag that asks for a program, and why none is run.
+    pub(super) fn refused(&self) -> Option<(&'static str, &'static str)> {
+        const PLUGIN: &str = "programs and containers are never run; render their output to a file under resources";
+        const HELM: &str = "charts are not rendered; use `helm template` and list its output under resources";
+        [
+            ("--enable-alpha-plugins", self.enable_alpha_plugins, PLUGIN),
+            ("--enable-exec", self.enable_exec, PLUGIN),
+            ("--network", self.network, PLUGIN),
+            ("--network-name", self.network_name.is_some(), PLUGIN),
+            ("--mount", !self.mount.is_empty(), PLUGIN),
+            ("--env", !self.env.is_empty(), PLUGIN),
+            ("--as-current-user", self.as_current_user, PLUGIN),
+            ("--enable-helm", self.enable_helm, HELM),
+            ("--helm-command", self.helm_command.is_some(), HELM),
+        ]
+        .into_iter()
+        .find(|(_, given, _)| *given)
+        .map(|(flag, _, reason)| (flag, reason))
+    }
+}
+
+/// Rules for where files may be, in the words of kustomize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LoadRestrictor {
+    /// In and below the directory of the kustomization.
+    #[value(name = "LoadRestrictionsRootOnly")]
+    RootOnly,
+    /// Anywhere.
+    #[value(name = "LoadRestrictionsNone")]
+    None,
+}
+
+/// Orders of the output, in the words of kustomize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Reorder {
+    /// Kinds that others need come first.
+    Legacy,
+    /// As in the files.
+    None,
+}
+
 /// Hooks of the state repository.
 #[derive(Debug, Subcommand)]
 pub enum Hook {
     /// Checks a push before its refs move; reads `old new ref` lines from standard input.
     PreReceive,
+}
+
+/// The agent, or one of its errands.
+#[derive(Debug, Args)]
+pub struct Agent {
+    /// What else to do.
+    #[command(subcommand)]
+    pub errand: Option<AgentErrand>,
+    /// How to run.
+    #[command(flatten)]
+    pub options: AgentOptions,
+}
+
+/// How the agent runs.
+#[derive(Debug, Args)]
+pub struct AgentOptions {
+    /// The directory that everything of the environment lies under: workspace, config, etc/claude-manager.
+    #[arg(long, env = "CLAUDE_MANAGER_AGENT_ROOT", default_value = "/", value_name = "DIR")]
+    pub root: PathBuf,
+    /// Where to listen; port 7780 of every address when not given.
+    #[arg(long, env = "CLAUDE_MANAGER_AGENT_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// The short name of the project.
+    #[arg(long, env = "CLAUDE_MANAGER_PROJECT", value_name = "NAME")]
+    pub project: Option<String>,
+    /// The uid of the pod, noted in the lock of the workspace.
+    #[arg(long, env = "CLAUDE_MANAGER_POD_UID", value_name = "UID")]
+    pub pod_uid: Option<String>,
+    /// Takes a directory away from the agent and all that it starts, except for what lies under the root or is linked
+    /// from there (Linux, by Landlock); may be given several times.
+    #[arg(long, value_name = "DIR")]
+    pub hide: Vec<PathBuf>,
+    /// The repository to clone into the workspace.
+    #[arg(long, env = "GIT_REPOSITORY", hide_env_values = true, value_name = "URL")]
+    pub repository: Option<String>,
+    /// Its branch; the repository's own default when not given.
+    #[arg(long, env = "GIT_BRANCH", value_name = "NAME")]
+    pub branch: Option<String>,
+}
+
+/// What the program does for an agent beside running it.
+#[derive(Debug, Subcommand)]
+pub enum AgentErrand {
+    /// Copies this program into a directory, for an environment's container to run it.
+    Install {
+        /// The directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Called by Git: answers with the token of the project's repository.
+    #[command(hide = true)]
+    Credential {
+        /// The only `https://host[:port]` to answer for.
+        #[arg(long)]
+        origin: String,
+        /// The user name beside the token.
+        #[arg(long)]
+        user: String,
+        /// The file with the token.
+        #[arg(long)]
+        token_file: PathBuf,
+        /// What Git wants.
+        action: String,
+    },
 }

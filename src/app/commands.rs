@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
+use super::cli::{Build, LoadRestrictor, Reorder};
 use super::config::Settings;
 use super::directory::Directory;
 use super::wiring::{self, Access};
@@ -14,9 +15,19 @@ use crate::reconcile::{self, OnceReport};
 use crate::{change, kustomize, plan};
 
 /// `build DIR`.
-pub(super) fn build(directory: &Path) -> anyhow::Result<ExitCode> {
-    let (files, path) = Directory::open(directory)?;
-    let build = kustomize::build(&files, &path).map_err(|error| {
+pub(super) fn build(arguments: &Build) -> anyhow::Result<ExitCode> {
+    if let Some((flag, reason)) = arguments.refused() {
+        bail!("{flag} is not supported: {reason}");
+    }
+    let options = kustomize::Options {
+        restrictions: match arguments.load_restrictor {
+            LoadRestrictor::RootOnly => kustomize::Restrictions::RootOnly,
+            LoadRestrictor::None => kustomize::Restrictions::None,
+        },
+        sorted: arguments.reorder == Reorder::Legacy,
+    };
+    let (files, path) = Directory::open(&arguments.directory)?;
+    let build = kustomize::build_with(&files, &path, &options).map_err(|error| {
         let shown = Directory::shown(&error.to_string());
         match error.hint {
             Some(hint) => anyhow::anyhow!("{shown}\nhint: {hint}"),
@@ -26,7 +37,15 @@ pub(super) fn build(directory: &Path) -> anyhow::Result<ExitCode> {
     for warning in &build.warnings {
         let _ = writeln!(std::io::stderr(), "# Warning: {warning}");
     }
-    print(&kustomize::to_yaml(&build.objects))
+    let text = kustomize::to_yaml(&build.objects);
+    match &arguments.output {
+        None => print(&text),
+        Some(file) if file.is_dir() => bail!("{} is a directory; name a file", file.display()),
+        Some(file) => {
+            std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 /// Prints, and takes a closed pipe (`… | head`) for an end rather than a failure.

@@ -136,6 +136,8 @@ pub struct Secrets {
     pub git_token: Option<SecretString>,
     /// BACKUP_SSH_PRIVATE_KEY, `backup-ssh-private-key`: the SSH key for it.
     pub git_ssh_private_key: Option<SecretString>,
+    /// AGENT_SIGNING_KEY, `agent-signing-key`: signs the tokens that let the manager into environments.
+    pub agent_signing_key: Option<SecretString>,
 }
 
 impl Settings {
@@ -179,6 +181,7 @@ impl Settings {
             default_anthropic_api_key: reader.secret("DEFAULT_ANTHROPIC_API_KEY", anything),
             git_token: reader.secret("BACKUP_GIT_TOKEN", anything),
             git_ssh_private_key: reader.secret("BACKUP_SSH_PRIVATE_KEY", anything),
+            agent_signing_key: reader.secret("AGENT_SIGNING_KEY", anything),
         };
         // Everything has been read by now, so that one run reports every error.
         let assemble = || {
@@ -224,6 +227,7 @@ impl Secrets {
             (&mut self.default_anthropic_api_key, "default-anthropic-api-key"),
             (&mut self.git_token, "backup-git-token"),
             (&mut self.git_ssh_private_key, "backup-ssh-private-key"),
+            (&mut self.agent_signing_key, "agent-signing-key"),
         ] {
             if slot.is_none() {
                 *slot = read_secret_file(&directory.join(file))?;

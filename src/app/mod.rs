@@ -2,10 +2,12 @@
 //!
 //! The only place where parts meet that do not know one another; it holds no logic that another place could hold.
 
+mod agent;
 pub mod cli;
 mod commands;
 pub mod config;
 mod directory;
+mod doctor;
 mod serve;
 pub mod telemetry;
 mod wiring;
@@ -24,14 +26,23 @@ use self::config::Settings;
 /// Whatever the command could not do, in words for the terminal.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Some(Command::Build { directory }) => return commands::build(&directory),
+        Some(Command::Build(arguments)) => return commands::build(&arguments),
         Some(Command::Hook { hook: Hook::PreReceive }) => return commands::pre_receive(),
         Some(Command::Init { directory }) => return commands::init(&directory, &settings(None)?),
-        None | Some(Command::Serve | Command::Plan { .. } | Command::Reconcile { .. } | Command::Upgrade) => {}
+        // Neither a `.env` file nor a runtime of several threads: an agent is none of the manager's processes.
+        Some(Command::Agent(agent)) => return agent::run(agent),
+        None
+        | Some(
+            Command::Serve | Command::Plan { .. } | Command::Reconcile { .. } | Command::Upgrade | Command::Doctor,
+        ) => {}
     }
-    let settings = settings(cli.kubeconfig)?;
+    let settings = settings(cli.kubeconfig);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
+        let settings = match (&cli.command, settings) {
+            (Some(Command::Doctor), settings) => return doctor::doctor(settings).await,
+            (_, settings) => settings?,
+        };
         match cli.command {
             Some(Command::Plan { revision, server }) => commands::plan(settings, revision.as_deref(), server).await,
             Some(Command::Reconcile { once: _, plan }) => commands::reconcile(settings, plan.as_deref()).await,

@@ -1,25 +1,32 @@
 //! `serve`: everything, until it is told to stop.
 
 use std::future::IntoFuture;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::FutureExt;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use super::config::Settings;
 use super::telemetry;
-use super::wiring::{self, Access};
-use crate::auth::Auth;
+use super::wiring::{self, Access, Wired};
+use crate::auth::{self, Auth};
 use crate::change::Changes;
-use crate::git::Repository;
+use crate::embedded::{self, LocalRuntime};
+use crate::git::{self, Repository};
+use crate::project::{Actor, AgentKey, ErrorKind, Intent, Principal, Role, Source};
 use crate::reconcile::Reconciler;
 use crate::web;
 
-/// Runs until SIGINT or SIGTERM.
+/// For how long calls under way are waited for at the end.
+const LAST_CALLS: Duration = Duration::from_secs(10);
+
+/// Runs until SIGINT or SIGTERM; a second one ends what the first is waiting for.
 pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     telemetry::install(&settings.log).context("the log")?;
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
@@ -28,13 +35,22 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("{address} cannot be listened on; stop what uses it, or set PORT to another port"))?;
     let address = listener.local_addr().context("the port")?;
+    let terminal = Terminal::of_this_process();
+    terminal.say(&format!("Claude Manager {} is starting", env!("CARGO_PKG_VERSION")));
+    terminal.say(&format!("  data        {}", settings.data_dir.display()));
+    terminal.say(&format!("  repository  {}", settings.state.repository.as_deref().unwrap_or("state.git in it")));
     let wired = wiring::wire(&settings, Access::Write).await?;
+    terminal.say(&format!("  cluster     {}, namespace {}", wired.cluster, settings.namespace));
     let auth = Auth::open(&settings.data_dir).context("the administrator token")?;
+    let mut signals = Signals::new().context("the signals")?;
+    // Before the reconciler looks: what runs since before is running, and no project seems to start anew.
+    let runtime = Pods::run(&wired, &settings).await?;
     let reconciler = Reconciler::start(wired.parts.clone());
     let changes = Changes::start(wired.parts.repository.clone(), Arc::clone(&wired.parts.age_identities), {
         let reconciler = reconciler.clone();
         Arc::new(move || reconciler.nudge())
     });
+    tokio::spawn(trust_own_key(changes.clone(), wiring::agent_key(&wiring::signer(&settings)?)));
     tokio::spawn(follow_refs(wired.parts.repository.clone(), reconciler.clone()));
     if wired.parts.repository.remote().is_some() {
         let every = Duration::from_secs(settings.state.poll_seconds);
@@ -42,33 +58,115 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let settings = Arc::new(settings);
     let parts = &wired.parts;
-    let state = web::AppState::new(
+    let services = web::Services {
         changes,
-        reconciler.clone(),
-        parts.store.clone(),
-        Arc::clone(&settings),
-        parts.metrics.clone(),
-        auth,
-    );
-    let router = web::router(state);
+        reconciler: reconciler.clone(),
+        reader: git::Reader::new(parts.repository.clone()),
+        client: parts.client.clone(),
+        namespace: parts.namespace.clone(),
+    };
+    let state = web::AppState::new(services, parts.store.clone(), Arc::clone(&settings), parts.metrics.clone(), auth);
+    let router = web::router(state.clone());
     // The first answer already knows every project.
     reconciler.load().await;
-    // For people and for scripts that start it with PORT=0.
-    let _ = writeln!(
-        std::io::stdout(),
-        "Claude Manager is ready: http://{address}{} (cluster: {}, data: {})",
-        settings.server.base_path,
-        wired.cluster,
-        settings.data_dir.display()
-    );
-    tokio::select! {
-        served = axum::serve(listener, router).with_graceful_shutdown(stopped()).into_future() => {
-            served.context("serving")?;
+    // "Everywhere" is no address to open.
+    let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
+    let host = if address.is_ipv6() && !address.ip().is_unspecified() { format!("[{host}]") } else { host };
+    let site = format!("http://{host}:{}{}", address.port(), settings.server.base_path);
+    terminal.ready(&site, &wired, &settings)?;
+    let (stop, mut stopping) = watch::channel(());
+    // What has no end of its own ends when the program is told to stop; the rest is finished.
+    let told = async move {
+        let _ = stopping.changed().await;
+        state.close_streams();
+    };
+    let mut server = axum::serve(listener, router).with_graceful_shutdown(told).into_future();
+    let fault = tokio::select! {
+        served = &mut server => anyhow::bail!("serving ended ({served:?}), see the log; start again"),
+        () = signals.next() => None,
+        () = reconciler.ended() => Some("the reconciler ended, see the log; start again"),
+        () = runtime.ended() => Some("what runs the environments ended, see the log; start again"),
+    };
+    if fault.is_none() {
+        terminal.say("Stopping; Ctrl-C again stops at once.");
+    }
+    stop.send_replace(());
+    let hurry = async move { signals.next().await }.boxed().shared();
+    let last_calls = async {
+        tokio::select! {
+            _ = server => {}
+            () = hurry.clone() => {}
+            () = tokio::time::sleep(LAST_CALLS) => tracing::warn!("calls that did not end are cut off"),
         }
-        () = reconciler.ended() => anyhow::bail!("the reconciler ended, see the log; start again"),
+    };
+    tokio::join!(last_calls, runtime.stop(hurry.clone()));
+    if let Some(fault) = fault {
+        anyhow::bail!(fault);
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where standard output goes. A log that somebody collects never holds the token; a terminal shows the link with it, as
+/// the person at it may read the token's file anyway.
+struct Terminal {
+    is_one: bool,
+}
+
+impl Terminal {
+    fn of_this_process() -> Self {
+        Self { is_one: std::io::stdout().is_terminal() }
+    }
+
+    /// Progress, for a person who waits.
+    fn say(&self, line: &str) {
+        if self.is_one {
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+    }
+
+    /// How to get in. Scripts that start the program with PORT=0 read the address from this line.
+    fn ready(&self, site: &str, wired: &Wired, settings: &Settings) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        let data = settings.data_dir.display();
+        if self.is_one {
+            let token = auth::administrator_token(&settings.data_dir).context("the administrator token")?;
+            let link = settings.server.public_url.as_deref().unwrap_or(site);
+            let _ = writeln!(out, "\nOpen {link}/sign-in?token={token}\nCtrl-C stops everything.\n");
+        } else {
+            let _ = writeln!(out, "Claude Manager is ready: {site} (cluster: {}, data: {data})", wired.cluster);
+            tracing::info!("sign in at {site}/sign-in with the token in {data}/admin-token");
+        }
+        Ok(())
+    }
+}
+
+/// Commits this manager's public key where the repository lacks it, so that environments let it in. A repository that was
+/// made by hand, by another manager or before there were agents has it so after the first start.
+async fn trust_own_key(changes: Changes, key: AgentKey) {
+    let principal = Principal {
+        id: "manager".to_owned(),
+        name: "Claude Manager".to_owned(),
+        email: "claude-manager@localhost".to_owned(),
+        role: Role::Administrator,
+    };
+    let actor = Actor { principal, source: Source::Manager, request_id: String::new() };
+    loop {
+        match changes.submit(Intent::TrustAgentKey(key.clone()), actor.clone(), None).await {
+            Ok(committed) if committed.changed => {
+                tracing::info!(kid = key.kid, commit = %committed.revision, "committed this manager's key for environments");
+                return;
+            }
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, "environments cannot be told of this manager's key: they will not let it in");
+                if error.kind != ErrorKind::Unavailable {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(30)).await;
+            }
+        }
+    }
 }
 
 /// Whoever moves a ref (the API, a push by path, a person in the repository) is noticed.
@@ -102,20 +200,46 @@ async fn poll_remote(repository: Repository, reconciler: Reconciler, every: Dura
     }
 }
 
-async fn stopped() {
-    let interrupt = async {
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// What runs the pods: this process those of the embedded cluster, a real one its own.
+struct Pods(Option<LocalRuntime>);
+
+impl Pods {
+    async fn run(wired: &Wired, settings: &Settings) -> anyhow::Result<Self> {
+        let Some(cluster) = &wired.embedded else { return Ok(Self(None)) };
+        let program = std::env::current_exe().context("where this program is")?;
+        let options = embedded::Options { data: settings.data_dir.clone(), program };
+        Ok(Self(Some(LocalRuntime::start(cluster, options).await?)))
+    }
+
+    async fn ended(&self) {
+        match &self.0 {
+            Some(runtime) => runtime.ended().await,
+            None => std::future::pending().await,
         }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
+    }
+
+    async fn stop(&self, hurry: impl Future<Output = ()>) {
+        if let Some(runtime) = &self.0 {
+            runtime.stop(hurry).await;
+        }
+    }
+}
+
+/// SIGINT and SIGTERM, one after the other.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

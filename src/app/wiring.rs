@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::config::Settings;
+use crate::agent::{self, Reach, Signer};
 use crate::cluster::Target;
-use crate::git::{CommitMeta, Credentials, Person, Remote, Repository};
+use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
-use crate::project::{ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
+use crate::project::{AgentKey, ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
 use crate::reconcile::Parts;
 use crate::sops::{self, Identity};
 use crate::store::Store;
@@ -27,6 +28,8 @@ pub(crate) struct Wired {
     pub(crate) parts: Parts,
     /// What the cluster is, for people.
     pub(crate) cluster: &'static str,
+    /// The embedded cluster, when it is the one: whoever serves runs its pods.
+    pub(crate) embedded: Option<embedded::Cluster>,
     /// Held while this process may write to the data directory.
     _lock: File,
 }
@@ -43,6 +46,10 @@ pub(crate) enum Access {
 /// Opens the data directory, the keys, the store, the repository and the cluster.
 pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<Wired> {
     let data = &settings.data_dir;
+    if access == Access::Write {
+        // Said now, not by the first push or clone that needs it.
+        git::version()?;
+    }
     make_private(data)?;
     let lock = lock(data, access)?;
     let identities = age_identities(settings)?;
@@ -51,16 +58,26 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
         None => Store::open_sqlite(data).await?,
     };
     let repository = repository(settings, &identities, access)?;
-    let (client, cluster) = client(settings, access).await?;
+    let (client, embedded) = client(settings, access).await?;
+    let cluster = if embedded.is_some() { "embedded" } else { "Kubernetes" };
+    let agents = match access {
+        // Who only looks asks no environment.
+        Access::Read => None,
+        Access::Write => {
+            let reach = if embedded.is_some() { Reach::Direct } else { Reach::Cluster(client.clone()) };
+            Some(agent::Client::new(signer(settings)?, reach))
+        }
+    };
     let parts = Parts {
         repository,
         client,
         store,
         age_identities: Arc::new(identities),
         namespace: settings.namespace.clone(),
+        agents,
         metrics: Metrics::new().context("the metrics cannot be registered")?,
     };
-    Ok(Wired { parts, cluster, _lock: lock })
+    Ok(Wired { parts, cluster, embedded, _lock: lock })
 }
 
 fn make_private(directory: &Path) -> anyhow::Result<()> {
@@ -94,21 +111,48 @@ fn lock(data: &Path, access: Access) -> anyhow::Result<File> {
 
 /// The age identities: those of the settings, else the one in the data directory, made when there is none.
 pub(crate) fn age_identities(settings: &Settings) -> anyhow::Result<Vec<Identity>> {
+    let known = existing_identities(settings)?;
+    if !known.is_empty() {
+        return Ok(known);
+    }
+    let path = age_key(settings);
+    make_private(&settings.data_dir)?;
+    let (identity, text) = sops::generate(Timestamp::now());
+    write_private(&path, text.expose_secret())?;
+    tracing::info!(path = %path.display(), "made a new age key; keep a copy, secrets cannot be read without it");
+    Ok(vec![identity])
+}
+
+/// The age identities that there are; none before the first start.
+pub(crate) fn existing_identities(settings: &Settings) -> anyhow::Result<Vec<Identity>> {
     if let Some(given) = settings.secrets.age_identities()? {
         return sops::parse_identities(&given).context("SOPS_AGE_KEY or SOPS_AGE_KEY_FILE");
     }
-    let path = settings.data_dir.join("age.key");
+    let path = age_key(settings);
     match fs::read_to_string(&path) {
         Ok(text) => sops::parse_identities(&SecretString::from(text)).with_context(|| path.display().to_string()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            make_private(&settings.data_dir)?;
-            let (identity, text) = sops::generate(Timestamp::now());
-            write_private(&path, text.expose_secret())?;
-            tracing::info!(path = %path.display(), "made a new age key; keep a copy, secrets cannot be read without it");
-            Ok(vec![identity])
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
     }
+}
+
+fn age_key(settings: &Settings) -> std::path::PathBuf {
+    settings.data_dir.join("age.key")
+}
+
+/// What signs the tokens for environments: the key of the settings, else the one in the data directory, made when there is
+/// none.
+pub(crate) fn signer(settings: &Settings) -> anyhow::Result<Signer> {
+    match &settings.secrets.agent_signing_key {
+        Some(key) => Signer::from_pem(key.expose_secret()).context("AGENT_SIGNING_KEY"),
+        None => Ok(Signer::open(&settings.data_dir)?),
+    }
+}
+
+/// Its public half, as the state repository has it.
+pub(crate) fn agent_key(signer: &Signer) -> AgentKey {
+    let key = signer.public_key();
+    AgentKey { kid: key.kid(), pem: key.to_pem() }
 }
 
 /// The public key of the first identity: what a new repository encrypts for.
@@ -131,7 +175,8 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 /// The first commit of a new state repository: the template, and the default key when there is one. Later, settings
 /// change nothing in it: what Git says counts.
 pub(crate) fn seed(settings: &Settings, identities: &[Identity]) -> anyhow::Result<ChangeSet> {
-    let mut seed = edit::seed::seed(&settings.namespace, &recipient(identities)?);
+    let seed = edit::seed::seed(&settings.namespace, &recipient(identities)?);
+    let mut seed = edit::seed::with_agent_key(seed, &agent_key(&signer(settings)?))?;
     if let Some(key) = &settings.secrets.default_anthropic_api_key {
         let secret = sops::Secret {
             name: "claude-defaults".to_owned(),
@@ -173,7 +218,8 @@ fn repository(settings: &Settings, identities: &[Identity], access: Access) -> a
     Ok(repository)
 }
 
-fn credentials(settings: &Settings) -> Credentials {
+/// How the remote state repository is opened.
+pub(crate) fn credentials(settings: &Settings) -> Credentials {
     let secrets = &settings.secrets;
     match (&secrets.git_token, &secrets.git_ssh_private_key) {
         (Some(token), _) => Credentials::Token { user: None, token: token.clone() },
@@ -182,16 +228,22 @@ fn credentials(settings: &Settings) -> Credentials {
     }
 }
 
-async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Client, &'static str)> {
+/// The cluster that is configured; `None` is the embedded one.
+pub(crate) fn target(settings: &Settings) -> Option<Target> {
     let host = std::env::var_os("KUBERNETES_SERVICE_HOST");
     let kubeconfig = settings.kubeconfig.as_ref().map(|path| path.as_os_str());
-    match Target::choose(kubeconfig, None, host.as_deref()) {
+    Target::choose(kubeconfig, None, host.as_deref())
+}
+
+/// A client for the cluster, and the cluster itself when it is the embedded one.
+async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Client, Option<embedded::Cluster>)> {
+    match target(settings) {
         Some(target) => {
             let client = target.client().await.map_err(|error| {
                 let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
                 anyhow::anyhow!("{error}{hint}")
             })?;
-            Ok((client, "Kubernetes"))
+            Ok((client, None))
         }
         None => {
             let directory = settings.data_dir.join("cluster");
@@ -199,7 +251,7 @@ async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Cl
                 Access::Write => embedded::Cluster::open(&directory)?,
                 Access::Read => copy_of_embedded(&directory)?,
             };
-            Ok((cluster.client(), "embedded"))
+            Ok((cluster.client(), Some(cluster)))
         }
     }
 }

@@ -1,28 +1,43 @@
 //! Who sends a request.
 //!
 //! Takes a request's headers, gives a [`Principal`] or a [`Refusal`]. Today everybody is the administrator, who knows
-//! the token in `DATA_DIR/admin-token`; further tokens and people are further entries of the same table.
+//! the token in `DATA_DIR/admin-token`; further tokens and people are further entries of the same table. Browsers show
+//! the token once and a cookie from then on (`session`).
+//!
+//! A wrong token costs a second, and only so many are looked at in one: guessing gains nothing, and a right token never
+//! waits, so that nobody can be kept out by somebody who guesses.
 //!
 //! **Architecture invariant:** no token is kept in memory, logged or compared as text: only digests are, in constant time.
 
+mod session;
 mod token_file;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
+use tokio::sync::Semaphore;
 
 use crate::project::{Principal, Role};
 
+pub use session::{SESSION, SignInError};
 pub use token_file::AuthError;
+
+/// How long a wrong token waits for its answer.
+const WRONG: Duration = Duration::from_secs(1);
+/// How many wrong tokens wait at the same time; more are sent away at once.
+const WRONG_AT_ONCE: usize = 32;
 
 /// Everybody who may send requests; cheap to clone.
 #[derive(Clone)]
 pub struct Auth {
     entries: Arc<[Entry]>,
+    wrong: Arc<Semaphore>,
+    delay: Duration,
 }
 
 struct Entry {
@@ -42,6 +57,9 @@ pub enum Refusal {
     /// The token is nobody's.
     #[error("the token is not valid; the administrator's is in DATA_DIR/admin-token")]
     Unknown,
+    /// Too many wrong tokens at the same time. Whether this one was good is not said: it was not.
+    #[error("too many wrong tokens were sent at the same time; try again in a moment")]
+    TooMany,
 }
 
 impl Refusal {
@@ -51,9 +69,17 @@ impl Refusal {
         match self {
             Self::Missing => "Bearer realm=\"claude-manager\"",
             Self::Malformed => "Bearer realm=\"claude-manager\", error=\"invalid_request\"",
-            Self::Unknown => "Bearer realm=\"claude-manager\", error=\"invalid_token\"",
+            Self::Unknown | Self::TooMany => "Bearer realm=\"claude-manager\", error=\"invalid_token\"",
         }
     }
+}
+
+/// The administrator's token, for whoever may read its file anyway; made at the first start.
+///
+/// # Errors
+/// [`AuthError`] when the file cannot be read, made or protected.
+pub fn administrator_token(data_dir: &Path) -> Result<String, AuthError> {
+    token_file::read_or_create(data_dir)
 }
 
 impl Auth {
@@ -62,15 +88,22 @@ impl Auth {
     /// # Errors
     /// [`AuthError`] when the file cannot be read, made or protected.
     pub fn open(data_dir: &Path) -> Result<Self, AuthError> {
-        let token = token_file::read_or_create(data_dir)?;
-        Ok(Self::with_tokens([(token.as_str(), administrator())]))
+        let token = administrator_token(data_dir)?;
+        Ok(Self::with_tokens([(token.as_str(), administrator())]).slowing(WRONG))
     }
 
     /// Principals by their tokens.
     #[must_use]
     pub fn with_tokens<'a>(tokens: impl IntoIterator<Item = (&'a str, Principal)>) -> Self {
         let entries = tokens.into_iter().map(|(token, principal)| Entry { digest: digest(token), principal });
-        Self { entries: entries.collect() }
+        let wrong = Arc::new(Semaphore::new(WRONG_AT_ONCE));
+        Self { entries: entries.collect(), wrong, delay: Duration::ZERO }
+    }
+
+    /// The same, with this delay before the answer to a wrong token.
+    #[must_use]
+    pub fn slowing(self, delay: Duration) -> Self {
+        Self { delay, ..self }
     }
 
     /// Whose request this is.
@@ -88,13 +121,28 @@ impl Auth {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Refusal::Malformed);
         }
-        let shown = digest(token.trim());
+        self.find(token.trim()).map(|entry| &entry.principal).ok_or(Refusal::Unknown)
+    }
+
+    /// Lets a refusal of a token take its time; others say nothing of a token and pass at once. Gives the refusal to
+    /// answer with.
+    pub async fn slowly(&self, refusal: Refusal) -> Refusal {
+        if refusal != Refusal::Unknown {
+            return refusal;
+        }
+        let Ok(_waiting) = self.wrong.try_acquire() else { return Refusal::TooMany };
+        tokio::time::sleep(self.delay).await;
+        refusal
+    }
+
+    fn find(&self, token: &str) -> Option<&Entry> {
+        let shown = digest(token);
         // Every entry is compared, whichever matches, so that the time taken says nothing.
         let mut found = u32::MAX;
         for (index, entry) in (0_u32..).zip(self.entries.iter()) {
             found.conditional_assign(&index, entry.digest.ct_eq(&shown));
         }
-        self.entries.get(found as usize).map(|entry| &entry.principal).ok_or(Refusal::Unknown)
+        self.entries.get(found as usize)
     }
 }
 
@@ -116,7 +164,7 @@ fn digest(token: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    fn principal(id: &str, role: Role) -> Principal {
+    pub(super) fn principal(id: &str, role: Role) -> Principal {
         Principal { id: id.to_owned(), role, ..administrator() }
     }
 

@@ -27,7 +27,7 @@ impl Writer {
     pub(super) fn write(&self, batch: &mut Batch, work: &Work, policy: &Policy) -> Answer {
         let before = batch.tree()?;
         let name = work.intent.project();
-        if let Some(expected) = &work.if_match {
+        if let (Some(expected), Some(name)) = (&work.if_match, name) {
             must_match(&before, name, expected)?;
         }
         let secrets = self.keys.updated(&before, &work.intent)?;
@@ -35,12 +35,18 @@ impl Writer {
 
         let is_delete = matches!(work.intent, Intent::Delete(..));
         let after = Overlaid { base: &before, changes: &changes };
-        let project = if is_delete {
+        let project = match name {
+            Some(name) if !is_delete => Some(judge(&after, name, policy)?),
             // What is left has to be readable; nothing of the project is.
-            Root::read(&after).map_err(|message| ChangeError::new(ErrorKind::Conflict, message))?;
-            None
-        } else {
-            Some(judge(&after, name, policy)?)
+            Some(_) => {
+                Root::read(&after).map_err(conflict)?;
+                None
+            }
+            None => {
+                let root = Root::read(&after).map_err(conflict)?;
+                root.render(&after, &Unit::Base, policy).map_err(|messages| conflict(messages.join("; ")))?;
+                None
+            }
         };
 
         let tip = batch.tip();
@@ -48,7 +54,10 @@ impl Writer {
             Some(tip) if changes.is_empty() => tip,
             _ => batch.commit(&changes, &message::meta(work))?,
         };
-        let overlay_id = overlay_id(&batch.tree()?, name);
+        let overlay_id = match name {
+            Some(name) => overlay_id(&batch.tree()?, name),
+            None => None,
+        };
         Ok(Committed { revision, changed: tip != Some(revision), project, overlay_id })
     }
 }
@@ -69,9 +78,12 @@ fn overlay_id(files: &dyn Files, name: &ProjectName) -> Option<String> {
     files.content_id(&edit::overlay_path(name)).map(|id| Revision::from_bytes(id).to_string())
 }
 
+fn conflict(message: String) -> ChangeError {
+    ChangeError::new(ErrorKind::Conflict, message)
+}
+
 /// The project as it will read, if everything that it builds is allowed.
 fn judge(files: &dyn Files, name: &ProjectName, policy: &Policy) -> Result<ProjectSpec, ChangeError> {
-    let conflict = |message: String| ChangeError::new(ErrorKind::Conflict, message);
     let root = Root::read(files).map_err(conflict)?;
     let unit = Unit::Project(name.clone());
     let mut objects = root.render(files, &unit, policy).map_err(|messages| conflict(messages.join("; ")))?;

@@ -7,6 +7,7 @@
 //! the result is rendered and read back: either the project then is what was asked for and nothing else about it has
 //! changed, or the edit is refused with the reason.
 
+mod agent_keys;
 mod change;
 mod check;
 mod create;
@@ -100,6 +101,7 @@ pub fn apply(files: &dyn Files, intent: &Intent, secrets: Option<Vec<u8>>) -> Re
         Intent::Delete(name, volumes) => delete::delete(files, name, *volumes),
         Intent::Start(name) => scale::start(files, name),
         Intent::Stop(name) => scale::stop(files, name),
+        Intent::TrustAgentKey(key) => agent_keys::add(files, key),
     }
 }
 

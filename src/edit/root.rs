@@ -25,6 +25,18 @@ pub(super) fn list(files: &dyn Files, name: &ProjectName, changes: &mut ChangeSe
     Ok(())
 }
 
+/// Adds the line of a file that belongs to no project, before all that are there.
+pub(super) fn list_base(files: &dyn Files, wanted: &RepoPath, changes: &mut ChangeSet) -> Result<(), EditError> {
+    let (file, text) = read(files)?;
+    if entries(&file, &text)?.iter().any(|entry| entry.as_ref() == Some(wanted)) {
+        return Ok(());
+    }
+    let item = Value::String(wanted.as_str().to_owned());
+    let new = edit::insert(&text, &path!["resources"], 0, &item).map_err(|error| unplaced(&file, &error))?;
+    changes.write(file, new);
+    Ok(())
+}
+
 /// Takes the project's line away, where there is one.
 pub(super) fn unlist(files: &dyn Files, name: &ProjectName, changes: &mut ChangeSet) -> Result<(), EditError> {
     let (file, text) = read(files)?;

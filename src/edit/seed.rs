@@ -1,11 +1,13 @@
 //! The first commit of a state repository.
 
-use crate::project::{ChangeSet, RepoPath};
+use super::EditError;
+use crate::project::{AgentKey, ChangeSet, MemoryFiles, Overlaid, RepoPath};
 
 /// The files of a new state repository: the template's and the environment base's.
 const FILES: &[(&str, &str)] = &[
     (".sops.yaml", include_str!("../../state-repo-template/.sops.yaml")),
     ("README.md", include_str!("../../state-repo-template/README.md")),
+    (super::agent_keys::FILE, super::agent_keys::TEMPLATE),
     ("claude-manager.yaml", include_str!("../../state-repo-template/claude-manager.yaml")),
     ("kustomization.yaml", include_str!("../../state-repo-template/kustomization.yaml")),
     ("base/kustomization.yaml", include_str!("../../kustomize/base/kustomization.yaml")),
@@ -47,6 +49,17 @@ pub(super) fn base() -> impl Iterator<Item = (RepoPath, String)> {
     let is_base = |path: &str| path.starts_with("base/") || path.starts_with("components/");
     let base = FILES.iter().filter(move |(path, _)| is_base(path));
     base.map(|(path, text)| (RepoPath::parse(path).unwrap_or_default(), (*text).to_owned()))
+}
+
+/// The seed with a manager's key in it, so that a new repository needs no second commit.
+///
+/// # Errors
+/// [`EditError`] when the key is none.
+pub fn with_agent_key(mut seed: ChangeSet, key: &AgentKey) -> Result<ChangeSet, EditError> {
+    let nothing = MemoryFiles::default();
+    let added = super::agent_keys::add(&Overlaid { base: &nothing, changes: &seed }, key)?;
+    seed.0.extend(added.0);
+    Ok(seed)
 }
 
 #[cfg(test)]

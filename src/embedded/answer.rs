@@ -127,6 +127,10 @@ impl Refusal {
     }
 
     pub(super) fn invalid(resource: &Resource, name: &str, issues: &[Issue]) -> Self {
+        Self::invalid_kind(&resource.kind_and_group(), details(resource, name, resource.kind), name, issues)
+    }
+
+    fn invalid_kind(kind: &str, mut details: Value, name: &str, issues: &[Issue]) -> Self {
         let causes: Vec<Value> = issues
             .iter()
             .map(|issue| json!({"reason": issue.reason, "message": issue.message, "field": issue.field}))
@@ -136,10 +140,14 @@ impl Refusal {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let message = format!("{} \"{name}\" is invalid: {text}", resource.kind_and_group());
-        let mut details = details(resource, name, resource.kind);
+        let message = format!("{kind} \"{name}\" is invalid: {text}");
         details["causes"] = Value::Array(causes);
         Self::new(422, "Invalid", &message, Some(details))
+    }
+
+    /// Parameters of a request that are not valid.
+    pub(super) fn invalid_options(kind: &str, name: &str, issues: &[Issue]) -> Self {
+        Self::invalid_kind(kind, json!({"name": name, "kind": kind}), name, issues)
     }
 
     /// The event that ends a watch from a forgotten version.

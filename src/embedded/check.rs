@@ -125,7 +125,7 @@ fn pod_spec(spec: &Value, path: &str, issues: &mut Vec<Issue>) {
     if list("containers").is_empty() {
         issues.push(Issue::required(&format!("{path}.containers"), ""));
     }
-    for key in ["initContainers", "containers"] {
+    for key in ["containers", "initContainers"] {
         for (index, container) in list(key).iter().enumerate() {
             let path = format!("{path}.{key}[{index}]");
             if container["image"].as_str().is_none_or(str::is_empty) {

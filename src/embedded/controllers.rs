@@ -200,7 +200,7 @@ fn waiting(has_runtime: bool, before: &Value) -> Value {
     } else {
         json!({
             "type": "PodScheduled", "status": "False", "reason": NO_RUNTIME,
-            "message": "nothing runs environments in the embedded cluster; connect a real cluster with --kubeconfig",
+            "message": "nothing runs environments in the embedded cluster now; claude-manager serve does",
         })
     };
     let known = before["conditions"].as_array().into_iter().flatten().find(|known| {

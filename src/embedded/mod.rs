@@ -5,7 +5,8 @@
 //! in the words of the real API server: the same requests are sent to both in `tests/it/replay.rs`, and the answers have
 //! to be equal.
 //!
-//! Nothing runs pods here; they wait with the reason `NoRuntime` until somebody takes the [`Runtime`].
+//! The cluster itself runs no pods; they wait with the reason `NoRuntime` until somebody takes the [`Runtime`]. The
+//! [`LocalRuntime`] does, and runs the agent of each as a process on this machine.
 //!
 //! **Architecture invariant:** whoever uses the client cannot tell the difference; nothing outside `app` names this module.
 
@@ -16,8 +17,10 @@ mod controllers;
 mod defaults;
 mod fields;
 mod journal;
+mod log;
 mod merge;
 mod resources;
+mod runtime;
 mod schema;
 mod select;
 mod service;
@@ -33,6 +36,7 @@ use kube::Client;
 use serde_json::Value;
 use tokio::sync::watch;
 
+pub use self::runtime::{LocalRuntime, Options, RuntimeError};
 use self::schema::Schema;
 use self::state::{Id, State};
 use crate::project::ErrorKind;
@@ -179,6 +183,11 @@ impl Runtime {
         Ok(())
     }
 
+    /// Says where the logs are, for the requests that read them.
+    fn keeps_logs_in(&self, pods: &Path) {
+        lock(&self.0.state).logs = Some(pods.to_owned());
+    }
+
     fn pod(&self, namespace: &str, name: &str) -> Result<(Id, MutexGuard<'_, State>), Error> {
         let none = || Error::NoPod { namespace: namespace.to_owned(), name: name.to_owned() };
         let resource = resources::by_kind("", "Pod").ok_or_else(none)?;
@@ -195,6 +204,7 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
         state.has_runtime = false;
+        state.logs = None;
         if let Err(refusal) = controllers::reset_pods(&mut state) {
             tracing::warn!(error = %refused(refusal), "pods could not be marked as not running");
         }

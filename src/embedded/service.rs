@@ -18,7 +18,7 @@ use super::resources::{self, RESOURCES, Resource};
 use super::select::Selector;
 use super::state::{Event, Id, State};
 use super::write::{self, Options};
-use super::{Inner, lock};
+use super::{Inner, lock, log};
 
 /// How often a watch without news says how far it has come.
 const BOOKMARKS: Duration = Duration::from_secs(60);
@@ -48,6 +48,11 @@ pub(super) async fn answer(inner: Arc<Inner>, request: Request<kube::client::Bod
             list(&lock(&inner.state), resource, namespace, &query).map(|list| (200, Arc::new(list)))
         }
         Route::Collection(..) => Err(Refusal::not_allowed()),
+        Route::Log(id) if parts.method == Method::GET => match log::answer(&inner, &id, &query) {
+            Ok(response) => return response,
+            Err(refusal) => Err(refusal),
+        },
+        Route::Log(_) => Err(Refusal::not_allowed()),
         Route::Object(id) => {
             let result = object(&inner, &id, &parts.method, content_type, &body, &query);
             inner.wake();
@@ -65,6 +70,8 @@ enum Route<'a> {
     Document(Value),
     Collection(&'static Resource, Option<&'a str>),
     Object(Id),
+    /// The log of a pod.
+    Log(Id),
     /// A path of a group that is not there.
     Nothing,
     /// A path within a group that is there.
@@ -114,6 +121,10 @@ fn route<'a>(path: &[&'a str]) -> Route<'a> {
         ["namespaces", namespace, plural, name] => match find(plural, true) {
             Some(resource) => Route::Object(id(resource, namespace, name)),
             None => Route::Unknown,
+        },
+        ["namespaces", namespace, plural, name, "log"] => match find(plural, true) {
+            Some(resource) if resource.kind == "Pod" => Route::Log(id(resource, namespace, name)),
+            _ => Route::Unknown,
         },
         [plural] => match resources::by_plural(group, version, plural) {
             Some(resource) => Route::Collection(resource, None),
@@ -381,7 +392,7 @@ impl Watch {
 }
 
 /// The parameters of a request.
-struct Query(BTreeMap<String, String>);
+pub(super) struct Query(BTreeMap<String, String>);
 
 impl Query {
     fn parse(text: &str) -> Self {
@@ -396,11 +407,11 @@ impl Query {
         )
     }
 
-    fn get(&self, key: &str) -> &str {
+    pub(super) fn get(&self, key: &str) -> &str {
         self.0.get(key).map_or("", String::as_str)
     }
 
-    fn is(&self, key: &str) -> bool {
+    pub(super) fn is(&self, key: &str) -> bool {
         matches!(self.get(key), "1" | "true")
     }
 }

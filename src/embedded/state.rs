@@ -1,7 +1,7 @@
 //! The objects, their versions, and the changes that watches are told of.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,8 +11,9 @@ use super::answer::Refusal;
 use super::journal::{Journal, Record};
 use super::resources::{self, Resource};
 
-/// How many changes are remembered for watches. Who is further behind lists again.
-const REMEMBERED: usize = 8192;
+/// How many changes are remembered for watches. Who is further behind lists again, which costs little within a process;
+/// each remembered change costs two whole objects.
+const REMEMBERED: usize = 256;
 
 /// Which object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +46,8 @@ pub(super) struct State {
     journal: Journal,
     /// Whether somebody runs pods.
     pub(super) has_runtime: bool,
+    /// Where the logs of pods are, when somebody keeps them.
+    pub(super) logs: Option<PathBuf>,
 }
 
 impl State {
@@ -63,7 +66,8 @@ impl State {
                 }
             }
         })?;
-        Ok(Self { objects, events: VecDeque::new(), forgotten: version, version, journal, has_runtime: false })
+        let events = VecDeque::new();
+        Ok(Self { objects, events, forgotten: version, version, journal, has_runtime: false, logs: None })
     }
 
     /// The version of the last change of anything.

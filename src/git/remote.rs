@@ -128,6 +128,21 @@ impl Remote {
         &self.url
     }
 
+    /// Asks for a branch, without fetching anything into a repository: who only wants to know whether the remote answers.
+    /// `scratch` is a directory for the key file.
+    ///
+    /// # Errors
+    /// [`RemoteError`] when the remote does not answer.
+    pub fn branch_tip(&self, scratch: &Path, branch: &str) -> Result<Option<String>, RemoteError> {
+        let output = self.run(scratch, "asking", &["ls-remote", "--heads", "--", &self.url, branch])?;
+        if !output.success {
+            return Err(self.failure("asking", &output.stderr, false));
+        }
+        let wanted = format!("refs/heads/{branch}");
+        let mut lines = output.stdout.lines().filter_map(|line| line.split_once('\t'));
+        Ok(lines.find(|(_, name)| *name == wanted).map(|(id, _)| id.to_owned()))
+    }
+
     /// Runs `git` on the mirror with the credentials at hand; none of them is on the command line.
     fn run(&self, git_dir: &Path, what: &str, arguments: &[&str]) -> Result<super::process::Output, RemoteError> {
         let fail =

@@ -9,18 +9,27 @@ use crate::project::{Entry, Files, ObjectKey, RepoPath};
 use crate::yaml::{Kind, Node};
 
 use super::collection::Collection;
-use super::field::Place;
-use super::kustomization::Kustomization;
-use super::load::Loader;
+use super::config::Config;
+use super::field::{Field, Place};
+use super::kustomization::{self, Kustomization};
+use super::load::{self, Loader};
+use super::order::{self, Sort};
+use super::origin::{self, Metadata, Origin};
+use super::plugin::{self, Made};
 use super::resource::Resource;
-use super::transform::{affix, images, metadata, namespace, replicas};
-use super::{Build, BuildError, Object, generate, hash, order, patch, references};
+use super::schema::Schema;
+use super::transform::{Context, Transformer};
+use super::vars::Vars;
+use super::{Build, BuildError, Object, Options, crds, hash, references, tables};
 
 /// The longest chain of directories that build on one another.
 const MAX_CHAIN: usize = 64;
 
 /// Objects with this annotation (unless `"false"`) are for tools, and left out of the output.
 const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
+
+/// The label by which a validator says what it has seen. Nothing else may be changed by one.
+const VALIDATED_BY: &str = "validated-by";
 
 /// Annotations that say something about a build, and leave with it.
 const BUILD_ANNOTATIONS: [&str; 10] = [
@@ -42,26 +51,53 @@ pub(super) struct Part<'a> {
     pub(super) generators: bool,
 }
 
-pub(super) fn run(files: &dyn Files, directory: &RepoPath, part: Option<&Part<'_>>) -> Result<Build, BuildError> {
-    let loader = Loader::new(files);
-    let mut run = Run { loader: &loader, warnings: Vec::new(), chain: Vec::new() };
+pub(super) fn run(
+    files: &dyn Files,
+    directory: &RepoPath,
+    options: &Options,
+    part: Option<&Part<'_>>,
+) -> Result<Build, BuildError> {
+    let loader = Loader::new(files, options.restrictions);
     let top = loader.kustomization(directory, None)?;
-    let mut objects = run.accumulate(directory, &top, Collection::default(), part)?;
+    let mut run = Run {
+        loader: &loader,
+        warnings: Vec::new(),
+        chain: Vec::new(),
+        top: directory.clone(),
+        follows: top.metadata.follows(),
+        types: None,
+        types_used: false,
+    };
+    let Accumulated { mut objects, config, vars } = run.accumulate(directory, &top, Accumulated::default(), part)?;
     hash::add_to_names(&mut objects)?;
-    references::update(&mut objects)?;
+    references::update(&mut objects, &config)?;
+    run.warnings.extend(vars.resolve(&config, &mut objects)?);
     let mut list: Vec<Resource> = objects.into_list();
     list.retain(|resource| !is_local(resource));
-    order::sort(&mut list, top.sort.as_ref());
-    let objects = list.iter_mut().map(finish).collect::<Result<_, _>>()?;
-    let warnings = run.warnings;
+    match (&top.sort, options.sorted) {
+        (Some(sort), _) => order::sort(&mut list, Some(sort)),
+        (None, true) => order::sort(&mut list, None),
+        (None, false) => order::sort(&mut list, Some(&Sort::Fifo)),
+    }
+    let objects = list.iter_mut().map(|resource| finish(resource, &top.metadata)).collect::<Result<_, _>>()?;
+    let mut warnings = run.warnings;
+    warnings.append(&mut loader.warnings().borrow_mut());
     Ok(Build { objects, inputs: loader.into_inputs(), warnings })
 }
 
 /// The paths of the top directory's resources.
 pub(super) fn resources(files: &dyn Files, directory: &RepoPath) -> Result<Vec<RepoPath>, BuildError> {
-    let loader = Loader::new(files);
+    let loader = Loader::new(files, super::Restrictions::RootOnly);
     let top = loader.kustomization(directory, None)?;
     top.resources.iter().map(|(text, place)| Ok(loader.resolve(directory, text, place)?.0)).collect()
+}
+
+/// The objects of a directory, and what it adds for those that build on it.
+#[derive(Default)]
+struct Accumulated {
+    objects: Collection,
+    config: Arc<Config>,
+    vars: Vars,
 }
 
 struct Run<'a> {
@@ -69,21 +105,63 @@ struct Run<'a> {
     warnings: Vec<String>,
     /// The directories that are being built, outermost first.
     chain: Vec<RepoPath>,
+    top: RepoPath,
+    /// Whether origins are followed.
+    follows: bool,
+    /// The types that an `openapi` field gives; the first counts, and from there on.
+    types: Option<Arc<Schema>>,
+    /// Whether the types of Kubernetes have been asked for already, which keeps them beside those of a later field.
+    types_used: bool,
 }
 
 impl Run<'_> {
-    /// Everything that the kustomization of `directory` says, done to `objects`: those of the caller for a component,
-    /// none for others.
+    /// Everything that the kustomization of `directory` says, done to what is given: that of the caller for a component,
+    /// nothing for others.
     fn accumulate(
         &mut self,
         directory: &RepoPath,
         kustomization: &Kustomization,
-        mut objects: Collection,
+        given: Accumulated,
         part: Option<&Part<'_>>,
-    ) -> Result<Collection, BuildError> {
+    ) -> Result<Accumulated, BuildError> {
         self.chain.push(directory.clone());
         self.warnings.extend(kustomization.warnings.iter().cloned());
-        for (text, place) in &kustomization.resources {
+        self.warnings.extend(kustomization.metadata.unknown.iter().cloned());
+        self.read_types(directory, kustomization)?;
+        let mut it = self.resources(directory, &kustomization.resources, given, part)?;
+        let config = self.config(directory, kustomization)?;
+        it.config = merged(&it.config, &config, &kustomization.place)?;
+        for (text, place) in &kustomization.crds {
+            let more = crds::load(self.loader, directory, text, place)?;
+            it.config = merged(&it.config, &more, place)?;
+        }
+        if part.is_none_or(|part| part.generators) {
+            self.generate(directory, kustomization, &mut it.objects)?;
+        }
+        for (text, place) in &kustomization.components {
+            let (path, entry) = self.loader.resolve(directory, text, place)?;
+            if entry == Entry::File {
+                return Err(place.error(format!("{path} is a file; a component is a directory")));
+            }
+            let component = self.enter(&path, place, true)?;
+            it = self.accumulate(&path, &component, it, None)?;
+        }
+        self.transform(directory, kustomization, &mut it, part.is_some())?;
+        self.validate(directory, kustomization, &mut it)?;
+        it.vars.add(&kustomization.vars, &mut it.objects)?;
+        self.chain.pop();
+        Ok(it)
+    }
+
+    /// Adds the objects of files and of directories.
+    fn resources(
+        &mut self,
+        directory: &RepoPath,
+        entries: &[kustomization::Entry],
+        mut it: Accumulated,
+        part: Option<&Part<'_>>,
+    ) -> Result<Accumulated, BuildError> {
+        for (text, place) in entries {
             // A part is resolved by text before anything is looked at, so that it costs what it holds.
             if let Some(part) = part
                 && directory.join(text).is_ok_and(|path| !(part.keep)(&path))
@@ -94,31 +172,25 @@ impl Run<'_> {
                 (_, Entry::File) => {
                     let path = self.loader.file(directory, text, place)?;
                     let documents = self.loader.documents(&path, place)?;
-                    for resource in resources_of(documents.iter().cloned(), &path)? {
-                        objects.append(resource)?;
+                    for mut resource in resources_of(documents.iter().cloned(), &path)? {
+                        if self.follows {
+                            resource.origin = Some(Origin::of_file(origin::relative(&self.top, &path)));
+                        }
+                        let known = tables::schema().kind(resource.api_version(), resource.kind()).is_some();
+                        self.types_used |= !known;
+                        it.objects.append(resource)?;
                     }
                 }
                 (path, _) => {
                     let inner = self.enter(&path, place, false)?;
-                    let made = self.accumulate(&path, &inner, Collection::default(), None)?;
-                    objects.append_all(made)?;
+                    let made = self.accumulate(&path, &inner, Accumulated::default(), None)?;
+                    it.objects.append_all(made.objects)?;
+                    it.config = merged(&it.config, &made.config, place)?;
+                    it.vars.merge(made.vars)?;
                 }
             }
         }
-        if part.is_none_or(|part| part.generators) {
-            generate::run(self.loader, directory, kustomization, &mut objects)?;
-        }
-        for (text, place) in &kustomization.components {
-            let (path, entry) = self.loader.resolve(directory, text, place)?;
-            if entry == Entry::File {
-                return Err(place.error(format!("{path} is a file; a component is a directory")));
-            }
-            let component = self.enter(&path, place, true)?;
-            objects = self.accumulate(&path, &component, objects, None)?;
-        }
-        self.transform(directory, kustomization, &mut objects, part.is_some())?;
-        self.chain.pop();
-        Ok(objects)
+        Ok(it)
     }
 
     fn enter(&self, path: &RepoPath, place: &Place, component: bool) -> Result<Arc<Kustomization>, BuildError> {
@@ -142,51 +214,165 @@ impl Run<'_> {
         }
     }
 
-    /// The transformers in kustomize's own order, which is not that of the file.
-    fn transform(
-        &self,
+    /// The default fields, with what the files under `configurations` add.
+    fn config(&self, directory: &RepoPath, kustomization: &Kustomization) -> Result<Arc<Config>, BuildError> {
+        let mut own = Arc::new(Config::default());
+        for (text, place) in &kustomization.configurations {
+            let path = self.loader.file(directory, text, place)?;
+            let documents = self.loader.documents(&path, place)?;
+            if let Some(document) = documents.first() {
+                own = merged(&own, &Arc::new(Config::read(&Field::root(&path, document))?), place)?;
+            }
+        }
+        merged(&Config::default_fields(), &own, &kustomization.place)
+    }
+
+    fn read_types(&mut self, directory: &RepoPath, kustomization: &Kustomization) -> Result<(), BuildError> {
+        let Some((text, place)) = &kustomization.openapi else { return Ok(()) };
+        let path = self.loader.file(directory, text, place)?;
+        if self.types.is_some() {
+            return Ok(());
+        }
+        let documents = self.loader.documents(&path, place)?;
+        let mut types = if self.types_used { tables::schema().clone() } else { Schema::default() };
+        for document in documents.iter().take(1) {
+            let value = document.to_json().map_err(|(_, message)| place.error(format!("{path}: {message}")))?;
+            types.add_document(&value).map_err(|message| place.error(format!("{path} {message}")))?;
+        }
+        self.types = Some(Arc::new(types));
+        Ok(())
+    }
+
+    fn generate(
+        &mut self,
         directory: &RepoPath,
         kustomization: &Kustomization,
         objects: &mut Collection,
-        lenient: bool,
     ) -> Result<(), BuildError> {
-        let context = patch::Context { loader: self.loader, directory, lenient };
-        context.strategic(&kustomization.strategic_patches, objects)?;
-        for patch in &kustomization.patches {
-            context.patch(patch, objects)?;
-        }
-        if let Some((namespace, place)) = kustomization.namespace.as_ref().filter(|(name, _)| !name.is_empty()) {
-            namespace::set(objects, namespace).map_err(|error| in_field(error, place))?;
-        }
-        if !kustomization.name_prefix.is_empty() {
-            affix::add_prefix(objects, &kustomization.name_prefix)?;
-        }
-        if !kustomization.name_suffix.is_empty() {
-            affix::add_suffix(objects, &kustomization.name_suffix)?;
-        }
-        for labels in &kustomization.labels {
-            metadata::add_labels(objects, labels)?;
-        }
-        metadata::add_common_labels(objects, &kustomization.common_labels)?;
-        metadata::add_annotations(objects, &kustomization.common_annotations)?;
-        for patch in &kustomization.json_patches {
-            context.json_patch(patch, objects)?;
-        }
-        for replicas in &kustomization.replicas {
-            if !replicas::set(objects, replicas)? && !lenient {
-                return Err(replicas.place.error(format!("no object with replicas has the name {}", replicas.name)));
+        let file = self.follows.then(|| origin::relative(&self.top, &kustomization.place.file));
+        let options = &kustomization.generator_options;
+        for (list, kind) in
+            [(&kustomization.config_maps, "ConfigMapGenerator"), (&kustomization.secrets, "SecretGenerator")]
+        {
+            for generator in list {
+                self.warnings.extend(generator.warning.clone());
+                let origin = file.as_ref().map(|file| Origin::builtin(file.clone(), kind));
+                generator.run(self.loader, directory, options, origin, objects)?;
             }
         }
-        kustomization.images.iter().try_for_each(|image| images::set(objects, image))
+        for document in self.plugins(directory, kustomization, &kustomization.generators)? {
+            let origin = Origin::plugin(&document);
+            match plugin::generator(&document, self.loader)? {
+                Made::Generator(generator) => {
+                    generator.run(self.loader, directory, &Default::default(), origin, objects)?;
+                }
+                Made::Policy(policy) => objects.append(policy.make(&document.place.file, origin)?)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The documents of a list of plugins: each entry is a document itself, a file, or a directory that builds to some.
+    fn plugins(
+        &mut self,
+        directory: &RepoPath,
+        kustomization: &Kustomization,
+        entries: &[kustomization::Entry],
+    ) -> Result<Vec<Resource>, BuildError> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut it = Accumulated::default();
+        let mut paths = Vec::new();
+        for (text, place) in entries {
+            let Some(documents) = load::inline_objects(text, place) else {
+                paths.push((text.clone(), place.clone()));
+                continue;
+            };
+            for mut resource in resources_of(documents, &place.file)? {
+                // Lines inside the text count from its start, so they would mislead.
+                resource.place = place.clone();
+                if self.follows {
+                    let file = origin::relative(&self.top, &kustomization.place.file);
+                    resource.origin = Some(Origin::of_file(file));
+                }
+                it.objects.append(resource)?;
+            }
+        }
+        Ok(self.resources(directory, &paths, it, None)?.objects.into_list())
+    }
+
+    fn transform(
+        &mut self,
+        directory: &RepoPath,
+        kustomization: &Kustomization,
+        it: &mut Accumulated,
+        lenient: bool,
+    ) -> Result<(), BuildError> {
+        let mut steps: Vec<(Transformer, Option<Origin>)> = Vec::new();
+        let file = self.follows.then(|| origin::relative(&self.top, &kustomization.place.file));
+        for transformer in Transformer::of_fields(kustomization, &it.config)? {
+            let origin = file.as_ref().map(|file| Origin::builtin(file.clone(), transformer.kind()));
+            steps.push((transformer, origin));
+        }
+        for document in self.plugins(directory, kustomization, &kustomization.transformers)? {
+            let origin = Origin::plugin(&document);
+            for transformer in plugin::transformers(&document, directory, self.loader)? {
+                steps.push((transformer, origin.clone()));
+            }
+        }
+        let context = self.context(directory, lenient);
+        for (transformer, origin) in &steps {
+            transformer.run(&context, &mut it.objects)?;
+            if let Some(origin) = origin {
+                it.objects.change(|resource| {
+                    origin::note(resource, origin);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn context<'a>(&'a mut self, directory: &'a RepoPath, lenient: bool) -> Context<'a> {
+        let types = match &self.types {
+            Some(types) => Arc::clone(types),
+            None => tables::shared_schema(),
+        };
+        Context { loader: self.loader, directory, lenient, types }
+    }
+
+    /// Validators run as transformers do, and may change nothing but a label that says so.
+    fn validate(
+        &mut self,
+        directory: &RepoPath,
+        kustomization: &Kustomization,
+        it: &mut Accumulated,
+    ) -> Result<(), BuildError> {
+        for document in self.plugins(directory, kustomization, &kustomization.validators)? {
+            let before: Vec<Node> = it.objects.iter().map(|resource| resource.node.clone()).collect();
+            for transformer in plugin::transformers(&document, directory, self.loader)? {
+                transformer.run(&self.context(directory, false), &mut it.objects)?;
+            }
+            let same = it.objects.iter().len() == before.len()
+                && it.objects.iter().zip(&before).all(|(after, before)| {
+                    let mut after = after.clone();
+                    let mut labels = after.meta_map("labels");
+                    if labels.remove(VALIDATED_BY).is_some() {
+                        after.set_meta_map("labels", &labels);
+                    }
+                    after.node.to_json() == before.to_json()
+                });
+            if !same {
+                return Err(document.place.error("has changed objects, which a validator must not do"));
+            }
+        }
+        Ok(())
     }
 }
 
-/// Two objects that only the namespace brought together are the field's fault more than the objects'.
-fn in_field(mut error: BuildError, place: &Place) -> BuildError {
-    if error.hint.is_some() {
-        error.message = format!("{} (after namespace in {})", error.message, place.file);
-    }
-    error
+fn merged(first: &Arc<Config>, second: &Arc<Config>, place: &Place) -> Result<Arc<Config>, BuildError> {
+    Config::merged(first, second).map_err(|conflict| place.error(conflict.to_string()))
 }
 
 /// The objects of a file; lists are taken apart.
@@ -240,12 +426,13 @@ fn is_local(resource: &Resource) -> bool {
 }
 
 /// The object as it goes out: annotations of the build are gone and all others are strings.
-fn finish(resource: &mut Resource) -> Result<Object, BuildError> {
+fn finish(resource: &mut Resource, metadata: &Metadata) -> Result<Object, BuildError> {
     if resource.node.at(&["metadata", "annotations"]).is_some() {
         let mut annotations = resource.meta_map("annotations");
         annotations.retain(|name, _| !BUILD_ANNOTATIONS.contains(&name.as_str()));
         resource.set_meta_map("annotations", &annotations);
     }
+    origin::write(resource, metadata);
     let value = resource.node.to_json().map_err(|(mark, message)| {
         let line = if mark.line > 0 { mark.line } else { resource.place.line };
         Place { line, ..resource.place.clone() }.error(message)

@@ -1,11 +1,13 @@
 //! Reading a kustomization file field by field, with errors that name the file, the line and the field.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::project::RepoPath;
 use crate::yaml::{Kind, Node, Style, Tag};
 
 use super::BuildError;
+use super::near::nearest;
 
 /// A value in a file, and how one gets to it.
 #[derive(Clone, Debug)]
@@ -13,11 +15,19 @@ pub(super) struct Field<'a> {
     pub(super) file: &'a RepoPath,
     pub(super) node: &'a Node,
     pub(super) path: String,
+    /// Where unknown fields are told, in files in which stock kustomize passes over them; `None` where they are errors.
+    lenient: Option<&'a RefCell<Vec<String>>>,
 }
 
 impl<'a> Field<'a> {
+    /// A document in which each field has to be known.
     pub(super) fn root(file: &'a RepoPath, node: &'a Node) -> Self {
-        Self { file, node, path: String::new() }
+        Self { file, node, path: String::new(), lenient: None }
+    }
+
+    /// A document in which an unknown field is a warning.
+    pub(super) fn lenient(file: &'a RepoPath, node: &'a Node, warnings: &'a RefCell<Vec<String>>) -> Self {
+        Self { lenient: Some(warnings), ..Self::root(file, node) }
     }
 
     /// Where this stands, to be kept when the file is not at hand any more.
@@ -27,6 +37,15 @@ impl<'a> Field<'a> {
 
     pub(super) fn error(&self, message: impl Into<String>) -> BuildError {
         self.place().error(message)
+    }
+
+    /// A warning about this, to be told when the build is done.
+    pub(super) fn warning(&self, message: &str) -> String {
+        format!("{}:{}: {}: {message}", self.file, self.node.mark.line, self.path)
+    }
+
+    fn inner(&self, node: &'a Node, path: String) -> Self {
+        Self { file: self.file, node, path, lenient: self.lenient }
     }
 
     /// All pairs of a mapping whose values are not null.
@@ -40,7 +59,23 @@ impl<'a> Field<'a> {
             let Some(name) = key.text() else { return Err(self.error("has a key that is no text")) };
             if !value.is_null() {
                 let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-                fields.push((name, Field { file: self.file, node: value, path }));
+                fields.push((name, self.inner(value, path)));
+            }
+        }
+        Ok(fields)
+    }
+
+    /// All pairs of a mapping, by the names that are known here. As for stock kustomize, case does not count.
+    ///
+    /// # Errors
+    /// When this is no mapping, or a field is unknown and that counts in this file.
+    pub(super) fn fields(&self, known: &[&'static str]) -> Result<Vec<(&'static str, Field<'a>)>, BuildError> {
+        let mut fields = Vec::new();
+        for (name, field) in self.pairs()? {
+            let exact = known.iter().find(|known| **known == name);
+            match exact.or_else(|| known.iter().find(|known| known.eq_ignore_ascii_case(name))) {
+                Some(known) => fields.push((*known, field)),
+                None => field.unknown(known)?,
             }
         }
         Ok(fields)
@@ -49,13 +84,20 @@ impl<'a> Field<'a> {
     /// The items of a sequence.
     pub(super) fn items(&self) -> Result<Vec<Field<'a>>, BuildError> {
         let Kind::Sequence(items) = &self.node.kind else { return Err(self.error("must be a list")) };
-        let item = |(index, node)| Field { file: self.file, node, path: format!("{}[{index}]", self.path) };
+        let item = |(index, node)| self.inner(node, format!("{}[{index}]", self.path));
         Ok(items.iter().enumerate().map(item).collect())
+    }
+
+    /// Every item of a sequence, read.
+    pub(super) fn each<T>(&self, read: impl Fn(&Field<'a>) -> Result<T, BuildError>) -> Result<Vec<T>, BuildError> {
+        self.items()?.iter().map(read).collect()
     }
 
     pub(super) fn string(&self) -> Result<String, BuildError> {
         match (&self.node.kind, self.node.style, &self.node.tag) {
-            (Kind::Scalar(text), Style::Plain, Tag::None) if !self.node.is_string() || is_old_boolean(text) => {
+            (Kind::Scalar(text), Style::Plain, Tag::None)
+                if !self.node.is_string() || (self.lenient.is_none() && is_old_boolean(text)) =>
+            {
                 Err(self.error(format!("must be a string; write \"{text}\" in quotes")))
             }
             (Kind::Scalar(text), ..) if self.node.is_string() => Ok(text.clone()),
@@ -87,24 +129,32 @@ impl<'a> Field<'a> {
         self.items()?.into_iter().map(|item| Ok((item.string()?, item.place()))).collect()
     }
 
+    /// A mapping of strings; null stands for an empty one.
     pub(super) fn map(&self) -> Result<BTreeMap<String, String>, BuildError> {
-        self.pairs()?.into_iter().map(|(key, value)| Ok((key.to_owned(), value.string()?))).collect()
+        let mut map: BTreeMap<String, String> = BTreeMap::new();
+        for (key, _) in self.node.pairs().unwrap_or_default().iter().filter(|(_, value)| value.is_null()) {
+            map.insert(key.text().unwrap_or_default().to_owned(), String::new());
+        }
+        for (key, value) in self.pairs()? {
+            map.insert(key.to_owned(), value.string()?);
+        }
+        Ok(map)
     }
 
-    /// The error for a field that has no meaning here.
-    pub(super) fn unknown(&self, known: &[&str]) -> BuildError {
+    /// What becomes of a field that has no meaning here.
+    fn unknown(&self, known: &[&str]) -> Result<(), BuildError> {
+        if let Some(warnings) = self.lenient {
+            warnings.borrow_mut().push(self.warning("is no field that is known here; it has no effect"));
+            return Ok(());
+        }
         let mut error = self.error("is no field that is known here");
         let name = self.path.rsplit('.').next().unwrap_or_default();
-        let near = known.iter().find(|field| {
-            field.eq_ignore_ascii_case(name)
-                || field.trim_end_matches('s') == name
-                || *field == &name.trim_end_matches('s')
-        });
+        let near = nearest(name, known.iter().copied());
         error.hint = Some(match near {
             Some(field) => format!("did you mean {field}?"),
             None => format!("the fields here are {}", known.join(", ")),
         });
-        error
+        Err(error)
     }
 }
 

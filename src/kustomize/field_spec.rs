@@ -1,9 +1,49 @@
 //! Walking an object along the path of a field specification.
 
+use std::sync::Arc;
+
 use crate::yaml::{self, Kind, Node, Tag};
 
+use super::BuildError;
+use super::field::Field;
+use super::id::Gvk;
 use super::resource::Resource;
-use super::tables::FieldSpec;
+
+/// A field in objects of some kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FieldSpec {
+    pub(super) gvk: Gvk,
+    /// Keys joined by `/`; lists on the way are passed through.
+    pub(super) path: Arc<str>,
+    /// Whether an absent field is made.
+    pub(super) create: bool,
+    parts: Arc<[String]>,
+}
+
+impl FieldSpec {
+    pub(super) fn new(gvk: Gvk, path: &str, create: bool) -> Self {
+        Self { gvk, path: path.into(), create, parts: split(path).into() }
+    }
+
+    /// In objects of all kinds, and made where it is absent.
+    pub(super) fn everywhere(path: &str) -> Self {
+        Self::new(Gvk::default(), path, true)
+    }
+
+    pub(super) fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        let (mut gvk, mut path, mut create) = (Gvk::default(), String::new(), false);
+        for (name, field) in entry.fields(&["path", "group", "version", "kind", "create"])? {
+            match name {
+                "group" => gvk.group = field.string()?,
+                "version" => gvk.version = field.string()?,
+                "kind" => gvk.kind = field.string()?,
+                "path" => path = field.string()?,
+                _ => create = field.boolean()?,
+            }
+        }
+        Ok(Self::new(gvk, &path, create))
+    }
+}
 
 /// What is made where a field specification asks for a field that is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +55,7 @@ pub(super) enum Create {
 
 /// Whether `spec` is about objects of this kind.
 pub(super) fn is_about(spec: &FieldSpec, resource: &Resource) -> bool {
-    resource.gvk().is_selected(&spec.gvk)
+    resource.is_selected(&spec.gvk)
 }
 
 /// Calls `set` for every node at the path of `spec`.
@@ -28,16 +68,15 @@ pub(super) fn visit(
     create: Create,
     set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
 ) -> Result<(), String> {
-    let path = split(&spec.path);
-    if path.len() > yaml::MAX_DEPTH {
+    if spec.parts.len() > yaml::MAX_DEPTH {
         return Err(format!("a path has more than {} parts", yaml::MAX_DEPTH));
     }
     let create = if spec.create { create } else { Create::Nothing };
-    walk(node, &path, create, set).map_err(|message| format!("{}: {message}", spec.path))
+    walk(node, &spec.parts, create, set).map_err(|message| format!("{}: {message}", spec.path))
 }
 
 /// Parts between slashes; `\/` is a slash inside a part.
-fn split(path: &str) -> Vec<String> {
+pub(super) fn split(path: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut chars = path.strip_prefix('/').unwrap_or(path).chars().peekable();
     while let Some(c) = chars.next() {

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::project::{Entry, Files, FilesError, PathError, RepoPath};
-use crate::yaml::{self, Node, ReadError};
+use crate::yaml::{self, Kind, Node, ReadError};
 
-use super::BuildError;
 use super::field::Place;
 use super::kustomization::{FILE_NAMES, Kustomization};
+use super::{BuildError, Restrictions};
 
 /// How many kustomizations one build may enter; two entries that name one directory count twice, and double at each
 /// level.
@@ -22,17 +22,26 @@ pub(super) struct Loader<'a> {
     documents: RefCell<BTreeMap<RepoPath, Arc<Vec<Node>>>>,
     kustomizations: RefCell<BTreeMap<RepoPath, Arc<Kustomization>>>,
     entered: Cell<usize>,
+    restrictions: Restrictions,
+    warnings: RefCell<Vec<String>>,
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(files: &'a dyn Files) -> Self {
+    pub(super) fn new(files: &'a dyn Files, restrictions: Restrictions) -> Self {
         Self {
             files,
             inputs: RefCell::default(),
             documents: RefCell::default(),
             kustomizations: RefCell::default(),
             entered: Cell::new(0),
+            restrictions,
+            warnings: RefCell::default(),
         }
+    }
+
+    /// Where warnings go that come up while files are read.
+    pub(super) fn warnings(&self) -> &RefCell<Vec<String>> {
+        &self.warnings
     }
 
     pub(super) fn into_inputs(self) -> BTreeSet<RepoPath> {
@@ -78,7 +87,9 @@ impl<'a> Loader<'a> {
     pub(super) fn file(&self, directory: &RepoPath, text: &str, place: &Place) -> Result<RepoPath, BuildError> {
         match self.resolve(directory, text, place)? {
             (path, Entry::File) => {
-                inside(directory, &path, place)?;
+                if self.restrictions == Restrictions::RootOnly {
+                    inside(directory, &path, place)?;
+                }
                 Ok(path)
             }
             (path, _) => Err(place.error(format!("{path} is a directory; a file is expected"))),
@@ -136,7 +147,8 @@ impl<'a> Loader<'a> {
         };
         let bytes = self.bytes(file, asker)?;
         let whole = Place { file: file.clone(), ..Place::default() };
-        let document = yaml::read_one(&bytes).map_err(|error| malformed(file, error))?;
+        let (document, notes) = yaml::read_first(&bytes).map_err(|error| malformed(file, error))?;
+        self.warnings.borrow_mut().extend(notes.iter().map(|note| format!("{file}:{}: {}", note.line, note.message)));
         let Some(document) = document else {
             return Err(whole.error_with_hint("is empty", "list at least one resource"));
         };
@@ -155,6 +167,24 @@ impl<'a> Loader<'a> {
 pub(super) fn inline(text: &str, place: &Place) -> Result<Vec<Node>, BuildError> {
     yaml::read(text.as_bytes())
         .map_err(|error| place.error(format!("is no YAML in its line {}: {}", error.line, error.message)))
+}
+
+/// The objects that an entry of a list holds itself; `None` for an entry that is a path.
+pub(super) fn inline_objects(text: &str, place: &Place) -> Option<Vec<Node>> {
+    let documents = inline(text, place).ok()?;
+    let objects = !documents.is_empty() && documents.iter().all(|document| matches!(document.kind, Kind::Mapping(_)));
+    objects.then_some(documents)
+}
+
+/// The first document of a text that a field holds; `None` when there is none.
+///
+/// # Errors
+/// A sentence, when it is no YAML.
+pub(super) fn inner(text: &str) -> Result<Option<Node>, String> {
+    match yaml::read_first(text.as_bytes()) {
+        Ok((document, _)) => Ok(document),
+        Err(error) => Err(format!("the text on the way is no YAML in its line {}: {}", error.line, error.message)),
+    }
 }
 
 fn malformed(file: &RepoPath, error: ReadError) -> BuildError {

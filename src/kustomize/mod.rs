@@ -8,6 +8,8 @@
 
 mod build;
 mod collection;
+mod config;
+mod crds;
 mod field;
 mod field_spec;
 mod generate;
@@ -15,12 +17,18 @@ mod hash;
 mod id;
 mod kustomization;
 mod load;
+mod near;
 mod order;
+mod origin;
 mod patch;
+mod plugin;
 mod references;
 mod resource;
+mod schema;
+mod shared;
 mod tables;
 mod transform;
+mod vars;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -102,12 +110,45 @@ impl fmt::Display for BuildError {
     }
 }
 
+/// Where a kustomization may read files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restrictions {
+    /// In and below its own directory. Other directories may be anywhere.
+    #[default]
+    RootOnly,
+    /// Anywhere.
+    None,
+}
+
+/// What the flags of `kustomize build` say.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where files may be.
+    pub restrictions: Restrictions,
+    /// Whether the objects are sorted where the kustomization says nothing about it.
+    pub sorted: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { restrictions: Restrictions::RootOnly, sorted: true }
+    }
+}
+
 /// Builds `directory` as `kustomize build` does.
 ///
 /// # Errors
 /// [`BuildError`] names the file, field and way out.
 pub fn build(files: &dyn Files, directory: &RepoPath) -> Result<Build, BuildError> {
-    build::run(files, directory, None)
+    build::run(files, directory, &Options::default(), None)
+}
+
+/// As [`build`], with what its flags say.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(files: &dyn Files, directory: &RepoPath, options: &Options) -> Result<Build, BuildError> {
+    build::run(files, directory, options, None)
 }
 
 /// Builds `directory` as if its own `resources` held only the entries that `keep` wants (asked with the resolved path),
@@ -124,7 +165,7 @@ pub fn build_part(
     keep: &dyn Fn(&RepoPath) -> bool,
     generators: bool,
 ) -> Result<Build, BuildError> {
-    build::run(files, directory, Some(&build::Part { keep, generators }))
+    build::run(files, directory, &Options::default(), Some(&build::Part { keep, generators }))
 }
 
 /// The resolved `resources` of the kustomization in `directory`, in order.

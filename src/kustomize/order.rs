@@ -2,10 +2,43 @@
 
 use std::cmp::Ordering;
 
+use super::BuildError;
+use super::field::Field;
 use super::id::{Gvk, Id};
-use super::kustomization::Sort;
 use super::resource::Resource;
 use super::tables::{FIRST_KINDS, LAST_KINDS};
+
+/// `sortOptions`.
+#[derive(Clone, Debug)]
+pub(super) enum Sort {
+    Fifo,
+    /// Kinds that come first and last; `None` for the usual ones.
+    Legacy(Option<(Vec<String>, Vec<String>)>),
+}
+
+impl Sort {
+    pub(super) fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        let (mut order, mut legacy) = (String::new(), None);
+        for (name, field) in entry.fields(&["order", "legacySortOptions"])? {
+            if name == "order" {
+                order = field.string()?;
+                continue;
+            }
+            let (mut first, mut last) = (Vec::new(), Vec::new());
+            for (name, field) in field.fields(&["orderFirst", "orderLast"])? {
+                let kinds = field.strings()?.into_iter().map(|(kind, _)| kind).collect();
+                if name == "orderFirst" { first = kinds } else { last = kinds }
+            }
+            legacy = Some((first, last));
+        }
+        match (order.as_str(), legacy) {
+            ("legacy", legacy) => Ok(Self::Legacy(legacy)),
+            ("fifo", None) => Ok(Self::Fifo),
+            ("fifo", Some(_)) => Err(entry.error("legacySortOptions go with the order legacy only")),
+            _ => Err(entry.error("the order must be legacy or fifo")),
+        }
+    }
+}
 
 /// Sorts as `sortOptions` say; by default kinds that others need come first.
 pub(super) fn sort(list: &mut [Resource], options: Option<&Sort>) {
@@ -52,6 +85,14 @@ impl PartialOrd for Key {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// Sorts kinds as the default order does, whatever `sortOptions` say.
+pub(super) fn gvk_key(gvk: &Gvk) -> (i8, usize, String) {
+    let last = LAST_KINDS.iter().position(|known| *known == gvk.kind).map(|at| (1, at));
+    let first = FIRST_KINDS.iter().position(|known| *known == gvk.kind).map(|at| (-1, at));
+    let (side, at) = last.or(first).unwrap_or((0, 0));
+    (side, at, gvk_text(gvk))
 }
 
 /// Absent parts come after all others.

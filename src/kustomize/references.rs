@@ -9,28 +9,27 @@ use crate::yaml::{Kind, Node};
 
 use super::BuildError;
 use super::collection::Collection;
-use super::field_spec::{self, Create};
+use super::config::Config;
+use super::field_spec::{self, Create, FieldSpec};
 use super::id::{Gvk, Id, NO_NAMESPACE};
 use super::resource::Resource;
-use super::tables::{self, Reference};
 
 /// Updates all references in all objects.
-pub(super) fn update(objects: &mut Collection) -> Result<(), BuildError> {
+pub(super) fn update(objects: &mut Collection, config: &Config) -> Result<(), BuildError> {
     let index = Index::of(objects);
     objects.change(|resource| {
         let referrer = Referrer::of(resource).map_err(|message| resource.error(message))?;
         if index.by_name.is_empty() {
             return Ok(());
         }
-        for reference in &tables::fields().references {
-            if !referrer.original.is_selected(&reference.field.gvk) {
-                continue;
+        for references in &config.references {
+            for field in references.fields.iter().filter(|field| referrer.original.is_selected(&field.gvk)) {
+                let lookup = Lookup { index: &index, referrer: &referrer, target: &references.target, field };
+                let mut set = |node: &mut Node| lookup.set(node);
+                // The table's kind is that of the file; a patch may have changed it since.
+                field_spec::visit(&mut resource.node, field, Create::Nothing, &mut set)
+                    .map_err(|message| resource.error(message))?;
             }
-            let lookup = Lookup { index: &index, referrer: &referrer, reference };
-            let mut set = |node: &mut Node| lookup.set(node);
-            // The table's kind is that of the file; a patch may have changed it since.
-            field_spec::visit(&mut resource.node, &reference.field, Create::Nothing, &mut set)
-                .map_err(|message| resource.error(message))?;
         }
         Ok(())
     })
@@ -135,7 +134,8 @@ impl Referrer {
 struct Lookup<'a> {
     index: &'a Index,
     referrer: &'a Referrer,
-    reference: &'a Reference,
+    target: &'a Gvk,
+    field: &'a FieldSpec,
 }
 
 impl<'a> Lookup<'a> {
@@ -209,9 +209,9 @@ impl<'a> Lookup<'a> {
     /// Whether the referrer can mean this candidate, names aside.
     fn may_mean(&self, candidate: &Candidate) -> bool {
         let selected = |gvk: &Gvk| candidate.previous.iter().any(|id| id.gvk.is_selected(gvk));
-        let role = self.referrer.role.as_ref().filter(|_| self.reference.field.path.ends_with("roleRef/name"));
+        let role = self.referrer.role.as_ref().filter(|_| self.field.path.ends_with("roleRef/name"));
         let referrer = &self.referrer.id;
-        selected(&self.reference.target)
+        selected(self.target)
             && role.is_none_or(selected)
             && self.is_near(&candidate.id.namespace, &candidate.namespace)
             && (referrer.is_cluster_scoped()
@@ -227,7 +227,7 @@ impl<'a> Lookup<'a> {
         more: impl Fn(&Candidate) -> bool,
         same: impl Fn(&Candidate, &Candidate) -> bool,
     ) -> Result<Option<&'a Candidate>, String> {
-        let key = (name.to_owned(), self.reference.target.kind.clone());
+        let key = (name.to_owned(), self.target.kind.clone());
         let Some(groups) = self.index.by_name.get(&key) else { return Ok(None) };
         let referrer = self.referrer;
         // Namespaces out of reach are not looked at; the rest is filtered below.

@@ -8,6 +8,7 @@ use crate::yaml::{Kind, Node};
 use super::BuildError;
 use super::field::Place;
 use super::id::{Gvk, Id};
+use super::origin::Origin;
 
 /// An object of a build.
 #[derive(Clone, Debug)]
@@ -21,12 +22,28 @@ pub(super) struct Resource {
     pub(super) suffixes: Vec<String>,
     /// Whether a hash of the content is to be added to its name.
     pub(super) needs_hash: bool,
+    /// The variables that stand for a field of it.
+    pub(super) variables: Vec<String>,
+    /// Where it comes from, when that is followed.
+    pub(super) origin: Option<Origin>,
+    /// What has changed it, when that is followed.
+    pub(super) transformations: Vec<Origin>,
 }
 
 impl Resource {
     pub(super) fn new(node: Node, file: &RepoPath) -> Self {
         let place = Place { file: file.clone(), line: node.mark.line, field: String::new() };
-        Self { node, place, previous: Vec::new(), prefixes: Vec::new(), suffixes: Vec::new(), needs_hash: false }
+        Self {
+            node,
+            place,
+            previous: Vec::new(),
+            prefixes: Vec::new(),
+            suffixes: Vec::new(),
+            needs_hash: false,
+            variables: Vec::new(),
+            origin: None,
+            transformations: Vec::new(),
+        }
     }
 
     pub(super) fn kind(&self) -> &str {
@@ -39,6 +56,19 @@ impl Resource {
 
     pub(super) fn gvk(&self) -> Gvk {
         Gvk::new(self.api_version(), self.kind())
+    }
+
+    /// Whether `selector` takes its kind; as [`Gvk::is_selected`], without making the parts.
+    pub(super) fn is_selected(&self, selector: &Gvk) -> bool {
+        if !selector.kind.is_empty() && selector.kind != self.kind() {
+            return false;
+        }
+        if selector.group.is_empty() && selector.version.is_empty() {
+            return true;
+        }
+        let (group, version) = self.api_version().split_once('/').unwrap_or(("", self.api_version()));
+        (selector.group.is_empty() || selector.group == group)
+            && (selector.version.is_empty() || selector.version == version)
     }
 
     pub(super) fn name(&self) -> &str {

@@ -44,6 +44,8 @@ pub struct StatusInput<'a> {
     pub waits_for_turn: Option<usize>,
     /// What the newest event says of the pod that is not made, or of the volume that is not bound, where events are read.
     pub pod_refusal: Option<&'a str>,
+    /// What the agent of a pod that runs and is not ready says: a reason and a sentence.
+    pub agent: Option<(Reason, &'a str)>,
     /// What still differs between Git and the cluster.
     pub plan: &'a UnitPlan,
     /// What was seen of the cluster.
@@ -267,10 +269,17 @@ fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
         Some(verdict) if matches!(verdict.reason, Reason::ContainersStarting | Reason::Unschedulable) => {
             pods.retain(|pod| pod::may_wait_for_volume(pod));
             let unbound = (!pods.is_empty()).then(|| volume::unbound(unit, input, &pods));
-            unbound.flatten().unwrap_or(verdict)
+            unbound.flatten().or_else(|| said_by_agent(&verdict, input.agent)).unwrap_or(verdict)
         }
         Some(verdict) => verdict,
     }
+}
+
+/// A pod that is not ready, in the words of its agent.
+fn said_by_agent(verdict: &Verdict, agent: Option<(Reason, &str)>) -> Option<Verdict> {
+    let (reason, message) = agent.filter(|_| verdict.reason == Reason::ContainersStarting)?;
+    let phase = if reason == Reason::CloneFailed { Phase::Failed } else { Phase::Starting };
+    Some(Verdict::new(phase, reason, quote(message)))
 }
 
 /// Why a StatefulSet that should have a pod has none.

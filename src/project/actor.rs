@@ -44,6 +44,8 @@ pub enum Action {
     Delete,
     /// Delete a project and its volumes.
     DeleteVolumes,
+    /// Say which managers environments let in.
+    ManageKeys,
 }
 
 /// Whether the policy lets `role` do `action`. Pure, so that pages and answers can ask beforehand.
@@ -54,7 +56,7 @@ pub const fn allows(role: Role, action: Action) -> bool {
         Action::Refresh | Action::Create | Action::Change | Action::Scale | Action::Delete => {
             matches!(role, Role::Operator | Role::Administrator)
         }
-        Action::DeleteVolumes => matches!(role, Role::Administrator),
+        Action::DeleteVolumes | Action::ManageKeys => matches!(role, Role::Administrator),
     }
 }
 
@@ -70,6 +72,8 @@ pub enum Source {
     Jira,
     /// A restore or rollback.
     Restore,
+    /// The manager itself, at its start.
+    Manager,
 }
 
 impl Source {
@@ -81,6 +85,7 @@ impl Source {
             Self::Ui => "ui",
             Self::Jira => "jira",
             Self::Restore => "restore",
+            Self::Manager => "manager",
         }
     }
 }
@@ -102,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_policy_is_this_table() {
-        use Action::{Change, Create, Delete, DeleteVolumes, Read, Refresh, Scale};
+        use Action::{Change, Create, Delete, DeleteVolumes, ManageKeys, Read, Refresh, Scale};
         let table = [
             (Read, [true, true, true]),
             (Refresh, [false, true, true]),
@@ -111,6 +116,7 @@ mod tests {
             (Scale, [false, true, true]),
             (Delete, [false, true, true]),
             (DeleteVolumes, [false, false, true]),
+            (ManageKeys, [false, false, true]),
         ];
         for (action, expected) in table {
             let roles = [Role::Viewer, Role::Operator, Role::Administrator];

@@ -19,6 +19,17 @@ pub enum Intent {
     Start(ProjectName),
     /// Commit no replica.
     Stop(ProjectName),
+    /// Have every environment let a manager in.
+    TrustAgentKey(AgentKey),
+}
+
+/// A manager's public key, as `agent-keys.yaml` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentKey {
+    /// Its id.
+    pub kid: String,
+    /// The key, SPKI PEM.
+    pub pem: String,
 }
 
 /// What becomes of a deleted project's volumes.
@@ -125,12 +136,13 @@ impl SecretKey {
 }
 
 impl Intent {
-    /// The project that this is about.
+    /// The project that this is about; `None` for what concerns them all.
     #[must_use]
-    pub fn project(&self) -> &ProjectName {
+    pub fn project(&self) -> Option<&ProjectName> {
         match self {
-            Self::Create(new) => &new.short_name,
-            Self::Change(name, _) | Self::Delete(name, _) | Self::Start(name) | Self::Stop(name) => name,
+            Self::Create(new) => Some(&new.short_name),
+            Self::Change(name, _) | Self::Delete(name, _) | Self::Start(name) | Self::Stop(name) => Some(name),
+            Self::TrustAgentKey(_) => None,
         }
     }
 
@@ -143,6 +155,7 @@ impl Intent {
             Self::Delete(_, Volumes::Keep) => Action::Delete,
             Self::Delete(_, Volumes::Delete) => Action::DeleteVolumes,
             Self::Start(_) | Self::Stop(_) => Action::Scale,
+            Self::TrustAgentKey(_) => Action::ManageKeys,
         }
     }
 
@@ -156,7 +169,13 @@ impl Intent {
             Self::Delete(_, Volumes::Delete) => "delete with volumes",
             Self::Start(_) => "start",
             Self::Stop(_) => "stop",
+            Self::TrustAgentKey(key) => {
+                return format!("Let the manager with the key {} into the environments", key.kid);
+            }
         };
-        format!("{}: {what}", self.project())
+        match self.project() {
+            Some(project) => format!("{project}: {what}"),
+            None => what.to_owned(),
+        }
     }
 }

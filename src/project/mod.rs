@@ -19,7 +19,7 @@ pub use actor::{Action, Actor, Principal, Role, Source, allows};
 pub use changes::ChangeSet;
 pub use error::{ErrorKind, FieldError};
 pub use files::{Entry, Files, FilesError, MemoryFiles, Overlaid};
-pub use intent::{Intent, NewProject, ProjectChange, SecretChange, SecretKey, Volumes};
+pub use intent::{AgentKey, Intent, NewProject, ProjectChange, SecretChange, SecretKey, Volumes};
 pub use key::{ObjectKey, Unit};
 pub use name::{NameError, ProjectName};
 pub use path::{PathError, RepoPath};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::agents::{self, Agents};
 use super::announce::{announce, announcement};
 use super::breaker;
 use super::execute::{Applied, apply, not_begun};
@@ -15,10 +16,11 @@ use super::follow::Look;
 use super::ledger::{self, Entry};
 use super::rollout::Turns;
 use super::unit::{Awaited, PATIENCE, Step, UnitState};
-use super::{Parts, ProjectState, Snapshot};
+use super::{Deletion, Parts, ProjectState, Snapshot};
+use crate::agent;
 use crate::cluster;
 use crate::git;
-use crate::plan::{self, Observation, Policy, UnitPlan};
+use crate::plan::{self, Desired, Observation, Policy, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectName, Reason, Revision, Unit};
 
 /// Units that are applied at the same time; how many requests they send together is for [`cluster::Pace`] to say.
@@ -42,10 +44,14 @@ pub(super) enum Message {
     Applied(Unit, u64, Applied),
     /// What the events say of a project that has no pod.
     Refusal(Unit, Option<String>),
+    /// What the agent in the pod with this uid says.
+    Agent(ProjectName, String, Box<Result<agent::Status, agent::ClientError>>),
     /// Which of the projects that are gone at this head somebody has deleted knowingly.
     Meant(Revision, BTreeSet<ProjectName>),
     /// Somebody wants to see it done.
     Refresh(Option<ProjectName>, oneshot::Sender<()>),
+    /// Somebody asks what deleting a project would do.
+    Deletion(ProjectName, oneshot::Sender<Option<Deletion>>),
 }
 
 /// Runs until every handle is gone.
@@ -102,6 +108,12 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
+/// What is known of a unit in the cluster.
+fn observe(observer: &cluster::Observer, unit: &Unit, state: &UnitState) -> Observation {
+    let objects = observer.objects_for(unit, state.keys());
+    Observation { objects, inventory: BTreeMap::from([(unit.clone(), state.inventory.clone())]) }
+}
+
 struct Driver {
     parts: Parts,
     observer: cluster::Observer,
@@ -117,6 +129,7 @@ struct Driver {
     timers: BTreeMap<Instant, BTreeSet<Unit>>,
     runs: BTreeMap<Unit, cluster::Canceller>,
     last_changes: BTreeMap<ProjectName, git::LastChange>,
+    agents: Agents,
     /// Whether it was ever read what Git wants.
     known: bool,
     /// What is wrong with the root.
@@ -169,6 +182,7 @@ impl Driver {
             timers: BTreeMap::new(),
             runs: BTreeMap::new(),
             last_changes: BTreeMap::new(),
+            agents: Agents::default(),
             known: false,
             root_error: None,
             base_error: None,
@@ -219,6 +233,10 @@ impl Driver {
                     self.dirty.insert(unit);
                 }
             }
+            Message::Agent(project, uid, answer) => {
+                self.agents.answered(&project, &uid, &answer, Instant::now());
+                self.dirty.insert(Unit::Project(project));
+            }
             Message::Meant(head, meant) => {
                 if self.next.head == Some(head) {
                     self.judge_deletions(Some(&meant));
@@ -233,7 +251,20 @@ impl Driver {
                 }
                 self.refreshing.push((project, done));
             }
+            Message::Deletion(project, answer) => {
+                let _ = answer.send(self.deletion(project));
+            }
         }
+    }
+
+    /// What would be done for a project that Git wanted no more; nothing is known of that before the first look.
+    fn deletion(&self, project: ProjectName) -> Option<Deletion> {
+        let unit = Unit::Project(project);
+        let state = self.units.get(&unit).filter(|_| self.next.synced)?;
+        let observation = observe(&self.observer, &unit, state);
+        let plan =
+            |delete_volumes| plan::unit(&unit, &Desired::Absent { delete_volumes }, &observation, &self.policy.drift);
+        Some(Deletion { keeping_volumes: plan(false), with_volumes: plan(true) })
     }
 
     /// Takes what a newer head wants.
@@ -371,8 +402,7 @@ impl Driver {
         let mut observation = Observation::default();
         let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
         if self.next.synced {
-            observation.objects = self.observer.objects_for(unit, state.keys());
-            observation.inventory.insert(unit.clone(), state.inventory.clone());
+            observation = observe(&self.observer, unit, state);
             let planned = state.planned();
             if let Some(desired) = &planned {
                 plan = plan::unit(unit, desired, &observation, &self.policy.drift);
@@ -497,7 +527,9 @@ impl Driver {
         let because = |reason: Reason| error.filter(|error| error.reason == reason).map(|error| error.message.as_str());
         let violations: Vec<String> = because(Reason::PolicyViolation).map(str::to_owned).into_iter().collect();
         let contested = state.contested(Instant::now());
+        let answer = if state.desired.is_some() { self.agents.answer(name) } else { None };
         let input = plan::StatusInput {
+            agent: answer.map(|answer| (answer.reason, answer.message.as_str())),
             spec: state.desired.as_ref().and_then(|desired| desired.spec.as_ref()),
             deleted: state.desired.is_none(),
             render_error: because(Reason::RenderFailed),
@@ -541,6 +573,7 @@ impl Driver {
         if let (true, Some(awaited)) = (state.waits_for(awaited, Instant::now()), awaited) {
             ask_why(&self.parts, self.back.clone(), unit.clone(), awaited, observation);
         }
+        ask_agent(&self.parts, &self.back, &mut self.timers, &mut self.agents, name, observation);
         if status.phase == Phase::Starting {
             // Only when it began to: the look itself must not wake the loop for ever.
             let before = self.next.projects.get(name).map(|project| &project.status);
@@ -608,6 +641,36 @@ impl Driver {
             } else {
                 let _ = done.send(());
             }
+        }
+    }
+}
+
+/// Asks the agent of a pod that is not ready, in a task of its own, now or when it is time.
+fn ask_agent(
+    parts: &Parts,
+    back: &mpsc::WeakSender<Message>,
+    timers: &mut BTreeMap<Instant, BTreeSet<Unit>>,
+    agents: &mut Agents,
+    project: &ProjectName,
+    observation: &Observation,
+) {
+    let Some(client) = parts.agents.clone() else { return };
+    match agents.step(project, observation, Instant::now()) {
+        agents::Step::Rest => {}
+        agents::Step::Later(at) => {
+            timers.entry(at).or_default().insert(Unit::Project(project.clone()));
+        }
+        agents::Step::Ask(pod) => {
+            let (back, project) = (back.clone(), project.clone());
+            tokio::spawn(async move {
+                let answer = client.status(&pod.namespace, &pod.name, pod.ip, &project).await;
+                if let Err(error) = &answer {
+                    tracing::debug!(%project, %error, "the agent could not be asked");
+                }
+                if let Some(back) = back.upgrade() {
+                    let _ = back.send(Message::Agent(project, pod.uid, Box::new(answer))).await;
+                }
+            });
         }
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
 
+mod agents;
 mod announce;
 mod breaker;
 mod desired;
@@ -28,8 +29,9 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use once::{OnceError, OnceReport, ask_server, plan_at, reconcile_once, reconcile_planned};
+pub use once::{OnceError, OnceReport, ask_server, check_at, plan_at, reconcile_once, reconcile_planned};
 
+use crate::agent;
 use crate::git;
 use crate::metrics::Metrics;
 use crate::plan::UnitPlan;
@@ -71,6 +73,15 @@ pub struct ProjectState {
     pub plan: Arc<UnitPlan>,
 }
 
+/// What deleting a project would do to the cluster as it is now.
+#[derive(Clone, Debug)]
+pub struct Deletion {
+    /// When its volumes are kept.
+    pub keeping_volumes: UnitPlan,
+    /// When they go with it.
+    pub with_volumes: UnitPlan,
+}
+
 /// What the reconciler works with.
 #[derive(Clone)]
 pub struct Parts {
@@ -84,6 +95,8 @@ pub struct Parts {
     pub age_identities: Arc<Vec<sops::Identity>>,
     /// The namespace to observe.
     pub namespace: String,
+    /// The way to the agents of environments, where there is one.
+    pub agents: Option<agent::Client>,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -156,6 +169,13 @@ impl Reconciler {
             let _ = wait.await;
         }
         self.snapshot()
+    }
+
+    /// What deleting `project` would do; `None` while the cluster was not seen as a whole, or knows nothing of it.
+    pub async fn deletion(&self, project: &ProjectName) -> Option<Deletion> {
+        let (answer, wait) = oneshot::channel();
+        self.messages.send(driver::Message::Deletion(project.clone(), answer)).await.ok()?;
+        wait.await.ok().flatten()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::desired::{DesiredTree, Renderer};
+use super::desired::{DesiredTree, DesiredUnit, Renderer};
 use super::{Parts, Reconciler, Snapshot};
 use crate::cluster;
 use crate::git::GitError;
@@ -49,6 +49,25 @@ pub struct OnceReport {
     pub errors: Vec<(Unit, String)>,
     /// Folders that are not applied, and why.
     pub warnings: Vec<String>,
+}
+
+/// What of `revision` cannot be applied, and what it warns of. Asks no cluster.
+///
+/// # Errors
+/// [`OnceError::Git`] and [`OnceError::Root`] when nothing of it can be read.
+pub fn check_at(
+    repository: &crate::git::Repository,
+    identities: Arc<Vec<crate::sops::Identity>>,
+    revision: Revision,
+) -> Result<OnceReport, OnceError> {
+    let tree = repository.tree(revision)?;
+    let desired = (Renderer::new(identities).render(&tree, revision, None))
+        .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))?;
+    let failed = |(unit, desired): (&Unit, &Arc<DesiredUnit>)| {
+        desired.objects.as_ref().err().map(|error| (unit.clone(), error.message.clone()))
+    };
+    let errors = desired.units.iter().filter_map(failed).collect();
+    Ok(OnceReport { plans: Vec::new(), errors, warnings: desired.warnings })
 }
 
 /// What `revision` would change in the cluster. Writes nothing.

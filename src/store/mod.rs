@@ -7,6 +7,7 @@ mod history;
 mod idempotency;
 mod inventory;
 mod migrate;
+mod sessions;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -21,6 +22,7 @@ use crate::project::ErrorKind;
 
 pub use history::{KEPT, Passage};
 pub use idempotency::{Answer, Begun, Fingerprint};
+pub use sessions::Session;
 
 /// Runs one block with the pool of whichever dialect is in use. The block is compiled once for each.
 macro_rules! on_pool {
@@ -165,6 +167,21 @@ impl Store {
             Err(error) => return Err(StoreError::Server(error.to_string())),
         };
         Self::ready(Pool::Postgres(pool)).await
+    }
+
+    /// Asks a PostgreSQL server for its version; leaves the schema as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the address is none, or the server does not answer.
+    pub async fn look_at_postgres(url: &SecretString) -> Result<String, StoreError> {
+        let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| StoreError::Address)?;
+        let unreachable = |error: sqlx::Error| StoreError::Server(error.to_string());
+        let connecting = tokio::time::timeout(Duration::from_secs(10), options.connect()).await;
+        let mut connection =
+            connecting.map_err(|_| StoreError::Server("no answer within 10 s".to_owned()))?.map_err(unreachable)?;
+        let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+        sqlx::Connection::close(connection).await?;
+        Ok(version)
     }
 
     async fn ready(pool: Pool) -> Result<Self, StoreError> {

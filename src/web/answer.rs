@@ -11,26 +11,26 @@ use crate::reconcile::{ProjectState, Snapshot};
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Project {
-    id: ProjectName,
-    name: String,
-    short_name: ProjectName,
-    git_repository: Option<String>,
-    git_branch: Option<String>,
-    phase: Phase,
-    reason: Reason,
-    message: String,
-    replicas: Option<u32>,
-    resources: Option<Resources>,
-    storage: Option<Storage>,
+    pub(super) id: ProjectName,
+    pub(super) name: String,
+    pub(super) short_name: ProjectName,
+    pub(super) git_repository: Option<String>,
+    pub(super) git_branch: Option<String>,
+    pub(super) phase: Phase,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    pub(super) replicas: Option<u32>,
+    pub(super) resources: Option<Resources>,
+    pub(super) storage: Option<Storage>,
     /// Measured CPU and memory; `null` while nobody measures.
     usage: Option<()>,
-    image: Option<String>,
-    jira_issue: Option<String>,
+    pub(super) image: Option<String>,
+    pub(super) jira_issue: Option<String>,
     urls: Urls,
-    revision: Option<Revision>,
-    applied_revision: Option<Revision>,
-    created_at: Option<String>,
-    updated_at: Option<String>,
+    pub(super) revision: Option<Revision>,
+    pub(super) applied_revision: Option<Revision>,
+    pub(super) created_at: Option<String>,
+    pub(super) updated_at: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -27,7 +27,7 @@ pub(super) fn name_of(id: Id) -> Result<ProjectName, Problem> {
 }
 
 /// The newest snapshot. Before the first one, an empty list or a 404 would be a wrong answer, not an early one.
-fn known(state: &AppState) -> Result<Arc<Snapshot>, Problem> {
+pub(super) fn known(state: &AppState) -> Result<Arc<Snapshot>, Problem> {
     let snapshot = state.backend.snapshot();
     if snapshot.head.is_some() {
         return Ok(snapshot);

@@ -1,16 +1,34 @@
-//! The two services that the API stands on: one place to write to, one to read from.
+//! The services that the API stands on: one place to write to, and three to read from.
 
 use std::sync::Arc;
 
+use super::problem::Problem;
 use crate::change::{ChangeError, Changes, Committed};
-use crate::project::{Actor, Intent, ProjectName};
-use crate::reconcile::{Reconciler, Snapshot};
+use crate::cluster::{self, LogError, LogQuery, LogStream};
+use crate::git::{self, Folder};
+use crate::project::{Actor, Intent, ProjectName, RepoPath, Revision};
+use crate::reconcile::{Deletion, Reconciler, Snapshot};
+
+/// What the interface is made of, as the running manager has it.
+#[derive(Clone)]
+pub struct Services {
+    /// Where intents go.
+    pub changes: Changes,
+    /// Where snapshots come from.
+    pub reconciler: Reconciler,
+    /// Overlays and commits as people read them.
+    pub reader: git::Reader,
+    /// The cluster, to ask for logs.
+    pub client: kube::Client,
+    /// Where its pods are.
+    pub namespace: String,
+}
 
 /// Where intents go and snapshots come from.
 #[derive(Clone)]
 pub(super) enum Backend {
     /// The services themselves.
-    Live(Changes, Reconciler),
+    Live(Services),
     /// Answers that a test wrote down.
     #[cfg(test)]
     Scripted(Arc<super::tests::Script>),
@@ -24,10 +42,10 @@ impl Backend {
         if_match: Option<String>,
     ) -> Result<Committed, ChangeError> {
         match self {
-            Self::Live(changes, reconciler) => {
-                let committed = changes.submit(intent, actor, if_match).await?;
+            Self::Live(services) => {
+                let committed = services.changes.submit(intent, actor, if_match).await?;
                 // Whoever reads after a write sees it.
-                reconciler.load().await;
+                services.reconciler.load().await;
                 Ok(committed)
             }
             #[cfg(test)]
@@ -37,7 +55,7 @@ impl Backend {
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         match self {
-            Self::Live(_, reconciler) => reconciler.snapshot(),
+            Self::Live(services) => services.reconciler.snapshot(),
             #[cfg(test)]
             Self::Scripted(script) => script.snapshot(),
         }
@@ -45,9 +63,48 @@ impl Backend {
 
     pub(super) async fn refresh(&self, project: &ProjectName) -> Arc<Snapshot> {
         match self {
-            Self::Live(_, reconciler) => reconciler.refresh(Some(project)).await,
+            Self::Live(services) => services.reconciler.refresh(Some(project)).await,
             #[cfg(test)]
             Self::Scripted(script) => script.snapshot(),
+        }
+    }
+
+    /// What deleting a project would do; `None` when that cannot be known now.
+    pub(super) async fn deletion(&self, project: &ProjectName) -> Option<Deletion> {
+        match self {
+            Self::Live(services) => services.reconciler.deletion(project).await,
+            #[cfg(test)]
+            Self::Scripted(script) => script.deletion(project),
+        }
+    }
+
+    /// A project's overlay at `revision`, and its newest commits, at most `limit`.
+    pub(super) async fn overlay(
+        &self,
+        revision: Revision,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Folder, Problem> {
+        match self {
+            Self::Live(services) => {
+                let path = RepoPath::parse(&format!("projects/{project}/kustomization.yaml"));
+                let path = path.map_err(|error| Problem::internal(error.to_string()))?;
+                let reader = services.reader.clone();
+                let read = tokio::task::spawn_blocking(move || reader.folder_of(revision, &path, limit)).await;
+                let folder = read.map_err(|error| Problem::internal(format!("reading an overlay ended: {error}")))?;
+                folder.map_err(|error| Problem::internal(error.to_string()))
+            }
+            #[cfg(test)]
+            Self::Scripted(script) => Ok(script.folder()),
+        }
+    }
+
+    /// A project's log.
+    pub(super) async fn logs(&self, project: &ProjectName, query: &LogQuery) -> Result<LogStream, LogError> {
+        match self {
+            Self::Live(services) => cluster::logs(&services.client, &services.namespace, project, query).await,
+            #[cfg(test)]
+            Self::Scripted(script) => script.logs(query),
         }
     }
 }

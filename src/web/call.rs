@@ -45,7 +45,8 @@ impl<S: Sync> FromRequest<S> for Call {
     }
 }
 
-async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+/// A body of bearable size.
+pub(super) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("the body must have at most {MAX_BODY} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
@@ -76,6 +77,7 @@ impl Call {
             Action::Scale => "start or stop projects",
             Action::Delete => "delete projects",
             Action::DeleteVolumes => "delete volumes",
+            Action::ManageKeys => "say which managers environments let in",
         };
         let role = format!("{role:?}").to_lowercase();
         Err(Problem::of_kind(ErrorKind::Forbidden, format!("the role {role} may not {what}")))

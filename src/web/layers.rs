@@ -10,8 +10,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL,
-    CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -20,8 +20,9 @@ use futures::FutureExt;
 use tracing::Instrument;
 
 use super::AppState;
+use super::caller::{self, Denied};
+use super::pages;
 use super::problem::Problem;
-use crate::project::ErrorKind;
 
 /// The longest that a request may take, its body included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,6 +57,7 @@ async fn observe(State(state): State<AppState>, mut request: Request, next: Next
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = route(&request, &state.settings.server.base_path).unwrap_or("none").to_owned();
+    let for_person = pages::is_wanted(&state.settings.server, &request);
     let span = tracing::info_span!("request", id = %id);
 
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
@@ -69,8 +71,14 @@ async fn observe(State(state): State<AppState>, mut request: Request, next: Next
             state.metrics.error(problem.word());
             tracing::error!(%method, route, status = status.as_u16(), cause = problem.cause(), "request failed");
         }
-        let body = if method == Method::HEAD { Vec::new() } else { problem.body(&id, &path) };
-        *response.body_mut() = Body::from(body);
+        if for_person {
+            pages::put_problem(&state, &mut response, &problem, &id);
+        } else {
+            *response.body_mut() = Body::from(problem.body(&id, &path));
+        }
+        if method == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
     }
     let took = started.elapsed();
     state.metrics.request(method.as_str(), &route, status.as_u16(), took);
@@ -102,7 +110,8 @@ fn request_id(headers: &HeaderMap) -> String {
 /// The template of the route that matched, without the prefix.
 fn route<'r>(request: &'r Request, base_path: &str) -> Option<&'r str> {
     let matched = request.extensions().get::<MatchedPath>()?.as_str();
-    Some(matched.strip_prefix(base_path).unwrap_or(matched))
+    let below = matched.strip_prefix(base_path).unwrap_or(matched);
+    Some(if below.is_empty() { "/" } else { below })
 }
 
 /// Headers for answers that are data. Pages bring a policy of their own, which is kept.
@@ -187,20 +196,22 @@ async fn limit_time(request: Request, next: Next) -> Response {
     })
 }
 
-/// Every address needs a principal but those of `is_open`, also addresses that do not exist.
+/// Every address needs a principal but those of `is_open`, also addresses that do not exist. People are led to the sign-in
+/// page, and back from there.
 async fn authenticate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
-    let open = is_open(&state, route(&request, &state.settings.server.base_path));
-    match state.auth.authenticate(request.headers()) {
+    let server = &state.settings.server;
+    let open = is_open(&state, route(&request, &server.base_path));
+    // The body of a request cannot be shared between threads, so no reference to the whole crosses an await.
+    let (method, headers) = (request.method().clone(), request.headers().clone());
+    match caller::caller(&state, &method, &headers).await {
         Ok(principal) => {
-            let principal = principal.clone();
             request.extensions_mut().insert(principal);
         }
         Err(_) if open => {}
-        Err(refusal) => {
-            let problem = Problem::of_kind(ErrorKind::Unauthenticated, refusal.to_string())
-                .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(refusal.challenge()));
-            return problem.into_response();
+        Err(Denied::Refused(_)) if method == Method::GET && pages::is_wanted(server, &request) => {
+            return pages::to_sign_in(server, request.uri());
         }
+        Err(why) => return caller::denied(&state, why).await.into_response(),
     }
     next.run(request).await
 }
@@ -208,7 +219,7 @@ async fn authenticate(State(state): State<AppState>, mut request: Request, next:
 fn is_open(state: &AppState, route: Option<&str>) -> bool {
     let server = &state.settings.server;
     match route {
-        Some("/livez" | "/readyz") => true,
+        Some("/livez" | "/readyz" | "/sign-in" | "/assets/{file}") => true,
         Some("/api/monitoring/health") => server.health_open,
         Some("/api/monitoring/metrics") => server.metrics_open,
         Some(_) | None => false,

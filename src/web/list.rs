@@ -14,7 +14,7 @@ use crate::reconcile::{ProjectState, Snapshot};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ListQuery {
     page: usize,
-    limit: usize,
+    pub(super) limit: usize,
     /// In lower case.
     text: Option<String>,
     phase: Option<Phase>,
@@ -33,12 +33,12 @@ enum Sort {
 /// One page of the list.
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
-    items: Vec<Project>,
-    page: usize,
-    limit: usize,
+    pub(super) items: Vec<Project>,
+    pub(super) page: usize,
+    pub(super) limit: usize,
     /// How many projects match on all pages.
-    total: usize,
-    pages: usize,
+    pub(super) total: usize,
+    pub(super) pages: usize,
 }
 
 /// The most projects on one page.

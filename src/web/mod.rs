@@ -1,7 +1,8 @@
 //! The HTTP interface: requests in, intents to `change`, snapshots of `reconcile` out.
 //!
 //! Handlers hold no rules: bodies become typed intents in `body`, what is wrong becomes a `problem`, what every
-//! request needs is done once in `layers`. Pages, events and chat are further routes beside `api`.
+//! request needs is done once in `layers`. Pages are further routes beside `api`: the same intents and snapshots, for
+//! people. Events and chat will be others.
 //!
 //! **Architecture invariant:** nothing here writes to Git or to the cluster, and no secret that came in goes out again,
 //! neither into an answer nor into a log line.
@@ -11,12 +12,15 @@ mod api;
 mod backend;
 mod body;
 mod call;
+mod caller;
 mod fields;
 mod history;
 mod json;
 mod layers;
 mod list;
+mod logs;
 mod monitoring;
+mod pages;
 mod problem;
 mod values;
 mod write;
@@ -30,12 +34,13 @@ use axum::routing::{get, post};
 
 use crate::app::config::Settings;
 use crate::auth::Auth;
-use crate::change::Changes;
 use crate::metrics::Metrics;
-use crate::reconcile::Reconciler;
 use crate::store::Store;
 use backend::Backend;
+use logs::Readers;
 use problem::Problem;
+
+pub use backend::Services;
 
 /// What handlers work with; cheap to clone.
 #[derive(Clone)]
@@ -45,22 +50,21 @@ pub struct AppState {
     settings: Arc<Settings>,
     metrics: Metrics,
     auth: Auth,
+    readers: Readers,
     started: Instant,
 }
 
 impl AppState {
     /// The parts of a running manager.
     #[must_use]
-    pub fn new(
-        changes: Changes,
-        reconciler: Reconciler,
-        store: Store,
-        settings: Arc<Settings>,
-        metrics: Metrics,
-        auth: Auth,
-    ) -> Self {
-        let backend = Backend::Live(changes, reconciler);
-        Self { backend, store, settings, metrics, auth, started: Instant::now() }
+    pub fn new(services: Services, store: Store, settings: Arc<Settings>, metrics: Metrics, auth: Auth) -> Self {
+        let backend = Backend::Live(services);
+        Self { backend, store, settings, metrics, auth, readers: Readers::new(), started: Instant::now() }
+    }
+
+    /// Ends the answers that would go on for ever, so that the program can stop.
+    pub fn close_streams(&self) {
+        self.readers.close();
     }
 }
 
@@ -70,7 +74,10 @@ pub fn router(state: AppState) -> Router {
     let placed = match state.settings.server.base_path.as_str() {
         "" => routes,
         // Probes come from the node and know of no prefix.
-        prefix => Router::new().merge(probes()).nest(prefix, routes),
+        prefix => {
+            // The prefix itself is an address below it; with a slash at its end it is not.
+            Router::new().merge(probes()).route(&format!("{prefix}/"), get(pages::home)).nest(prefix, routes)
+        }
     };
     let answering = placed.fallback(no_route).method_not_allowed_fallback(no_method);
     layers::around(answering, &state).with_state(state)
@@ -80,10 +87,12 @@ pub fn router(state: AppState) -> Router {
 fn routes() -> Router<AppState> {
     Router::new()
         .merge(probes())
+        .merge(pages::routes())
         .route("/api/projects", get(api::list).post(api::create))
         .route("/api/projects/{id}", get(api::read).put(api::change).delete(api::delete))
         .route("/api/projects/{id}/start", post(api::start))
         .route("/api/projects/{id}/stop", post(api::stop))
+        .route("/api/projects/{id}/logs", get(logs::read))
         .route("/api/projects/{id}/refresh", post(api::refresh))
         .route("/api/projects/{id}/history", get(history::history))
         .route("/api/monitoring/health", get(monitoring::health))

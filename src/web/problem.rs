@@ -97,6 +97,26 @@ impl Problem {
         self
     }
 
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The title, the same for every problem of its word.
+    pub(super) fn title(&self) -> &'static str {
+        self.0.title
+    }
+
+    /// What it is this time, for whoever asked.
+    pub(super) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The wrong fields.
+    pub(super) fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
     /// The stable word.
     pub(super) fn word(&self) -> &'static str {
         self.0.word

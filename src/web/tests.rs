@@ -11,18 +11,26 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::change::{ChangeError, Committed};
+use crate::cluster::{LogError, LogQuery, LogStream};
+use crate::git::Folder;
 use crate::plan::UnitPlan;
 use crate::project::{
     Actor, ErrorKind, FieldError, Intent, Phase, Principal, ProjectName, ProjectSpec, ProjectStatus, Quantity, Reason,
     Resources, Revision, Role, Storage, Unit, Volumes,
 };
-use crate::reconcile::{ProjectState, Snapshot};
+use crate::reconcile::{Deletion, ProjectState, Snapshot};
 
+mod logs;
+mod pages;
 mod projects;
 mod requests;
+mod sessions;
 
 const OVERLAY: &str = "1111111111111111111111111111111111111111";
 const COMMIT: &str = "2222222222222222222222222222222222222222";
+
+/// How long a wrong token takes.
+const WRONG: Duration = Duration::from_millis(20);
 
 /// What the services do, and what was asked of them.
 pub(super) struct Script {
@@ -30,6 +38,10 @@ pub(super) struct Script {
     submitted: Mutex<Vec<(Intent, Actor, Option<String>)>>,
     answer: fn(&Intent) -> Result<Committed, ChangeError>,
     pause: Duration,
+    deletion: Option<Deletion>,
+    folder: Folder,
+    log: fn() -> Result<LogStream, LogError>,
+    asked_logs: Mutex<Vec<LogQuery>>,
 }
 
 impl Script {
@@ -48,6 +60,19 @@ impl Script {
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.lock().unwrap().clone()
     }
+
+    pub(super) fn deletion(&self, _: &ProjectName) -> Option<Deletion> {
+        self.deletion.clone()
+    }
+
+    pub(super) fn folder(&self) -> Folder {
+        self.folder.clone()
+    }
+
+    pub(super) fn logs(&self, query: &LogQuery) -> Result<LogStream, LogError> {
+        self.asked_logs.lock().unwrap().push(query.clone());
+        (self.log)()
+    }
 }
 
 /// A manager with two projects, a script, and three people.
@@ -55,6 +80,7 @@ struct TestApp {
     router: Router,
     script: Arc<Script>,
     metrics: Metrics,
+    readers: Readers,
     _data: tempfile::TempDir,
 }
 
@@ -79,6 +105,10 @@ impl TestApp {
             submitted: Mutex::default(),
             answer: |intent| Ok(committed(intent)),
             pause: Duration::ZERO,
+            deletion: None,
+            folder: Folder::default(),
+            log: || Ok(Box::pin(futures::stream::iter([Ok("one\ntwo\n".into())]))),
+            asked_logs: Mutex::default(),
         };
         change(&mut script);
         let script = Arc::new(script);
@@ -92,10 +122,13 @@ impl TestApp {
                 ("admin", principal("ana", Role::Administrator)),
                 ("operator", principal("olga", Role::Operator)),
                 ("viewer", principal("vera", Role::Viewer)),
-            ]),
+            ])
+            .slowing(WRONG),
+            readers: Readers::new(),
             started: Instant::now(),
         };
-        Self { router: router(state), script, metrics, _data: data }
+        let readers = state.readers.clone();
+        Self { router: router(state), script, metrics, readers, _data: data }
     }
 
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
@@ -208,7 +241,7 @@ fn snapshot() -> Snapshot {
 fn committed(intent: &Intent) -> Committed {
     let project = match intent {
         Intent::Delete(..) => None,
-        other => Some(spec(other.project().as_str(), "Committed", "2026-11-24T00:00:00Z")),
+        other => other.project().map(|project| spec(project.as_str(), "Committed", "2026-11-24T00:00:00Z")),
     };
     let overlay_id = project.as_ref().map(|_| "3".repeat(40));
     Committed { revision: revision(&"4".repeat(40)), changed: true, project, overlay_id }
@@ -219,7 +252,7 @@ fn body() -> Value {
 }
 
 /// Every route with a method that it knows.
-const ROUTES: [(&str, &str); 14] = [
+const ROUTES: [(&str, &str); 15] = [
     ("GET", "/api/projects"),
     ("POST", "/api/projects"),
     ("GET", "/api/projects/alpha"),
@@ -229,6 +262,7 @@ const ROUTES: [(&str, &str); 14] = [
     ("POST", "/api/projects/alpha/stop"),
     ("POST", "/api/projects/alpha/refresh"),
     ("GET", "/api/projects/alpha/history"),
+    ("GET", "/api/projects/alpha/logs"),
     ("GET", "/api/monitoring/status"),
     ("GET", "/api/monitoring/health"),
     ("GET", "/api/monitoring/metrics"),

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::problem::Problem;
 use crate::change::Committed;
 use crate::metrics::Outcome;
-use crate::project::{ErrorKind, Intent, Phase, ProjectName, Revision, Volumes};
+use crate::project::{Actor, ErrorKind, Intent, Phase, ProjectName, Revision, Volumes};
 use crate::store::{Answer, Begun, Fingerprint};
 
 /// A write's answer, as it is sent and as it is kept for a repeated request.
@@ -95,19 +95,10 @@ async fn execute(
     if_match: Option<String>,
     request: Option<Fingerprint>,
 ) -> Result<Reply, Problem> {
-    let started = Instant::now();
-    let (name, subject) = (intent.project().clone(), intent.subject());
-    let (operation, kind) = operation(&intent);
-    let result = state.backend.submit(intent, call.actor, if_match).await;
-    let outcome = Outcome::from(&result);
-    state.metrics.project_operation(operation, outcome);
-    if operation == "create" {
-        state.metrics.project_creation(outcome, started.elapsed());
-    }
-    let result = result.map_err(Problem::from).and_then(|committed| {
-        tracing::info!(project = %name, commit = %committed.revision, changed = committed.changed, "{subject}");
-        reply(&state, &name, kind, &committed)
-    });
+    let kind = operation(&intent).1;
+    let name = named(&intent)?;
+    let committed = submit(&state, call.actor, intent, if_match).await;
+    let result = committed.and_then(|committed| reply(&state, &name, kind, &committed));
     if let Some(request) = request {
         // Only what was done is remembered: after an error nothing was committed, and trying again is the right thing.
         let kept = match &result {
@@ -122,6 +113,48 @@ async fn execute(
         }
     }
     result
+}
+
+/// The project that an intent of ours is about.
+fn named(intent: &Intent) -> Result<ProjectName, Problem> {
+    let of_none = || Problem::internal("a change of no project came by the interface of projects".to_owned());
+    intent.project().cloned().ok_or_else(of_none)
+}
+
+/// Commits `intent`, counts it and logs it.
+async fn submit(
+    state: &AppState,
+    actor: Actor,
+    intent: Intent,
+    if_match: Option<String>,
+) -> Result<Committed, Problem> {
+    let started = Instant::now();
+    let (name, subject) = (named(&intent)?, intent.subject());
+    let operation = operation(&intent).0;
+    let result = state.backend.submit(intent, actor, if_match).await;
+    let outcome = Outcome::from(&result);
+    state.metrics.project_operation(operation, outcome);
+    if operation == "create" {
+        state.metrics.project_creation(outcome, started.elapsed());
+    }
+    let committed = result?;
+    tracing::info!(project = %name, commit = %committed.revision, changed = committed.changed, "{subject}");
+    Ok(committed)
+}
+
+/// Commits `intent` for a page. As with [`write`], whoever goes away does not take it back.
+pub(super) async fn commit(
+    state: &AppState,
+    actor: Actor,
+    intent: Intent,
+    if_match: Option<String>,
+) -> Result<Committed, Problem> {
+    let state = state.clone();
+    let work = async move { submit(&state, actor, intent, if_match).await }.in_current_span();
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Problem::internal(format!("a write ended early: {error}"))),
+    }
 }
 
 /// What the answer has to say beside the project.
@@ -140,6 +173,7 @@ const fn operation(intent: &Intent) -> (&'static str, Kind) {
         Intent::Delete(_, volumes) => ("delete", Kind::Deleted(*volumes)),
         Intent::Start(_) => ("start", Kind::Changed),
         Intent::Stop(_) => ("stop", Kind::Changed),
+        Intent::TrustAgentKey(_) => ("trust-agent-key", Kind::Changed),
     }
 }
 
@@ -204,12 +238,12 @@ fn replayed(answer: &Answer) -> Result<Response, Problem> {
 }
 
 /// The one overlay id to compare with. Of several, the one that the snapshot has, else any: none will match then.
-fn choose(ids: Vec<String>, state: &AppState, name: &ProjectName) -> Option<String> {
+fn choose(ids: Vec<String>, state: &AppState, name: Option<&ProjectName>) -> Option<String> {
     if ids.len() < 2 {
         return ids.into_iter().next();
     }
     let snapshot = state.backend.snapshot();
-    let current = snapshot.projects.get(name).and_then(|project| project.overlay_id.clone());
+    let current = name.and_then(|name| snapshot.projects.get(name)).and_then(|project| project.overlay_id.clone());
     ids.iter().find(|id| Some(*id) == current.as_ref()).or(ids.first()).cloned()
 }
 

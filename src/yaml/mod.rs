@@ -15,7 +15,7 @@ mod scalar;
 
 pub use emit::{emit, natural_order};
 pub use node::{Kind, Mark, Node, Style, Tag};
-pub use read::{MAX_DEPTH, MAX_NODES, ReadError, read, read_one};
+pub use read::{MAX_DEPTH, MAX_NODES, ReadError, read, read_first, read_one};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use serde_json::{Map, Number, Value};
 
 use super::scalar::{self, Resolved};
 
-/// Where a node starts; both count from 1, and 0 says that nobody wrote it.
+/// Where a node starts; both count from 1. A line of 0 says that nobody wrote it; the column may then tell what made it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     /// The line in its file.
@@ -154,6 +154,43 @@ impl Node {
         match &self.kind {
             Kind::Scalar(text) => matches!(self.resolve(text), Resolved::Str),
             Kind::Sequence(_) | Kind::Mapping(_) => false,
+        }
+    }
+
+    /// The tag of a scalar, its own or the one that its text stands for.
+    #[must_use]
+    pub fn type_tag(&self) -> Tag {
+        match (&self.kind, &self.tag) {
+            (Kind::Scalar(text), Tag::None) => match self.resolve(text) {
+                Resolved::Null => Tag::Null,
+                Resolved::Bool(_) => Tag::Bool,
+                Resolved::Int(_) | Resolved::Unsigned(_) => Tag::Int,
+                Resolved::Float(_) => Tag::Float,
+                Resolved::Str => Tag::Str,
+            },
+            (_, tag) => tag.clone(),
+        }
+    }
+
+    /// With the tag that its text stands for, so that another text has the same type, or fits it not at all. What nobody
+    /// has written in a file has no type yet and gets none.
+    #[must_use]
+    pub fn pinned(self) -> Self {
+        let written = self.mark != Mark::default() && matches!(self.kind, Kind::Scalar(_));
+        if written { Self { tag: self.type_tag(), ..self } } else { self }
+    }
+
+    /// How many nodes there are in this one, itself and keys included, and how deep they are nested.
+    #[must_use]
+    pub fn extent(&self) -> (usize, usize) {
+        let more = |(nodes, depth): (usize, usize), inner: &Self| {
+            let (more, deep) = inner.extent();
+            (nodes + more, depth.max(deep + 1))
+        };
+        match &self.kind {
+            Kind::Scalar(_) => (1, 0),
+            Kind::Sequence(items) => items.iter().fold((1, 0), more),
+            Kind::Mapping(pairs) => pairs.iter().fold((1, 0), |sum, (key, value)| more(more(sum, key), value)),
         }
     }
 

@@ -37,33 +37,8 @@ impl ReadError {
 /// # Errors
 /// [`ReadError`] with the place of the first fault.
 pub fn read(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-            return Err(ReadError { line, column: 1, message: "is not UTF-8".to_owned() });
-        }
-    };
-    refuse_what_readers_disagree_about(text)?;
     let mut reader = Reader::default();
-    let options = options! {
-        emit_comments: false,
-        block_scalar_eof_without_line_feed: true,
-        flow_nesting_limit: MAX_DEPTH,
-        block_nesting_limit: MAX_DEPTH,
-    };
-    for event in Parser::new_from_str_with_options(text, options) {
-        match event {
-            Ok((event, span)) => {
-                let mark = Mark { line: span.start.line(), column: span.start.col() + 1 };
-                reader.event(event, mark, span.is_empty())?;
-            }
-            Err(error) => {
-                let marker = error.marker();
-                return Err(ReadError { line: marker.line(), column: marker.col() + 1, message: error.info() });
-            }
-        }
-    }
+    reader.read(bytes)?;
     Ok(reader.documents)
 }
 
@@ -96,6 +71,21 @@ pub fn read_one(bytes: &[u8]) -> Result<Option<Node>, ReadError> {
     }
 }
 
+/// Reads the first document of a text by the rules of older readers, for which a key that comes twice counts the second
+/// time, and nothing after the first document counts. What is passed over is in the notes.
+///
+/// # Errors
+/// [`ReadError`], also for faults in what does not count.
+pub fn read_first(bytes: &[u8]) -> Result<(Option<Node>, Vec<ReadError>), ReadError> {
+    let mut reader = Reader { last_counts: true, ..Reader::default() };
+    reader.read(bytes)?;
+    let mut documents = reader.documents.into_iter();
+    let first = documents.next();
+    let mut notes = reader.notes;
+    notes.extend(documents.next().map(|second| ReadError::at(second.mark, "only the first document counts here")));
+    Ok((first, notes))
+}
+
 /// A collection that is not closed yet.
 struct Open {
     node: Node,
@@ -106,6 +96,9 @@ struct Open {
 
 #[derive(Default)]
 struct Reader {
+    /// Whether a key may come twice, and counts the last time.
+    last_counts: bool,
+    notes: Vec<ReadError>,
     documents: Vec<Node>,
     open: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
@@ -113,6 +106,36 @@ struct Reader {
 }
 
 impl Reader {
+    fn read(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+                return Err(ReadError { line, column: 1, message: "is not UTF-8".to_owned() });
+            }
+        };
+        refuse_what_readers_disagree_about(text)?;
+        let options = options! {
+            emit_comments: false,
+            block_scalar_eof_without_line_feed: true,
+            flow_nesting_limit: MAX_DEPTH,
+            block_nesting_limit: MAX_DEPTH,
+        };
+        for event in Parser::new_from_str_with_options(text, options) {
+            match event {
+                Ok((event, span)) => {
+                    let mark = Mark { line: span.start.line(), column: span.start.col() + 1 };
+                    self.event(event, mark, span.is_empty())?;
+                }
+                Err(error) => {
+                    let marker = error.marker();
+                    return Err(ReadError { line: marker.line(), column: marker.col() + 1, message: error.info() });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// `absent` says that nothing is written there, as for the value in `key:`.
     fn event(&mut self, event: Event<'_>, mark: Mark, absent: bool) -> Result<(), ReadError> {
         match event {
@@ -141,7 +164,14 @@ impl Reader {
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(Open { mut node, anchor, .. }) => {
                     merge_keys(&mut node)?;
-                    refuse_duplicates(&node)?;
+                    if let Err(duplicate) = refuse_duplicates(&node) {
+                        if !self.last_counts {
+                            return Err(duplicate);
+                        }
+                        self.notes
+                            .push(ReadError { message: format!("{}, which counts", duplicate.message), ..duplicate });
+                        keep_last(&mut node);
+                    }
                     self.finish(node, anchor)
                 }
                 None => Ok(()),
@@ -281,4 +311,18 @@ fn refuse_duplicates(node: &Node) -> Result<(), ReadError> {
         }
     }
     Ok(())
+}
+
+/// Of keys that come several times only the last stays.
+fn keep_last(node: &mut Node) {
+    let Kind::Mapping(pairs) = &mut node.kind else { return };
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<(Node, Node)> = Vec::with_capacity(pairs.len());
+    for (key, value) in std::mem::take(pairs).into_iter().rev() {
+        if key.text().is_none_or(|text| seen.insert(text.to_owned())) {
+            kept.push((key, value));
+        }
+    }
+    kept.reverse();
+    *pairs = kept;
 }

@@ -31,7 +31,20 @@ const MAP: &[(&str, &[&str])] = &[
     ("auth", &["project", "store", "metrics"]),
     (
         "web",
-        &["project", "kustomize", "plan", "store", "metrics", "auth", "change", "reconcile", "cluster", "agent", "app"],
+        &[
+            "project",
+            "kustomize",
+            "plan",
+            "git",
+            "store",
+            "metrics",
+            "auth",
+            "change",
+            "reconcile",
+            "cluster",
+            "agent",
+            "app",
+        ],
     ),
     (
         "app",

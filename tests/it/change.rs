@@ -9,8 +9,8 @@ use claude_manager::change::{ChangeError, Changes, Committed, check_push};
 use claude_manager::edit::seed::seed;
 use claude_manager::git::{Credentials, Quarantine, Remote, Repository};
 use claude_manager::project::{
-    Actor, ErrorKind, GitUrl, Image, Intent, NewProject, Principal, ProjectChange, ProjectName, Quantity, Resources,
-    Revision, Role, SecretChange, SecretKey, Source, Volumes,
+    Actor, AgentKey, ErrorKind, GitUrl, Image, Intent, NewProject, Principal, ProjectChange, ProjectName, Quantity,
+    Resources, Revision, Role, SecretChange, SecretKey, Source, Volumes,
 };
 use claude_manager::sops;
 use tempfile::TempDir;
@@ -415,4 +415,22 @@ async fn a_project_that_was_broken_before_does_not_hold_up_the_others() {
     assert!(error.kind == ErrorKind::Conflict && error.to_string().contains("nonsense"), "{error}");
     // And it can be deleted.
     fixture.submit(Intent::Delete(name("one"), Volumes::Keep)).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_an_administrator_says_which_managers_environments_let_in() {
+    let fixture = Fixture::new();
+    let key = Intent::TrustAgentKey(AgentKey { kid: "0123456789abcdef".to_owned(), pem: "a key\n".to_owned() });
+    let before = fixture.head();
+
+    let refused = fixture.submit(key.clone()).await.unwrap_err();
+    assert_eq!((refused.kind, fixture.head()), (ErrorKind::Forbidden, before));
+
+    let administrator = actor(Role::Administrator);
+    let committed = fixture.changes.submit(key.clone(), administrator.clone(), None).await.unwrap();
+    assert!(committed.changed && committed.project.is_none() && committed.overlay_id.is_none());
+    let again = fixture.changes.submit(key, administrator, None).await.unwrap();
+    assert_eq!((again.changed, again.revision), (false, committed.revision));
+    let log = git(&fixture.path(), &["log", "-1", "--format=%s"]);
+    assert_eq!(log.trim(), "Let the manager with the key 0123456789abcdef into the environments");
 }

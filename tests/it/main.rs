@@ -1,13 +1,19 @@
 //! Integration tests: one binary, one file for each subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test's set-up does not expect fails the test")]
 
+mod agent;
 mod architecture;
+mod browser;
 mod change;
 mod cluster;
 mod commands;
 mod control_plane;
+mod doctor;
 mod embedded;
+mod first_run;
 mod git;
+mod git_server;
+mod local_runtime;
 mod main_job;
 mod manager;
 mod readme;
@@ -20,3 +26,4 @@ mod store;
 mod template;
 
 mod kustomize;
+mod kustomize_cases;

@@ -99,6 +99,37 @@ impl Manager {
         }
     }
 
+    /// Asks the process to end, as Ctrl-C does, and waits for it; how long that took.
+    pub(crate) fn interrupt(&mut self) -> Duration {
+        let begun = Instant::now();
+        if let Some(mut process) = self.process.take() {
+            let pid = rustix::process::Pid::from_child(&process);
+            rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("SIGINT");
+            while process.try_wait().expect("a child").is_none() {
+                if begun.elapsed() > Duration::from_secs(20) {
+                    process.kill().expect("kill -9");
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        begun.elapsed()
+    }
+
+    /// The agents that live in this manager's workspaces, as their locks say.
+    pub(crate) fn agents(&self) -> Vec<i32> {
+        let names = |directory: &Path| -> Vec<PathBuf> {
+            std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+        };
+        let volumes = names(&self.data().join("volumes")).into_iter().flat_map(|namespace| names(&namespace));
+        let locks = volumes.filter_map(|volume| {
+            let text = std::fs::read_to_string(volume.join(".claude-manager/agent.lock")).ok()?;
+            let pid = serde_json::from_str::<Value>(&text).ok()?["pid"].as_i64()?;
+            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+            line.contains(&self.directory.path().display().to_string()).then_some(pid as i32)
+        });
+        locks.collect()
+    }
+
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("running").id()
@@ -175,7 +206,11 @@ impl Manager {
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        self.kill();
+        self.interrupt();
+        // Those of a manager that the test killed.
+        for pid in self.agents().into_iter().filter_map(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! - `status`: the real one comes later and step by step. What it settles at is compared where a test says so;
 //! - `kubernetes.io/pvc-protection`: the real finalizer keeps a claim while a pod uses it. The embedded cluster deletes it
 //!   at once, because its volumes are directories which the runtime keeps until the pod has ended;
+//! - a log that is not refused: behind the real one is no kubelet that runs anything;
 //! - the text behind `@@` in a refused change of a claim is a dump of the server's internal types.
 //!
 //! Differences that no step here can show: namespaces need not be made; a claim may grow without a class that allows it;
@@ -503,6 +504,36 @@ async fn what_one_refuses_the_other_refuses_in_the_same_words() {
     let meant = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": "0"}}).to_string();
     for object in [&config, &set, &claim, &service] {
         both.same("delete another", "DELETE", &path_of(object), "application/json", &meant).await;
+    }
+}
+
+#[tokio::test]
+async fn requests_for_logs_are_refused_in_the_same_words_in_both() {
+    let Some(both) = Both::start(2).await else { return };
+    for object in &both.environment() {
+        both.apply("create", object).await;
+    }
+    both.settled(1).await;
+    let log = "/api/v1/namespaces/{ns}/pods/checkout-env-0/log";
+    for (what, path, code) in [
+        ("no such pod", "/api/v1/namespaces/{ns}/pods/nobody/log".to_owned(), 404),
+        ("no container named", log.to_owned(), 400),
+        ("no such container", format!("{log}?container=nobody"), 400),
+        ("no number", format!("{log}?container=agent&tailLines=many"), 400),
+        ("no whole number", format!("{log}?container=agent&sinceSeconds=1.5"), 400),
+        ("too large a number", format!("{log}?container=agent&limitBytes=99999999999999999999"), 400),
+        ("a negative number", format!("{log}?container=agent&tailLines=-1"), 422),
+        ("no bytes", format!("{log}?container=agent&limitBytes=0"), 422),
+        ("no seconds", format!("{log}?container=agent&sinceSeconds=0"), 422),
+        ("everything wrong", format!("{log}?container=agent&tailLines=-1&limitBytes=-1&sinceSeconds=-1"), 422),
+        ("two times", format!("{log}?container=agent&sinceSeconds=1&sinceTime=2026-11-24T00:00:00Z"), 422),
+        ("no time", format!("{log}?container=agent&sinceTime=yesterday"), 400),
+    ] {
+        let answers = both.same(what, "GET", &path, "", "").await;
+        assert_eq!(answers.real.0, code, "{what}: {:#}", answers.real.1);
+    }
+    for method in ["DELETE", "PATCH"] {
+        both.same(method, method, &format!("{log}?container=agent"), MERGE_PATCH, "{}").await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use claude_manager::project::{ObjectKey, ProjectName, Unit};
-use claude_manager::store::{Answer, Begun, Fingerprint, KEPT, Passage, Store, StoreError};
+use claude_manager::store::{Answer, Begun, Fingerprint, KEPT, Passage, Session, Store, StoreError};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -116,8 +116,26 @@ async fn the_last_passages_of_a_project_are_kept_and_written_again(store: &Store
     assert!(store.passages(&ProjectName::parse("other").unwrap()).await.unwrap().is_empty());
 }
 
+async fn a_session_lasts_until_its_time_or_its_sign_out(store: &Store) {
+    let session =
+        |expires_at| Session { principal: "ana".to_owned(), credential: "what she knows".to_owned(), expires_at };
+    store.add_session("first", &session(100), 0).await.unwrap();
+    store.add_session("second", &session(200), 0).await.unwrap();
+    assert_eq!(store.session("first", 99).await.unwrap(), Some(session(100)));
+    assert_eq!(store.session("first", 100).await.unwrap(), None, "its time is over");
+    assert_eq!(store.session("nobody's", 0).await.unwrap(), None);
+    store.add_session("third", &session(300), 100).await.unwrap();
+    assert_eq!(store.session("first", 0).await.unwrap(), None, "what has ended is removed, not only hidden");
+
+    store.end_session("second").await.unwrap();
+    store.end_session("second").await.unwrap();
+    assert_eq!(store.session("second", 0).await.unwrap(), None);
+    assert_eq!(store.session("third", 0).await.unwrap(), Some(session(300)), "and nobody else is signed out");
+}
+
 async fn all_scenarios(store: &Store) {
     the_last_passages_of_a_project_are_kept_and_written_again(store).await;
+    a_session_lasts_until_its_time_or_its_sign_out(store).await;
     an_inventory_is_read_back_as_it_was_set(store).await;
     a_repeated_request_gets_the_first_answer_for_a_day(store).await;
     a_request_without_an_answer_can_be_sent_again(store).await;
@@ -132,6 +150,7 @@ async fn sqlite_keeps_what_it_is_given() {
 
     let reopened = Store::open_sqlite(directory.path()).await.unwrap();
     assert!(reopened.inventory().await.unwrap().contains_key(&Unit::Base));
+    assert!(reopened.session("third", 0).await.unwrap().is_some(), "a restart signs nobody out");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,6 +104,12 @@ pub const SETTINGS: &[Setting] = &[
         "\"-----BEGIN OPENSSH PRIVATE KEY-----\\n...\"",
         "SSH key for the remote state repository (backup-ssh-private-key in SECRETS_DIR).",
     ),
+    setting(
+        "AGENT_SIGNING_KEY",
+        "",
+        "\"-----BEGIN PRIVATE KEY-----\\n...\"",
+        "Ed25519 key that lets the manager into environments (agent-signing-key in SECRETS_DIR); without it one is made in DATA_DIR. Several replicas must share one.",
+    ),
 ];
 
 /// The text of `.env.example`: all settings, commented out, with their defaults or an example.

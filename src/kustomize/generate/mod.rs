@@ -1,5 +1,6 @@
-//! `configMapGenerator` and `secretGenerator`.
+//! `configMapGenerator` and `secretGenerator`, and the kinds of documents under `generators`.
 
+pub(super) mod policy;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -12,34 +13,138 @@ use crate::yaml::{Node, Tag};
 
 use super::BuildError;
 use super::collection::Collection;
+use super::field::{Field, Place};
 use super::id::Id;
-use super::kustomization::{Behavior, Generator, GeneratorOptions, Kustomization};
+use super::kustomization::Entry;
 use super::load::Loader;
+use super::near::nearest;
+use super::origin::Origin;
 use super::resource::{Resource, string_map, text_map};
 
-/// Runs all generators of a kustomization: ConfigMaps first, then Secrets.
-pub(super) fn run(
-    loader: &Loader<'_>,
-    directory: &RepoPath,
-    kustomization: &Kustomization,
-    objects: &mut Collection,
-) -> Result<(), BuildError> {
-    let config_maps = kustomization.config_maps.iter().map(|generator| (generator, false));
-    let secrets = kustomization.secrets.iter().map(|generator| (generator, true));
-    for (generator, secret) in config_maps.chain(secrets) {
-        let options = merged(&generator.options, &kustomization.generator_options);
-        let pairs = sources::load(loader, directory, generator)?;
-        let mut made = if secret { make_secret(generator, &pairs) } else { make_config_map(generator, &pairs) };
+/// What happens when a generated object exists already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Behavior {
+    #[default]
+    Create,
+    Replace,
+    Merge,
+}
+
+/// One entry of `configMapGenerator` or `secretGenerator`, or a document of one of these kinds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Generator {
+    secret: bool,
+    name: String,
+    namespace: String,
+    behavior: Behavior,
+    literals: Vec<Entry>,
+    files: Vec<Entry>,
+    envs: Vec<Entry>,
+    /// The `type` of a Secret.
+    kind: String,
+    pub(super) options: GeneratorOptions,
+    /// A word that is no behaviour, which stock kustomize takes for `create`.
+    pub(super) warning: Option<String>,
+    place: Place,
+}
+
+/// `generatorOptions`, or the `options` of one generator.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GeneratorOptions {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    disable_name_suffix_hash: bool,
+    immutable: bool,
+}
+
+const FIELDS: [&str; 9] = ["name", "namespace", "behavior", "literals", "files", "envs", "options", "env", "type"];
+
+impl Generator {
+    pub(super) fn read(entry: &Field<'_>, secret: bool) -> Result<Self, BuildError> {
+        let generator = Self::read_any(entry, secret)?;
+        if generator.name.is_empty() {
+            return Err(entry.error("needs a name"));
+        }
+        Ok(generator)
+    }
+
+    /// Reads a document of its own, whose name may stand in its metadata.
+    pub(super) fn of_document(root: &Field<'_>, secret: bool, document: &Resource) -> Result<Self, BuildError> {
+        let mut generator = Self::read_any(root, secret)?;
+        if generator.name.is_empty() {
+            document.name().clone_into(&mut generator.name);
+        }
+        if generator.namespace.is_empty() {
+            document.namespace().clone_into(&mut generator.namespace);
+        }
+        Ok(generator)
+    }
+
+    fn read_any(entry: &Field<'_>, secret: bool) -> Result<Self, BuildError> {
+        let mut generator = Self { secret, place: entry.place(), ..Self::default() };
+        let mut env = None;
+        for (name, field) in entry.fields(&FIELDS[..if secret { 9 } else { 8 }])? {
+            match name {
+                "name" => generator.name = field.string()?,
+                "namespace" => generator.namespace = field.string()?,
+                "behavior" => match field.string()?.as_str() {
+                    "create" | "" => {}
+                    "replace" => generator.behavior = Behavior::Replace,
+                    "merge" => generator.behavior = Behavior::Merge,
+                    _ => {
+                        let message = "is not create, replace or merge, and counts as create";
+                        generator.warning = Some(field.warning(message));
+                    }
+                },
+                "literals" => generator.literals = field.strings()?,
+                "files" => generator.files = field.strings()?,
+                "envs" => generator.envs = field.strings()?,
+                "env" => env = Some((field.string()?, field.place())),
+                "options" => generator.options = GeneratorOptions::read(&field)?,
+                _ => generator.kind = field.string()?,
+            }
+        }
+        generator.envs.extend(env.filter(|(path, _)| !path.is_empty()));
+        Ok(generator)
+    }
+
+    /// Makes the object, and adds it or lays it over what is there.
+    pub(super) fn run(
+        &self,
+        loader: &Loader<'_>,
+        directory: &RepoPath,
+        all: &GeneratorOptions,
+        origin: Option<Origin>,
+        objects: &mut Collection,
+    ) -> Result<(), BuildError> {
+        let options = merged(&self.options, all);
+        let pairs = sources::load(loader, directory, self)?;
+        let mut made = if self.secret { make_secret(self, &pairs) } else { make_config_map(self, &pairs) };
         made.set_meta_map("labels", &options.labels);
         made.set_meta_map("annotations", &options.annotations);
         if options.immutable {
             made.node.set("immutable", Node { tag: Tag::Bool, ..Node::plain("true") });
         }
         made.needs_hash = !options.disable_name_suffix_hash;
-        made.place = generator.place.clone();
-        absorb(objects, made, generator)?;
+        made.place = self.place.clone();
+        made.origin = origin;
+        absorb(objects, made, self)
     }
-    Ok(())
+}
+
+impl GeneratorOptions {
+    pub(super) fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        let mut options = Self::default();
+        for (name, field) in entry.fields(&["labels", "annotations", "disableNameSuffixHash", "immutable"])? {
+            match name {
+                "labels" => options.labels = field.map()?,
+                "annotations" => options.annotations = field.map()?,
+                "disableNameSuffixHash" => options.disable_name_suffix_hash = field.boolean()?,
+                _ => options.immutable = field.boolean()?,
+            }
+        }
+        Ok(options)
+    }
 }
 
 /// The options of one generator, with those for all where it has none of its own.
@@ -119,14 +224,16 @@ fn encode(bytes: &[u8]) -> String {
 /// Adds what was generated, or lays it over what is there.
 fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -> Result<(), BuildError> {
     let id: Id = made.id();
-    let index = objects.by_any_id();
-    let existing = index.get(&id).map(Vec::as_slice).unwrap_or_default();
     let place = &generator.place;
-    let at = match (existing, generator.behavior) {
+    let at = match (objects.with_id(&id).as_slice(), generator.behavior) {
         ([], Behavior::Create) => return objects.append(made),
         ([], Behavior::Merge | Behavior::Replace) => {
-            let hint = "compare the name and namespace with the generator below, or use behavior: create";
-            return Err(place.error_with_hint(format!("there is no {id} to merge with or replace"), hint));
+            let names = objects.iter().filter(|resource| resource.kind() == id.gvk.kind).map(Resource::name);
+            let hint = match nearest(&id.name, names) {
+                Some(near) if near != id.name => format!("did you mean {near}?"),
+                _ => "compare the name and namespace with the generator below, or use behavior: create".to_owned(),
+            };
+            return Err(place.error_with_hint(format!("there is no {id} to merge with or replace"), &hint));
         }
         ([_], Behavior::Create) => {
             return Err(place.error_with_hint(format!("{id} is there already"), "use behavior: merge or replace"));
@@ -155,6 +262,11 @@ fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -
             set_map(&mut made.node, key, &map);
         }
     }
+    if generator.behavior == Behavior::Merge && old.origin.is_some() {
+        made.origin.clone_from(&old.origin);
+    }
+    made.transformations.clone_from(&old.transformations);
+    made.variables.clone_from(&old.variables);
     made.previous.clone_from(&old.previous);
     made.prefixes.clone_from(&old.prefixes);
     made.suffixes.clone_from(&old.suffixes);

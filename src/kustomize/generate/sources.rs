@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::kustomize::BuildError;
 use crate::kustomize::field::Place;
-use crate::kustomize::kustomization::Generator;
 use crate::kustomize::load::Loader;
 use crate::project::RepoPath;
+
+use super::Generator;
 
 /// All pairs of a generator.
 ///

@@ -4,25 +4,35 @@ mod json;
 mod strategic;
 mod target;
 
-use crate::project::RepoPath;
 use crate::yaml::{Kind, Node};
 
 use super::BuildError;
 use super::build::resources_of;
 use super::collection::Collection;
-use super::field::Place;
+use super::field::{Field, Place};
 use super::id::Gvk;
-use super::kustomization::{Patch, PatchSource};
-use super::load::{self, Loader};
+use super::kustomization::Entry;
+use super::load;
+use super::near::nearest;
 use super::resource::{Resource, string_map};
-use target::Selector;
+use super::schema::Schema;
+use super::transform::Context;
+pub(super) use target::{Selector, Target};
 
-/// Where the patches of one kustomization come from.
-pub(super) struct Context<'a> {
-    pub(super) loader: &'a Loader<'a>,
-    pub(super) directory: &'a RepoPath,
-    /// Whether a patch may find no object.
-    pub(super) lenient: bool,
+/// Where the text of a patch is.
+#[derive(Clone, Debug)]
+enum Source {
+    Inline(String, Place),
+    File(String, Place),
+}
+
+/// One entry of `patches` or `patchesJson6902`.
+#[derive(Clone, Debug)]
+pub(super) struct Patch {
+    source: Source,
+    target: Option<Target>,
+    options: Options,
+    place: Place,
 }
 
 /// A patch as it was read.
@@ -31,104 +41,120 @@ enum Loaded {
     Json(Vec<json::Operation>),
 }
 
-impl Context<'_> {
-    /// The entries of `patchesStrategicMerge`: paths, or patches themselves.
-    pub(super) fn strategic(&self, entries: &[(String, Place)], objects: &mut Collection) -> Result<(), BuildError> {
-        let mut patches = Vec::new();
-        for (text, place) in entries {
-            let inline = load::inline(text, place).ok().filter(|documents| {
-                !documents.is_empty() && documents.iter().all(|document| matches!(document.kind, Kind::Mapping(_)))
-            });
-            let documents = match inline {
-                Some(documents) => documents,
-                None => {
-                    let path = self.loader.file(self.directory, text, place)?;
-                    self.loader.documents(&path, place)?.to_vec()
-                }
-            };
-            patches.extend(resources_of(documents, &place.file)?.into_iter().map(|patch| (patch, place)));
-        }
-        for (patch, place) in patches {
-            if let Some(index) = self.find(&patch, place, objects)? {
-                self.merge(vec![index], &as_selected(&patch), &Options::default(), place, objects)?;
-            }
-        }
-        Ok(())
+impl Patch {
+    pub(super) fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        Self::of_fields(entry, &["path", "patch", "target", "options"])
     }
 
-    /// One entry of `patches`.
-    pub(super) fn patch(&self, patch: &Patch, objects: &mut Collection) -> Result<(), BuildError> {
-        let options = Options { name: patch.allow_name_change, kind: patch.allow_kind_change };
-        match (self.load(patch)?, &patch.target) {
+    /// A document of the kind `PatchJson6902Transformer`.
+    pub(super) fn read_json(root: &Field<'_>) -> Result<Self, BuildError> {
+        Self::of_fields(root, &["path", "jsonOp", "target"])
+    }
+
+    fn of_fields(entry: &Field<'_>, known: &[&'static str]) -> Result<Self, BuildError> {
+        let (mut inline, mut path, mut target, mut options) = (None, None, None, Options::default());
+        for (name, field) in entry.fields(known)? {
+            match name {
+                "patch" | "jsonOp" => inline = Some((field.string()?, field.place())),
+                "path" => path = Some((field.string()?, field.place())),
+                "target" => target = Some(Target::read(&field)?),
+                _ => {
+                    for (name, field) in field.fields(&["allowNameChange", "allowKindChange"])? {
+                        let to = if name == "allowNameChange" { &mut options.name } else { &mut options.kind };
+                        *to = field.boolean()?;
+                    }
+                }
+            }
+        }
+        let inline = inline.filter(|(text, _)| !text.trim().is_empty());
+        let path = path.filter(|(text, _)| !text.is_empty());
+        let source = match (inline, path) {
+            (Some((text, place)), None) => Source::Inline(text, place),
+            (None, Some((path, place))) => Source::File(path, place),
+            (None, None) => return Err(entry.error("needs a patch or a path")),
+            (Some(_), Some(_)) => return Err(entry.error("must not have both a patch and a path")),
+        };
+        Ok(Self { source, target, options, place: entry.place() })
+    }
+
+    /// Carries out an entry of `patches`.
+    pub(super) fn run(&self, context: &Context<'_>, objects: &mut Collection) -> Result<(), BuildError> {
+        let merging = Merging { context, place: &self.place };
+        match (self.load(context)?, &self.target) {
             (Loaded::Strategic(patches), None) => {
-                for merge in &patches {
-                    if let Some(index) = self.find(merge, &patch.place, objects)? {
-                        self.merge(vec![index], merge, &options, &patch.place, objects)?;
+                for patch in &patches {
+                    if let Some(index) = merging.find(patch, objects)? {
+                        merging.merge(vec![index], patch, &self.options, objects)?;
                     }
                 }
                 Ok(())
             }
             (Loaded::Strategic(patches), Some(target)) => match patches.as_slice() {
                 [] => Ok(()),
-                [merge] => {
+                [patch] => {
                     let selected = Selector::new(target)?.select(objects);
-                    self.merge(selected, &as_selected(merge), &options, &patch.place, objects)
+                    merging.merge(selected, &as_selected(patch), &self.options, objects)
                 }
-                _ => Err(patch.place.error_with_hint(
+                _ => Err(self.place.error_with_hint(
                     "has several documents and a target",
                     "make an entry for each document, or remove the target",
                 )),
             },
             (Loaded::Json(_), None) => {
-                Err(patch.place.error_with_hint("needs a target", "a JSON patch does not say which object it is for"))
+                Err(self.place.error_with_hint("needs a target", "a JSON patch does not say which object it is for"))
             }
             (Loaded::Json(operations), Some(target)) => {
                 let selected = Selector::new(target)?.select(objects);
                 for index in selected {
                     objects.get_mut(index).remember_id();
-                    apply_json(objects.get_mut(index), &operations, &patch.place)?;
+                    apply_json(objects.get_mut(index), &operations, &self.place)?;
                 }
                 objects.index()
             }
         }
     }
 
-    /// One entry of `patchesJson6902`.
-    pub(super) fn json_patch(&self, patch: &Patch, objects: &mut Collection) -> Result<(), BuildError> {
-        let Some(target) = patch.target.as_ref().filter(|target| !target.name.is_empty()) else {
-            return Err(patch.place.error("needs a target with a name"));
+    /// Carries out an entry of `patchesJson6902`.
+    pub(super) fn run_json(&self, context: &Context<'_>, objects: &mut Collection) -> Result<(), BuildError> {
+        let Some(target) = self.target.as_ref().filter(|target| !target.name.is_empty()) else {
+            return Err(self.place.error("needs a target with a name"));
         };
-        match self.load(patch)? {
+        match self.load(context)? {
             Loaded::Json(operations) => {
                 for index in Selector::new(target)?.select(objects) {
-                    apply_json(objects.get_mut(index), &operations, &patch.place)?;
+                    apply_json(objects.get_mut(index), &operations, &self.place)?;
                 }
                 objects.index()
             }
-            Loaded::Strategic(_) => Err(patch.place.error("must be a list of operations")),
+            Loaded::Strategic(_) => Err(self.place.error("must be a list of operations")),
         }
     }
 
-    fn load(&self, patch: &Patch) -> Result<Loaded, BuildError> {
-        let (documents, file, raw) = match &patch.source {
-            PatchSource::Inline(text, place) => {
+    fn load(&self, context: &Context<'_>) -> Result<Loaded, BuildError> {
+        let (documents, file, raw) = match &self.source {
+            Source::Inline(text, place) => {
                 (load::inline(text.trim(), place)?, place.file.clone(), text.trim_start().starts_with('['))
             }
-            PatchSource::File(text, place) => {
-                let path = self.loader.file(self.directory, text, place)?;
-                let raw = self.loader.bytes(&path, place)?.first() == Some(&b'[');
-                (self.loader.documents(&path, place)?.to_vec(), path, raw)
+            Source::File(text, place) => {
+                let path = context.loader.file(context.directory, text, place)?;
+                let raw = context.loader.bytes(&path, place)?.first() == Some(&b'[');
+                (context.loader.documents(&path, place)?.to_vec(), path, raw)
             }
         };
         match documents.as_slice() {
-            [Node { kind: Kind::Sequence(items), .. }] => {
-                json::read(items, raw).map(Loaded::Json).map_err(|message| patch.place.error(message))
+            [Node { kind: Kind::Sequence(items), .. }, more @ ..] => {
+                if !more.is_empty() {
+                    let warning = format!("{}:{}: {}", self.place.file, self.place.line, self.place.field);
+                    let warning = format!("{warning}: of several JSON patches only the first counts");
+                    context.loader.warnings().borrow_mut().push(warning);
+                }
+                json::read(items, raw).map(Loaded::Json).map_err(|message| self.place.error(message))
             }
             _ => {
                 // Lines inside an inline patch count from the patch, so they would mislead.
                 let relocate = |mut error: BuildError| {
-                    if matches!(patch.source, PatchSource::Inline(..)) {
-                        error = patch.place.error(error.message);
+                    if matches!(self.source, Source::Inline(..)) {
+                        error = self.place.error(error.message);
                     }
                     error
                 };
@@ -136,18 +162,64 @@ impl Context<'_> {
             }
         }
     }
+}
 
+/// Carries out `patchesStrategicMerge`: paths, or patches themselves; and patches that stand in a document beside it.
+pub(super) fn strategic(
+    context: &Context<'_>,
+    entries: &[Entry],
+    more: Option<&Entry>,
+    objects: &mut Collection,
+) -> Result<(), BuildError> {
+    let mut patches = Vec::new();
+    for (text, place) in entries {
+        let documents = match load::inline_objects(text, place) {
+            Some(documents) => documents,
+            None => {
+                let path = context.loader.file(context.directory, text, place)?;
+                context.loader.documents(&path, place)?.to_vec()
+            }
+        };
+        patches.extend(resources_of(documents, &place.file)?.into_iter().map(|patch| (patch, place)));
+    }
+    if let Some((text, place)) = more {
+        let documents = load::inline(text, place)?;
+        patches.extend(resources_of(documents, &place.file)?.into_iter().map(|patch| (patch, place)));
+    }
+    for (patch, place) in patches {
+        let merging = Merging { context, place };
+        if let Some(index) = merging.find(&patch, objects)? {
+            merging.merge(vec![index], &as_selected(&patch), &Options::default(), objects)?;
+        }
+    }
+    Ok(())
+}
+
+/// A strategic merge that is asked for at one place.
+struct Merging<'a> {
+    context: &'a Context<'a>,
+    place: &'a Place,
+}
+
+impl Merging<'_> {
     /// The one object that a patch without target names; `None` when it may be absent and is.
-    fn find(&self, patch: &Resource, place: &Place, objects: &Collection) -> Result<Option<usize>, BuildError> {
+    fn find(&self, patch: &Resource, objects: &Collection) -> Result<Option<usize>, BuildError> {
         let id = patch.id();
-        match objects.by_any_id().get(&id).map(Vec::as_slice) {
-            Some([index]) => Ok(Some(*index)),
-            None | Some([]) if self.lenient => Ok(None),
-            None | Some([]) => Err(place.error_with_hint(
-                format!("no object is {id}"),
-                "compare apiVersion, kind, name and namespace with the object in its file, or use a target",
-            )),
-            Some(_) => Err(place.error_with_hint(format!("several objects are or were {id}"), "use a target")),
+        match objects.with_id(&id).as_slice() {
+            [index] => Ok(Some(*index)),
+            [] if self.context.lenient => Ok(None),
+            [] => {
+                let near = objects.iter().filter(|resource| resource.kind() == id.gvk.kind);
+                let near = nearest(&id.name, near.map(Resource::name));
+                let near = near.and_then(|name| objects.iter().map(Resource::id).find(|id| id.name == name));
+                let hint = match near {
+                    Some(near) => format!("the nearest object is {near}"),
+                    None => "compare apiVersion, kind, name and namespace with the object in its file, or use a target"
+                        .to_owned(),
+                };
+                Err(self.place.error_with_hint(format!("no object is {id}"), &hint))
+            }
+            _ => Err(self.place.error_with_hint(format!("several objects are or were {id}"), "use a target")),
         }
     }
 
@@ -156,26 +228,24 @@ impl Context<'_> {
         selected: Vec<usize>,
         patch: &Resource,
         options: &Options,
-        place: &Place,
         objects: &mut Collection,
     ) -> Result<(), BuildError> {
         let mut gone = false;
         for index in selected {
             let resource = objects.get_mut(index);
-            let kept = apply_merge(resource, &patch.node, options)
-                .map_err(|message| place.error(format!("does not fit {}: {message}", resource.id())))?;
+            let kept = apply_merge(resource, &patch.node, options, &self.context.types)
+                .map_err(|message| self.place.error(format!("does not fit {}: {message}", resource.id())))?;
             gone |= !kept;
         }
         if gone {
-            let list = std::mem::take(objects).into_list();
-            return objects.replace(list.into_iter().filter(|resource| !resource.node.is_empty()).collect());
+            return objects.retain(|resource| !resource.node.is_empty());
         }
         objects.index()
     }
 }
 
 /// What a patch may change of an identity.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Options {
     name: bool,
     kind: bool,
@@ -194,7 +264,7 @@ fn as_selected(patch: &Resource) -> Resource {
 }
 
 /// Merges; gives whether the object is still there.
-fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options) -> Result<bool, String> {
+fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: &Schema) -> Result<bool, String> {
     let (name, namespace) = (resource.name().to_owned(), resource.namespace().to_owned());
     let kind = resource.kind().to_owned();
     if options.name || options.kind {
@@ -207,6 +277,8 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options) -> Resu
         resource.prefixes.clear();
         resource.suffixes.clear();
         resource.needs_hash = false;
+        resource.origin = None;
+        resource.transformations.clear();
     }
     let mut patch = patch.clone();
     // Types and merge keys are the object's own: a target may take in kinds that the patch does not name.
@@ -215,7 +287,9 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options) -> Resu
     }
     let gvk = Gvk::new(resource.api_version(), resource.kind());
     let node = std::mem::replace(&mut resource.node, Node::mapping());
-    let Some(node) = strategic::merge(node, patch, &gvk)?.filter(|node| !node.is_empty()) else { return Ok(false) };
+    let Some(node) = strategic::merge(node, patch, &gvk, types)?.filter(|node| !node.is_empty()) else {
+        return Ok(false);
+    };
     resource.node = node;
     if !options.kind {
         resource.node.set("kind", Node::string(kind));

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kustomize::id::Gvk;
-use crate::kustomize::tables::{self, Property};
+use crate::kustomize::schema::{Property, Schema, Type};
 use crate::yaml::{Kind, Node};
 
 const DIRECTIVE: &str = "$patch";
@@ -20,9 +20,9 @@ const DIRECTIVE: &str = "$patch";
 ///
 /// # Errors
 /// When a mapping, a list and plain text meet, or a directive is unknown.
-pub(super) fn merge(object: Node, patch: Node, gvk: &Gvk) -> Result<Option<Node>, String> {
-    let schema = Schema::of_kind(&gvk.api_version(), &gvk.kind).unwrap_or(Schema::Unknown);
-    walk(Some(object), Patch::Node(patch), schema)
+pub(super) fn merge(object: Node, patch: Node, gvk: &Gvk, types: &Schema) -> Result<Option<Node>, String> {
+    let known = Known::of_kind(types, &gvk.api_version(), &gvk.kind).unwrap_or(Known::Unknown);
+    walk(Some(object), Patch::Node(patch), Level { types, known })
 }
 
 /// The other side of a merge.
@@ -37,41 +37,56 @@ enum Patch {
 
 /// What is known of the type of a node.
 #[derive(Clone, Copy)]
-enum Schema {
+enum Known<'a> {
     /// Nothing: the node itself may say its kind.
     Unknown,
     /// A type in which no list merges.
     Plain,
-    Object(&'static str),
-    List(&'static [&'static str], &'static str),
+    Object(Type),
+    List(&'a [String], Option<Type>),
 }
 
-impl Schema {
-    fn of_kind(api_version: &str, kind: &str) -> Option<Self> {
-        tables::schema().kind(api_version, kind).map(Self::Object)
+impl Known<'_> {
+    fn of_kind(types: &Schema, api_version: &str, kind: &str) -> Option<Self> {
+        types.kind(api_version, kind).map(Self::Object)
+    }
+}
+
+/// A node's type among all types.
+#[derive(Clone, Copy)]
+struct Level<'a> {
+    types: &'a Schema,
+    known: Known<'a>,
+}
+
+impl<'a> Level<'a> {
+    fn field(self, name: &str) -> Self {
+        let known = match self.known {
+            Known::Unknown => Known::Unknown,
+            Known::Plain | Known::List(..) => Known::Plain,
+            Known::Object(of) => match self.types.property(of, name) {
+                Some(Property::Object(of)) => Known::Object(*of),
+                Some(Property::List { keys, items }) => Known::List(keys, *items),
+                None => Known::Plain,
+            },
+        };
+        Self { known, ..self }
     }
 
-    fn field(self, name: &str) -> Self {
-        match self {
-            Self::Unknown => Self::Unknown,
-            Self::Plain | Self::List(..) => Self::Plain,
-            Self::Object(of) => match tables::schema().property(of, name) {
-                Some(Property::Object(name)) => Self::Object(name),
-                Some(Property::List { keys, items }) => Self::List(keys, items),
-                None => Self::Plain,
-            },
-        }
+    fn item(self, of: Option<Type>) -> Self {
+        Self { known: of.map_or(Known::Plain, Known::Object), ..self }
     }
 
     /// For nodes of unknown type that carry `apiVersion` and `kind`.
     fn or_own(self, node: Option<&Node>) -> Self {
-        match (self, node) {
-            (Self::Unknown, Some(node)) => {
+        match (self.known, node) {
+            (Known::Unknown, Some(node)) => {
                 let text = |key: &str| node.get(key).and_then(Node::text).filter(|text| !text.is_empty());
-                let own = text("apiVersion").zip(text("kind")).and_then(|(version, kind)| Self::of_kind(version, kind));
-                own.unwrap_or(Self::Unknown)
+                let own = text("apiVersion").zip(text("kind"));
+                let own = own.and_then(|(version, kind)| Known::of_kind(self.types, version, kind));
+                Self { known: own.unwrap_or(Known::Unknown), ..self }
             }
-            (known, _) => known,
+            _ => self,
         }
     }
 }
@@ -93,11 +108,11 @@ fn shape(node: &Node) -> Shape {
     }
 }
 
-fn walk(object: Option<Node>, patch: Patch, schema: Schema) -> Result<Option<Node>, String> {
-    let schema = schema.or_own(object.as_ref());
-    let schema = match &patch {
-        Patch::Node(node) => schema.or_own(Some(node)),
-        Patch::Nothing | Patch::Same => schema,
+fn walk(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<Node>, String> {
+    let level = level.or_own(object.as_ref());
+    let level = match &patch {
+        Patch::Node(node) => level.or_own(Some(node)),
+        Patch::Nothing | Patch::Same => level,
     };
     let left = object.as_ref().map_or(Shape::Null, shape);
     let right = match &patch {
@@ -110,14 +125,14 @@ fn walk(object: Option<Node>, patch: Patch, schema: Schema) -> Result<Option<Nod
     }
     match if left == Shape::Null { right } else { left } {
         Shape::Null => Ok(walk_null(object, &patch)),
-        Shape::Mapping => walk_mapping(object, patch, schema),
+        Shape::Mapping => walk_mapping(object, patch, level),
         Shape::Scalar => Ok(match patch {
             Patch::Node(node) => Some(node).filter(|node| !node.is_null()),
             Patch::Nothing | Patch::Same => object,
         }),
-        Shape::Sequence => match schema {
-            Schema::List(keys, items) => walk_list(object, patch, keys, items),
-            Schema::Unknown | Schema::Plain | Schema::Object(_) => Ok(match patch {
+        Shape::Sequence => match level.known {
+            Known::List(keys, items) => walk_list(object, patch, keys, level.item(items)),
+            Known::Unknown | Known::Plain | Known::Object(_) => Ok(match patch {
                 Patch::Node(node) => Some(node).filter(|node| !node.is_null()),
                 Patch::Nothing | Patch::Same => object,
             }),
@@ -195,7 +210,7 @@ fn settle(
     }
 }
 
-fn walk_mapping(object: Option<Node>, patch: Patch, schema: Schema) -> Result<Option<Node>, String> {
+fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<Node>, String> {
     let new = object.as_ref().is_none_or(Node::is_null);
     let Some((mut object, patch)) = settle(object, patch, mapping_directive)? else { return Ok(None) };
     if new && mapping_directive(&mut object)? == Directive::Delete {
@@ -217,7 +232,7 @@ fn walk_mapping(object: Option<Node>, patch: Patch, schema: Schema) -> Result<Op
             None if same => (None, Patch::Same),
             None => (None, Patch::Nothing),
         };
-        if let Some(value) = walk(our_value, patch, schema.field(&name))?
+        if let Some(value) = walk(our_value, patch, level.field(&name))?
             && let Some(key) = our_key.or(their_key)
         {
             merged.push((key, value));
@@ -238,7 +253,7 @@ fn by_name(node: Node) -> BTreeMap<String, (Node, Node)> {
 /// The values of the merge keys in one element; empty text for one that is absent.
 type Values = Vec<String>;
 
-fn walk_list(object: Option<Node>, patch: Patch, keys: &[&str], items: &'static str) -> Result<Option<Node>, String> {
+fn walk_list(object: Option<Node>, patch: Patch, keys: &[String], items: Level<'_>) -> Result<Option<Node>, String> {
     let Some((mut object, patch)) = settle(object, patch, list_directive)? else { return Ok(None) };
     let (same, mut theirs) = match patch {
         Patch::Node(node) => (false, into_items(node)),
@@ -247,7 +262,8 @@ fn walk_list(object: Option<Node>, patch: Patch, keys: &[&str], items: &'static 
     };
     let empty = Node { mark: object.mark, ..Node::sequence() };
     let mut ours = into_items(std::mem::replace(&mut object, empty));
-    let keys: &[&str] = if keys.is_empty() { &[""] } else { keys };
+    let keys: Vec<&str> = if keys.is_empty() { vec![""] } else { keys.iter().map(String::as_str).collect() };
+    let keys = keys.as_slice();
 
     // The patch's elements first.
     let mut all: Vec<Values> = Vec::new();
@@ -280,7 +296,7 @@ fn walk_list(object: Option<Node>, patch: Patch, keys: &[&str], items: &'static 
             None if same => Patch::Same,
             None => Patch::Nothing,
         };
-        let value = walk(our, patch, if items.is_empty() { Schema::Plain } else { Schema::Object(items) })?;
+        let value = walk(our, patch, items)?;
         // A directive counts once, also when two of the values lead to one element.
         if let Some(index) = their_index {
             theirs[index].remove(DIRECTIVE);

@@ -6,10 +6,43 @@ use regex::Regex;
 
 use crate::kustomize::BuildError;
 use crate::kustomize::collection::Collection;
-use crate::kustomize::kustomization::Target;
+use crate::kustomize::field::{Field, Place};
+use crate::kustomize::id::Gvk;
 use crate::kustomize::resource::Resource;
 
-pub(super) struct Selector {
+/// Which objects a patch or a replacement is for; empty parts take all.
+#[derive(Clone, Debug, Default)]
+pub(in crate::kustomize) struct Target {
+    gvk: Gvk,
+    pub(super) name: String,
+    namespace: String,
+    label_selector: String,
+    annotation_selector: String,
+    place: Place,
+}
+
+impl Target {
+    pub(in crate::kustomize) fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        let mut target = Self { place: entry.place(), ..Self::default() };
+        let known = ["group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector"];
+        for (name, field) in entry.fields(&known)? {
+            let text = field.string()?;
+            match name {
+                "group" => target.gvk.group = text,
+                "version" => target.gvk.version = text,
+                "kind" => target.gvk.kind = text,
+                "name" => target.name = text,
+                "namespace" => target.namespace = text,
+                "labelSelector" => target.label_selector = text,
+                _ => target.annotation_selector = text,
+            }
+        }
+        Ok(target)
+    }
+}
+
+/// A target, ready to be held against objects.
+pub(in crate::kustomize) struct Selector {
     group: Option<Regex>,
     version: Option<Regex>,
     kind: Option<Regex>,
@@ -29,7 +62,7 @@ enum Requirement {
 }
 
 impl Selector {
-    pub(super) fn new(target: &Target) -> Result<Self, BuildError> {
+    pub(in crate::kustomize) fn new(target: &Target) -> Result<Self, BuildError> {
         let error = |message: String| target.place.error(message);
         // Expressions match the whole text.
         let regex = |pattern: &str| match pattern {
@@ -50,12 +83,11 @@ impl Selector {
     }
 
     /// The indexes of the objects that this takes, by the identity of now or of the file.
-    pub(super) fn select(&self, objects: &Collection) -> Vec<usize> {
+    pub(in crate::kustomize) fn select(&self, objects: &Collection) -> Vec<usize> {
         objects.iter().enumerate().filter(|(_, resource)| self.takes(resource)).map(|(index, _)| index).collect()
     }
 
     fn takes(&self, resource: &Resource) -> bool {
-        let matches = |regex: &Option<Regex>, text: &str| regex.as_ref().is_none_or(|regex| regex.is_match(text));
         let gvk = resource.gvk();
         if !(matches(&self.group, &gvk.group) && matches(&self.version, &gvk.version) && matches(&self.kind, &gvk.kind))
         {
@@ -68,12 +100,40 @@ impl Selector {
         if !(matches(&self.name, &now.name) || matches(&self.name, &original.name)) {
             return false;
         }
+        self.takes_meta(resource)
+    }
+
+    /// Whether one identity fits, all parts of it.
+    pub(in crate::kustomize) fn takes_id(&self, gvk: &Gvk, name: &str, namespace: &str) -> bool {
+        matches(&self.group, &gvk.group)
+            && matches(&self.version, &gvk.version)
+            && matches(&self.kind, &gvk.kind)
+            && matches(&self.name, name)
+            && matches(&self.namespace, namespace)
+    }
+
+    /// Whether anything is said of the identity.
+    pub(in crate::kustomize) fn has_id(&self) -> bool {
+        [&self.group, &self.version, &self.kind, &self.name, &self.namespace].iter().any(|part| part.is_some())
+    }
+
+    /// Whether anything is said of labels and annotations.
+    pub(in crate::kustomize) fn has_meta(&self) -> bool {
+        !self.labels.is_empty() || !self.annotations.is_empty()
+    }
+
+    /// Whether the labels and annotations fit.
+    pub(in crate::kustomize) fn takes_meta(&self, resource: &Resource) -> bool {
         let all = |requirements: &[Requirement], key: &str| {
             let map = if requirements.is_empty() { BTreeMap::new() } else { resource.meta_map(key) };
             requirements.iter().all(|requirement| requirement.is_met(&map))
         };
         all(&self.labels, "labels") && all(&self.annotations, "annotations")
     }
+}
+
+fn matches(regex: &Option<Regex>, text: &str) -> bool {
+    regex.as_ref().is_none_or(|regex| regex.is_match(text))
 }
 
 impl Requirement {

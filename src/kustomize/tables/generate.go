@@ -100,7 +100,11 @@ func schema() string {
 
 // Kinds that are certainly cluster-scoped; a kind that the document does not know may be namespaced.
 func clusterScoped(definitions spec.Definitions) []string {
-	var lines []string
+	// Kinds that are newer than the document, and whose scope is known all the same.
+	lines := []string{
+		"cluster admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy",
+		"cluster admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding",
+	}
 	seen := map[string]bool{}
 	for _, definition := range definitions {
 		list, _ := definition.Extensions["x-kubernetes-group-version-kind"].([]interface{})
@@ -170,8 +174,14 @@ func fields(directory string) string {
 		}
 	}
 	var lines []string
-	for _, set := range []string{"namePrefix", "nameSuffix", "namespace", "commonLabel", "templateLabel", "volumeClaimTemplateLabel", "commonAnnotation", "images", "replicas"} {
-		name := set + "FieldSpecs"
+	// As a configuration file names the set, and as the source does.
+	for _, names := range [][2]string{
+		{"namePrefix", "namePrefix"}, {"nameSuffix", "nameSuffix"}, {"namespace", "namespace"},
+		{"commonLabels", "commonLabel"}, {"templateLabels", "templateLabel"},
+		{"volumeClaimTemplateLabels", "volumeClaimTemplateLabel"}, {"commonAnnotations", "commonAnnotation"},
+		{"images", "images"}, {"replicas", "replicas"}, {"varReference", "varReference"},
+	} {
+		set, name := names[0], names[1]+"FieldSpecs"
 		text := blocks[name]
 		for _, other := range more[name] {
 			text += blocks[other]

@@ -2,26 +2,54 @@
 
 use crate::kustomize::BuildError;
 use crate::kustomize::collection::Collection;
+use crate::kustomize::config::Specs;
+use crate::kustomize::field_spec::{self, Create};
 use crate::kustomize::resource::Resource;
 use crate::kustomize::tables;
-use crate::yaml::{Kind, Node};
+use crate::yaml::{Kind, Node, Tag};
 
-pub(in crate::kustomize) fn add_prefix(objects: &mut Collection, prefix: &str) -> Result<(), BuildError> {
-    rename(objects, |resource| {
-        resource.prefixes.push(prefix.to_owned());
-        format!("{prefix}{}", resource.name())
-    })
+/// The field in which the name of an object is; other fields may be changed with it.
+const NAME: &str = "metadata/name";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kustomize) enum Side {
+    Front,
+    Back,
 }
 
-pub(in crate::kustomize) fn add_suffix(objects: &mut Collection, suffix: &str) -> Result<(), BuildError> {
-    rename(objects, |resource| {
-        resource.suffixes.push(suffix.to_owned());
-        format!("{}{suffix}", resource.name())
-    })
+impl Side {
+    pub(in crate::kustomize) fn set(self) -> &'static str {
+        match self {
+            Self::Front => "namePrefix",
+            Self::Back => "nameSuffix",
+        }
+    }
+
+    pub(in crate::kustomize) fn kind(self) -> &'static str {
+        match self {
+            Self::Front => "PrefixTransformer",
+            Self::Back => "SuffixTransformer",
+        }
+    }
 }
 
-fn rename(objects: &mut Collection, name: impl Fn(&mut Resource) -> String) -> Result<(), BuildError> {
-    objects.update(|resource| {
+/// A text that goes in front of or behind names.
+#[derive(Clone, Debug)]
+pub(in crate::kustomize) struct Affix {
+    pub(in crate::kustomize) text: String,
+    pub(in crate::kustomize) side: Side,
+    pub(in crate::kustomize) specs: Specs,
+}
+
+impl Affix {
+    pub(in crate::kustomize) fn run(&self, objects: &mut Collection) -> Result<(), BuildError> {
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        objects.update(|resource| self.rename(resource))
+    }
+
+    fn rename(&self, resource: &mut Resource) -> Result<(), BuildError> {
         let original = resource.original_id().gvk;
         let fixed = tables::FIXED_NAMES
             .iter()
@@ -29,13 +57,32 @@ fn rename(objects: &mut Collection, name: impl Fn(&mut Resource) -> String) -> R
         if fixed {
             return Ok(());
         }
-        resource.remember_id();
-        let name = name(resource);
-        let old = resource.node.get_mut("metadata").and_then(|metadata| metadata.get_mut("name"));
-        // The style stays: a name in quotes stays a string even when it looks like a number.
-        if let Some(Node { kind: Kind::Scalar(text), .. }) = old {
-            *text = name;
+        for spec in self.specs.iter().filter(|spec| original.is_selected(&spec.gvk)) {
+            if &*spec.path == NAME {
+                match self.side {
+                    Side::Front => resource.prefixes.push(self.text.clone()),
+                    Side::Back => resource.suffixes.push(self.text.clone()),
+                }
+                resource.remember_id();
+            }
+            if !field_spec::is_about(spec, resource) {
+                continue;
+            }
+            let mut write = |node: &mut Node| self.write(node);
+            field_spec::visit(&mut resource.node, spec, Create::Scalar, &mut write)
+                .map_err(|message| resource.error(message))?;
         }
         Ok(())
-    })
+    }
+
+    fn write(&self, node: &mut Node) -> Result<(), String> {
+        // The style stays: a name in quotes stays a string even when it looks like a number.
+        let Kind::Scalar(text) = &mut node.kind else { return Err("a name must be plain text".to_owned()) };
+        *text = match self.side {
+            Side::Front => format!("{}{text}", self.text),
+            Side::Back => format!("{text}{}", self.text),
+        };
+        node.tag = Tag::None;
+        Ok(())
+    }
 }

@@ -4,35 +4,77 @@ use regex::Regex;
 
 use crate::kustomize::BuildError;
 use crate::kustomize::collection::Collection;
+use crate::kustomize::config::Specs;
+use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create};
-use crate::kustomize::kustomization::Image;
-use crate::kustomize::tables;
 use crate::yaml::{Kind, Node};
 
-pub(in crate::kustomize) fn set(objects: &mut Collection, image: &Image) -> Result<(), BuildError> {
-    // Stock kustomize takes the name for a regular expression; names with dots rely on it by accident.
-    let tag = "(:[a-zA-Z0-9_.{}-]*)?";
-    let digest = "(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{}-]*)?";
-    let pattern = format!("^{}{tag}{digest}$", image.name);
-    let pattern = Regex::new(&pattern).map_err(|_| image.place.error(format!("{:?} is no image name", image.name)))?;
-    objects.change(|resource| {
-        if resource.kind() == "CustomResourceDefinition" {
-            return Ok(());
+/// One entry of `images`.
+#[derive(Clone, Debug, Default)]
+pub(in crate::kustomize) struct Image {
+    name: String,
+    new_name: String,
+    new_tag: String,
+    tag_suffix: String,
+    digest: String,
+    place: Place,
+}
+
+impl Image {
+    pub(in crate::kustomize) fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        let mut image = Self { place: entry.place(), ..Self::default() };
+        for (key, field) in entry.fields(&["name", "newName", "newTag", "tagSuffix", "digest"])? {
+            let text = field.string()?;
+            match key {
+                "name" => image.name = text,
+                "newName" => image.new_name = text,
+                "newTag" => image.new_tag = text,
+                "tagSuffix" => image.tag_suffix = text,
+                _ => image.digest = text,
+            }
         }
-        in_containers(&mut resource.node, &mut |node| update(node, &pattern, image));
-        for spec in tables::fields().set("images") {
-            let mut write = |node: &mut Node| match node.kind {
-                Kind::Scalar(_) => {
-                    update(node, &pattern, image);
-                    Ok(())
+        Ok(image)
+    }
+}
+
+/// An image in some fields, beside those of containers.
+#[derive(Clone, Debug)]
+pub(in crate::kustomize) struct Change {
+    pub(in crate::kustomize) image: Image,
+    pub(in crate::kustomize) specs: Specs,
+}
+
+impl Change {
+    pub(in crate::kustomize) fn run(&self, objects: &mut Collection) -> Result<(), BuildError> {
+        let image = &self.image;
+        // Stock kustomize takes the name for a regular expression; names with dots rely on it by accident.
+        let tag = "(:[a-zA-Z0-9_.{}-]*)?";
+        let digest = "(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{}-]*)?";
+        let pattern = format!("^{}{tag}{digest}$", image.name);
+        let pattern =
+            Regex::new(&pattern).map_err(|_| image.place.error(format!("{:?} is no image name", image.name)))?;
+        objects.change(|resource| {
+            if resource.kind() == "CustomResourceDefinition" {
+                return Ok(());
+            }
+            in_containers(&mut resource.node, &mut |node| update(node, &pattern, image));
+            for spec in self.specs.iter() {
+                if !field_spec::is_about(spec, resource) {
+                    continue;
                 }
-                Kind::Sequence(_) | Kind::Mapping(_) => Err("an image must be plain text".to_owned()),
-            };
-            field_spec::visit(&mut resource.node, spec, Create::Nothing, &mut write)
-                .map_err(|message| resource.error(message))?;
-        }
-        Ok(())
-    })
+                let mut write = |node: &mut Node| match node.kind {
+                    Kind::Scalar(_) => {
+                        update(node, &pattern, image);
+                        Ok(())
+                    }
+                    Kind::Sequence(_) | Kind::Mapping(_) => Err("an image must be plain text".to_owned()),
+                };
+                field_spec::visit(&mut resource.node, spec, Create::Nothing, &mut write)
+                    .map_err(|message| resource.error(message))?;
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Visits the `image` of each item of `containers` and `initContainers` at any depth.

@@ -4,71 +4,105 @@ use std::collections::BTreeMap;
 
 use crate::kustomize::BuildError;
 use crate::kustomize::collection::Collection;
-use crate::kustomize::field_spec::{self, Create};
-use crate::kustomize::kustomization::Labels;
-use crate::kustomize::tables::{self, FieldSpec};
+use crate::kustomize::config::{Config, Specs, joined};
+use crate::kustomize::field::{Field, Place};
+use crate::kustomize::field_spec::{self, Create, FieldSpec};
+use crate::kustomize::shared;
 use crate::yaml::{Kind, Node};
 
 /// One entry of `labels`: to the metadata only, to templates too, or to selectors and templates.
-pub(in crate::kustomize) fn add_labels(objects: &mut Collection, labels: &Labels) -> Result<(), BuildError> {
-    let mut specs = labels.fields.clone();
-    let more = if labels.include_selectors {
-        tables::fields().set("commonLabel").to_vec()
-    } else {
-        let metadata = FieldSpec { path: "metadata/labels".to_owned(), create: true, ..FieldSpec::default() };
-        let templates = if labels.include_templates { tables::fields().set("templateLabel") } else { &[] };
-        let claims =
-            if labels.include_volume_claim_templates { tables::fields().set("volumeClaimTemplateLabel") } else { &[] };
-        templates.iter().chain(claims).cloned().chain([metadata]).collect()
-    };
-    for spec in more {
-        match specs.iter().find(|old| old.path == spec.path && old.gvk.is_selected(&spec.gvk)) {
-            None => specs.push(spec),
-            Some(old) if old.create == spec.create => {}
-            Some(_) => {
-                let message = format!("fields: {} has another value of create by default", spec.path);
-                return Err(labels.place.error(message));
+#[derive(Clone, Debug, Default)]
+pub(in crate::kustomize) struct Labels {
+    pairs: BTreeMap<String, String>,
+    include_selectors: bool,
+    include_templates: bool,
+    include_volume_claim_templates: bool,
+    fields: Vec<FieldSpec>,
+    place: Place,
+}
+
+impl Labels {
+    pub(in crate::kustomize) fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        let mut labels = Self { place: entry.place(), ..Self::default() };
+        let known = ["pairs", "includeSelectors", "includeTemplates", "includeVolumeClaimTemplates", "fields"];
+        for (name, field) in entry.fields(&known)? {
+            match name {
+                "pairs" => labels.pairs = field.map()?,
+                "includeSelectors" => labels.include_selectors = field.boolean()?,
+                "includeTemplates" => labels.include_templates = field.boolean()?,
+                "includeVolumeClaimTemplates" => labels.include_volume_claim_templates = field.boolean()?,
+                _ => labels.fields = field.each(FieldSpec::read)?,
             }
         }
+        Ok(labels)
     }
-    add(objects, &labels.pairs, &specs)
-}
 
-pub(in crate::kustomize) fn add_common_labels(
-    objects: &mut Collection,
-    labels: &BTreeMap<String, String>,
-) -> Result<(), BuildError> {
-    add(objects, labels, tables::fields().set("commonLabel"))
-}
-
-pub(in crate::kustomize) fn add_annotations(
-    objects: &mut Collection,
-    annotations: &BTreeMap<String, String>,
-) -> Result<(), BuildError> {
-    add(objects, annotations, tables::fields().set("commonAnnotation"))
-}
-
-fn add(objects: &mut Collection, pairs: &BTreeMap<String, String>, specs: &[FieldSpec]) -> Result<(), BuildError> {
-    if pairs.is_empty() {
-        return Ok(());
-    }
-    objects.change(|resource| {
-        for spec in specs {
-            if !field_spec::is_about(spec, resource) {
-                continue;
+    /// Which fields the labels go to.
+    ///
+    /// # Errors
+    /// When a field of this entry contradicts one of the configuration.
+    pub(in crate::kustomize) fn resolve(&self, config: &Config) -> Result<Pairs, BuildError> {
+        let conflict = super::conflict(&self.place);
+        let mut specs = joined(&self.fields, &config.set("labels")).map_err(&conflict)?;
+        let mut more = Vec::new();
+        if self.include_selectors {
+            more.push(config.set("commonLabels"));
+        } else {
+            if self.include_templates {
+                more.push(config.set("templateLabels"));
             }
-            let mut write = |node: &mut Node| match node.kind {
-                Kind::Mapping(_) => {
-                    for (key, value) in pairs {
-                        node.set(key, Node::string(value.as_str()));
-                    }
-                    Ok(())
+            if self.include_volume_claim_templates {
+                more.push(config.set("volumeClaimTemplateLabels"));
+            }
+            more.push(Specs::from([FieldSpec::everywhere("metadata/labels")]));
+        }
+        for set in more {
+            specs = joined(&specs, &set).map_err(&conflict)?;
+        }
+        Ok(Pairs { pairs: self.pairs.clone(), specs: specs.into() })
+    }
+}
+
+/// Pairs that are put into mappings.
+#[derive(Clone, Debug)]
+pub(in crate::kustomize) struct Pairs {
+    pub(in crate::kustomize) pairs: BTreeMap<String, String>,
+    pub(in crate::kustomize) specs: Specs,
+}
+
+impl Pairs {
+    pub(in crate::kustomize) fn run(&self, objects: &mut Collection) -> Result<(), BuildError> {
+        if self.pairs.is_empty() {
+            return Ok(());
+        }
+        let first = objects.numbers(self.pairs.len());
+        objects.change(|resource| {
+            let mut changed = Vec::new();
+            for spec in self.specs.iter() {
+                if !field_spec::is_about(spec, resource) {
+                    continue;
                 }
-                Kind::Scalar(_) | Kind::Sequence(_) => Err("a mapping is expected there".to_owned()),
-            };
-            field_spec::visit(&mut resource.node, spec, Create::Mapping, &mut write)
-                .map_err(|message| resource.error(message))?;
-        }
-        Ok(())
-    })
+                let mut write = |node: &mut Node| match node.kind {
+                    Kind::Mapping(_) => {
+                        for (number, (key, value)) in (first..).zip(&self.pairs) {
+                            let mut new = Node { mark: shared::mark(number), ..Node::string(value.as_str()) };
+                            if let Some(old) = node.get(key) {
+                                new.mark = old.mark;
+                                if shared::is_shared(old) && old.text() != Some(value) {
+                                    changed.push(new.clone());
+                                }
+                            }
+                            node.set(key, new);
+                        }
+                        Ok(())
+                    }
+                    Kind::Scalar(_) | Kind::Sequence(_) => Err("a mapping is expected there".to_owned()),
+                };
+                field_spec::visit(&mut resource.node, spec, Create::Mapping, &mut write)
+                    .map_err(|message| resource.error(message))?;
+            }
+            shared::spread(&mut resource.node, &changed);
+            Ok(())
+        })
+    }
 }

@@ -5,48 +5,102 @@
 
 use crate::kustomize::BuildError;
 use crate::kustomize::collection::Collection;
-use crate::kustomize::field_spec::{self, Create};
+use crate::kustomize::config::Specs;
+use crate::kustomize::field::Place;
+use crate::kustomize::field_spec::{self, Create, FieldSpec};
 use crate::kustomize::resource::Resource;
-use crate::kustomize::tables::{self, FieldSpec};
 use crate::yaml::{Kind, Node};
 
-pub(in crate::kustomize) fn set(objects: &mut Collection, namespace: &str) -> Result<(), BuildError> {
-    objects.update(|resource| {
-        resource.remember_id();
-        apply(resource, namespace).map_err(|message| resource.error(message))
-    })
+/// Which subjects of role bindings get the namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::kustomize) enum Subjects {
+    #[default]
+    NamedDefault,
+    ServiceAccounts,
+    None,
 }
 
-fn apply(resource: &mut Resource, namespace: &str) -> Result<(), String> {
-    let gvk = resource.gvk();
-    let mut write = |node: &mut Node| match node.kind {
-        Kind::Scalar(_) => {
-            *node = Node { style: node.style, mark: node.mark, ..Node::string(namespace) };
-            Ok(())
+#[derive(Clone, Debug)]
+pub(in crate::kustomize) struct Namespace {
+    pub(in crate::kustomize) name: String,
+    pub(in crate::kustomize) specs: Specs,
+    /// Whether what has a namespace keeps it.
+    pub(in crate::kustomize) unset_only: bool,
+    pub(in crate::kustomize) subjects: Subjects,
+    pub(in crate::kustomize) place: Place,
+}
+
+impl Namespace {
+    pub(in crate::kustomize) fn run(&self, objects: &mut Collection) -> Result<(), BuildError> {
+        if self.name.is_empty() {
+            return Ok(());
         }
-        Kind::Sequence(_) | Kind::Mapping(_) => Err("a namespace must be plain text".to_owned()),
-    };
-    if !gvk.is_cluster_scoped() {
-        let spec = FieldSpec { path: "metadata/namespace".to_owned(), create: true, ..FieldSpec::default() };
-        field_spec::visit(&mut resource.node, &spec, Create::Scalar, &mut write)?;
+        let everywhere = FieldSpec::everywhere("metadata/namespace");
+        objects
+            .update(|resource| {
+                resource.remember_id();
+                self.apply(resource, &everywhere).map_err(|message| resource.error(message))
+            })
+            .map_err(|error| in_field(error, &self.place))
     }
-    if matches!(gvk.kind.as_str(), "RoleBinding" | "ClusterRoleBinding")
-        && let Some(Node { kind: Kind::Sequence(subjects), .. }) = resource.node.get_mut("subjects")
-    {
-        for subject in subjects {
-            if subject.get("name").and_then(Node::text) == Some("default") {
-                subject.set("namespace", Node::string(namespace));
+
+    /// Sets it in one object without any note of what was before.
+    pub(in crate::kustomize) fn apply(&self, resource: &mut Resource, everywhere: &FieldSpec) -> Result<(), String> {
+        let gvk = resource.gvk();
+        let mut write = |node: &mut Node| self.write(node);
+        if !gvk.is_cluster_scoped() {
+            field_spec::visit(&mut resource.node, everywhere, Create::Scalar, &mut write)?;
+        }
+        let is_binding = matches!(gvk.kind.as_str(), "RoleBinding" | "ClusterRoleBinding");
+        if is_binding && let Some(Node { kind: Kind::Sequence(subjects), .. }) = resource.node.get_mut("subjects") {
+            for subject in subjects {
+                let text = |key: &str| subject.get(key).and_then(Node::text);
+                let wanted = match self.subjects {
+                    Subjects::NamedDefault => text("name") == Some("default"),
+                    Subjects::ServiceAccounts => text("kind") == Some("ServiceAccount"),
+                    Subjects::None => false,
+                };
+                if !wanted {
+                    continue;
+                }
+                match subject.get_mut("namespace") {
+                    Some(old) => self.write(old)?,
+                    None => subject.set("namespace", Node::string(self.name.as_str())),
+                }
             }
         }
-    }
-    for spec in tables::fields().set("namespace") {
-        // The name of a Namespace object is its namespace; no other API group's.
-        if spec.path == "metadata/name" && resource.api_version() != "v1" {
-            continue;
+        for spec in self.specs.iter() {
+            let path = &*spec.path;
+            // The namespace of the object itself is done above, and so are subjects.
+            let done = path == "metadata/namespace"
+                || (is_binding && path == "subjects/namespace" && gvk.kind == spec.gvk.kind);
+            // The name of a Namespace object is its namespace; no other API group's.
+            if done || (path == "metadata/name" && resource.api_version() != "v1") {
+                continue;
+            }
+            if field_spec::is_about(spec, resource) {
+                field_spec::visit(&mut resource.node, spec, Create::Scalar, &mut write)?;
+            }
         }
-        if field_spec::is_about(spec, resource) {
-            field_spec::visit(&mut resource.node, spec, Create::Scalar, &mut write)?;
+        Ok(())
+    }
+
+    fn write(&self, node: &mut Node) -> Result<(), String> {
+        match &node.kind {
+            Kind::Scalar(text) if self.unset_only && !text.is_empty() && !node.is_null() => Ok(()),
+            Kind::Scalar(_) => {
+                *node = Node { style: node.style, mark: node.mark, ..Node::string(self.name.as_str()) };
+                Ok(())
+            }
+            Kind::Sequence(_) | Kind::Mapping(_) => Err("a namespace must be plain text".to_owned()),
         }
     }
-    Ok(())
+}
+
+/// Two objects that only the namespace brought together are the field's fault more than the objects'.
+fn in_field(mut error: BuildError, place: &Place) -> BuildError {
+    if error.hint.is_some() {
+        error.message = format!("{} (after namespace in {})", error.message, place.file);
+    }
+    error
 }

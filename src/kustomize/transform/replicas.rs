@@ -2,36 +2,79 @@
 
 use crate::kustomize::BuildError;
 use crate::kustomize::collection::Collection;
+use crate::kustomize::config::Specs;
+use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create};
-use crate::kustomize::kustomization::Replicas;
-use crate::kustomize::tables;
+use crate::kustomize::near::nearest;
 use crate::yaml::{Node, Tag};
 
-/// Sets the count of all objects that have or had the name. Gives whether there was one.
-pub(in crate::kustomize) fn set(objects: &mut Collection, replicas: &Replicas) -> Result<bool, BuildError> {
-    let specs = tables::fields().set("replicas");
-    let mut found = false;
-    objects.change(|resource| {
-        for spec in specs {
-            let named = resource
-                .previous_ids()
-                .chain([resource.id()])
-                .any(|id| id.name == replicas.name && id.gvk.is_selected(&spec.gvk));
-            if !named {
-                continue;
+use super::Context;
+
+/// One entry of `replicas`.
+#[derive(Clone, Debug, Default)]
+pub(in crate::kustomize) struct Replicas {
+    name: String,
+    count: i64,
+    place: Place,
+}
+
+impl Replicas {
+    pub(in crate::kustomize) fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        let mut replicas = Self { place: entry.place(), ..Self::default() };
+        for (name, field) in entry.fields(&["name", "count"])? {
+            match name {
+                "name" => replicas.name = field.string()?,
+                _ => replicas.count = field.integer()?,
             }
-            found = true;
-            if !field_spec::is_about(spec, resource) {
-                continue;
-            }
-            let mut write = |node: &mut Node| {
-                *node = Node { tag: Tag::Int, mark: node.mark, ..Node::plain(replicas.count.to_string()) };
-                Ok(())
-            };
-            field_spec::visit(&mut resource.node, spec, Create::Scalar, &mut write)
-                .map_err(|message| resource.error(message))?;
         }
-        Ok(())
-    })?;
-    Ok(found)
+        Ok(replicas)
+    }
+}
+
+/// A count, and the fields that it goes to.
+#[derive(Clone, Debug)]
+pub(in crate::kustomize) struct Counts {
+    pub(in crate::kustomize) replicas: Replicas,
+    pub(in crate::kustomize) specs: Specs,
+}
+
+impl Counts {
+    /// Sets the count of all objects that have or had the name.
+    pub(in crate::kustomize) fn run(&self, context: &Context<'_>, objects: &mut Collection) -> Result<(), BuildError> {
+        let Replicas { name, count, place } = &self.replicas;
+        let mut found = false;
+        objects.change(|resource| {
+            if resource.name() != *name && resource.previous.iter().all(|(_, previous, _)| previous != name) {
+                return Ok(());
+            }
+            for spec in self.specs.iter() {
+                let named = resource
+                    .previous_ids()
+                    .chain([resource.id()])
+                    .any(|id| id.name == *name && id.gvk.is_selected(&spec.gvk));
+                if !named {
+                    continue;
+                }
+                found = true;
+                if !field_spec::is_about(spec, resource) {
+                    continue;
+                }
+                let mut write = |node: &mut Node| {
+                    *node = Node { tag: Tag::Int, mark: node.mark, ..Node::plain(count.to_string()) };
+                    Ok(())
+                };
+                field_spec::visit(&mut resource.node, spec, Create::Scalar, &mut write)
+                    .map_err(|message| resource.error(message))?;
+            }
+            Ok(())
+        })?;
+        if found || context.lenient {
+            return Ok(());
+        }
+        let mut error = place.error(format!("no object with replicas has the name {name}"));
+        let counted =
+            objects.iter().filter(|resource| self.specs.iter().any(|spec| field_spec::is_about(spec, resource)));
+        error.hint = nearest(name, counted.map(|resource| resource.name())).map(|near| format!("did you mean {near}?"));
+        Err(error)
+    }
 }

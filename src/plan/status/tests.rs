@@ -65,6 +65,7 @@ fn applied<'a>(plan: &'a UnitPlan, observation: &'a Observation) -> StatusInput<
         deletion_held: None,
         waits_for_turn: None,
         pod_refusal: None,
+        agent: None,
         plan,
         observation,
         applied_revision: Some(Revision::from_bytes([0xab; 20])),
@@ -245,6 +246,25 @@ fn a_refused_pod_is_a_failure_that_quotes_the_refusal() {
     set["status"]["conditions"] =
         json!([{"type": "X", "status": "True", "reason": "FailedCreate", "message": refusal}]);
     assert_eq!(of_cluster(&[(kind, name, set)]).1, Reason::PodRefused);
+}
+
+#[test]
+fn what_the_agent_of_a_pod_that_is_not_ready_says_is_the_reason_and_trouble_of_the_pod_goes_before_it() {
+    let waits = json!([{"name": "agent", "ready": false, "state": {"running": {}}}]);
+    let (plan, observation) = (empty_plan(), seen(&[set(1), pod(json!({"containerStatuses": waits}))]));
+    let with = |agent| told(&StatusInput { agent, ..applied(&plan, &observation) });
+    assert_eq!(with(None).1, Reason::ContainersStarting);
+    let cloning = with(Some((Reason::Cloning, "Cloning https://h/x.")));
+    assert_eq!((cloning.0, cloning.1), (Phase::Starting, Reason::Cloning));
+    let (phase, reason, message) = with(Some((Reason::CloneFailed, "no such\u{1b}[31m branch")));
+    assert_eq!((phase, reason), (Phase::Failed, Reason::CloneFailed));
+    assert!(message.contains("branch") && !message.contains('\u{1b}'), "{message}");
+    assert_eq!(with(Some((Reason::WaitingForCredentials, "x"))).0, Phase::Starting);
+
+    let crashes = json!([{"name": "agent", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]);
+    let observation = seen(&[set(1), pod(json!({"containerStatuses": crashes}))]);
+    let input = StatusInput { agent: Some((Reason::Cloning, "x")), ..applied(&plan, &observation) };
+    assert_eq!(told(&input).1, Reason::CrashLoop);
 }
 
 #[test]

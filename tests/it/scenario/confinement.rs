@@ -65,7 +65,7 @@ async fn a_broken_policy_is_refused_and_where_it_came_in_the_last_valid_one_stay
     let mut manager = Manager::embedded();
     manager.expect("POST", "/api/projects", Some(project("shop")), 201).await;
     let clone = manager.clone_state("clone");
-    append(&clone, "claude-manager.yaml", "policy: {registries: [registry.example]}\n");
+    append(&clone, "claude-manager.yaml", "policy: {registries: [registry.example, claude-manager]}\n");
     push(&clone, "Only our registry");
     // The API is held to it, too.
     let image = |image: &str| Some(json!({"image": image}));

@@ -130,7 +130,7 @@ pub(super) fn state_repository(namespace: &str, projects: &[(&str, &str)]) -> Te
     }
     edit(tree.path(), "kustomization.yaml", "namespace: claude-manager", &format!("namespace: {namespace}"));
     if !projects.is_empty() {
-        edit(tree.path(), "kustomization.yaml", "resources: []", &format!("resources:{lines}"));
+        edit(tree.path(), "kustomization.yaml", "- agent-keys.yaml", &format!("- agent-keys.yaml{lines}"));
     }
     tree
 }

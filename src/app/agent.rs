@@ -1,0 +1,50 @@
+//! `agent` and its errands: the command line into the options of [`crate::agent`].
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use super::cli::{Agent, AgentErrand, AgentOptions};
+use super::config::{LogFormat, LogLevel, LogSettings};
+use super::telemetry;
+use crate::agent::{self, CredentialRequest, Options};
+use crate::project::ProjectName;
+
+pub(super) fn run(agent: Agent) -> anyhow::Result<ExitCode> {
+    match agent.errand {
+        None => serve(agent.options),
+        Some(AgentErrand::Install { directory }) => {
+            agent::install(&directory).context("the program cannot be installed")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(AgentErrand::Credential { origin, user, token_file, action }) => {
+            let request = CredentialRequest { origin, user, token_file, action };
+            agent::credential(&request, std::io::stdin(), std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn serve(options: AgentOptions) -> anyhow::Result<ExitCode> {
+    let Some(project) = options.project else {
+        bail!("which project? Give --project, or CLAUDE_MANAGER_PROJECT");
+    };
+    let options = Options {
+        project: ProjectName::parse(&project).with_context(|| format!("the project {project:?}"))?,
+        root: options.root,
+        listen: options.listen,
+        pod_uid: options.pod_uid.filter(|uid| !uid.is_empty()),
+        hide: options.hide,
+        repository: options.repository,
+        branch: options.branch,
+    };
+    // The text format has what the log of a pod is asked by: a time and a level before everything.
+    telemetry::install(&LogSettings { format: LogFormat::Text, level: LogLevel::Info }).context("the log")?;
+    match agent::run(options) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            tracing::error!("{error}");
+            Ok(ExitCode::from(error.exit_code()))
+        }
+    }
+}

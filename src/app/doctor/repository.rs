@@ -1,0 +1,100 @@
+//! The state repository: whether it is there, builds, is for this namespace, and its secrets can be read.
+
+use std::sync::Arc;
+
+use super::Finding;
+use crate::app::config::Settings;
+use crate::app::wiring;
+use crate::git::{Remote, Repository};
+use crate::project::{Files, RepoPath, Unit};
+use crate::reconcile;
+use crate::sops::Identity;
+
+const SUBJECT: &str = "state repository";
+
+/// All findings about it.
+pub(super) fn check(settings: &Settings, identities: Vec<Identity>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(settings.state.repository.as_ref().map(|url| remote(settings, url)));
+    let path = settings.data_dir.join("state.git");
+    if !path.exists() {
+        findings.push(Finding::fine(SUBJECT, format!("{} is made at the first start", path.display())));
+        return findings;
+    }
+    let repository = match Repository::open(&path, Some(&settings.state.branch)) {
+        Ok(repository) => repository,
+        Err(error) => {
+            findings.push(Finding::failure(SUBJECT, error.to_string(), "restore it, or move it away to begin anew"));
+            return findings;
+        }
+    };
+    let head = match repository.head() {
+        Ok(Some(head)) => head,
+        Ok(None) => {
+            let hint = "set STATE_GIT_BRANCH to the branch that is meant, or push to it";
+            let message = format!("{} has no branch {}", path.display(), settings.state.branch);
+            findings.push(Finding::failure(SUBJECT, message, hint));
+            return findings;
+        }
+        Err(error) => {
+            findings.push(Finding::failure(SUBJECT, error.to_string(), "`git fsck` in it says more"));
+            return findings;
+        }
+    };
+    findings.push(Finding::fine(SUBJECT, format!("{}, at commit {}", path.display(), head.short())));
+    match reconcile::check_at(&repository, Arc::new(identities), head) {
+        Err(error) => findings.push(Finding::failure("overlays", error.to_string(), "correct the root, and push")),
+        Ok(report) => {
+            if report.errors.is_empty() && report.warnings.is_empty() {
+                findings.push(Finding::fine("overlays", "all build, and their secrets can be read"));
+            }
+            findings.extend(report.errors.into_iter().map(|(unit, error)| {
+                let place = match unit {
+                    Unit::Base => "the base-wide objects".to_owned(),
+                    Unit::Project(name) => format!("projects/{name}"),
+                };
+                Finding::failure("overlays", format!("{place}: {error}"), "correct it, and push; all others go on")
+            }));
+            let hint = "see README.md of the state repository";
+            findings.extend(report.warnings.into_iter().map(|warning| Finding::warning("overlays", warning, hint)));
+        }
+    }
+    findings.extend(repository.tree(head).ok().map(|tree| namespace(settings, &tree)));
+    findings
+}
+
+fn remote(settings: &Settings, url: &str) -> Finding {
+    let branch = &settings.state.branch;
+    let asked = Remote::new(url, wiring::credentials(settings))
+        .and_then(|remote| remote.branch_tip(&settings.data_dir, branch));
+    match asked {
+        Ok(Some(tip)) => Finding::fine("remote", format!("{url}, {branch} at {}", tip.get(..10).unwrap_or(&tip))),
+        Ok(None) => Finding::fine("remote", format!("{url} answers; {branch} is made at the first start")),
+        Err(error) => {
+            let hint = error.hint.unwrap_or("check STATE_GIT_REPOSITORY, and the token or key for it");
+            Finding::failure("remote", format!("{}: {}", error.what, error.message), hint)
+        }
+    }
+}
+
+/// What the manager observes has to be what the root writes to.
+fn namespace(settings: &Settings, tree: &dyn Files) -> Finding {
+    const SUBJECT: &str = "root namespace";
+    let file = RepoPath::parse("kustomization.yaml").unwrap_or_default();
+    let fields: Option<serde_yaml::Mapping> =
+        tree.read(&file).ok().and_then(|bytes| serde_yaml::from_slice(&bytes).ok());
+    let found = fields.as_ref().and_then(|fields| fields.get("namespace")?.as_str());
+    match found {
+        Some(found) if found == settings.namespace => Finding::fine(SUBJECT, found),
+        Some(found) => Finding::failure(
+            SUBJECT,
+            format!("the root says {found}, KUBERNETES_NAMESPACE says {}", settings.namespace),
+            format!("set KUBERNETES_NAMESPACE={found}, or change `namespace:` in the root"),
+        ),
+        None => Finding::failure(
+            SUBJECT,
+            "the root's kustomization.yaml names no namespace",
+            format!("add `namespace: {}` to it", settings.namespace),
+        ),
+    }
+}

@@ -1,0 +1,99 @@
+//! `crds`: OpenAPI definitions of custom resources, whose marks say in which fields names, labels and annotations are.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::BuildError;
+use super::config::{Config, Conflict};
+use super::field::Place;
+use super::field_spec::FieldSpec;
+use super::id::Gvk;
+use super::load::Loader;
+
+/// The deepest field that is looked at; definitions may name themselves.
+const MAX_DEPTH: usize = 32;
+/// The most fields of one file.
+const MAX_FIELDS: usize = 100_000;
+
+/// What a file adds to the fields of the transformers.
+///
+/// # Errors
+/// When it is no mapping of definitions, or two of its fields contradict each other.
+pub(super) fn load(
+    loader: &Loader<'_>,
+    directory: &crate::project::RepoPath,
+    path: &str,
+    place: &Place,
+) -> Result<Arc<Config>, BuildError> {
+    let path = loader.file(directory, path, place)?;
+    let documents = loader.documents(&path, place)?;
+    let value = match documents.first() {
+        Some(document) => document.to_json().map_err(|(_, message)| place.error(format!("{path}: {message}")))?,
+        None => return Err(place.error(format!("{path} is empty"))),
+    };
+    let Value::Object(definitions) = &value else {
+        let hint = "it maps names of types to their schemas; a CustomResourceDefinition belongs under resources";
+        return Err(place.error_with_hint(format!("{path} is no OpenAPI definition"), hint));
+    };
+    let mut reader = Reader { definitions, config: Config::default(), seen: 0 };
+    for name in definitions.keys() {
+        let Some(properties) = reader.properties(name) else { continue };
+        if !["kind", "apiVersion", "metadata"].iter().all(|field| properties.contains_key(*field)) {
+            continue;
+        }
+        let kind = name.rsplit('.').next().unwrap_or(name);
+        let gvk = Gvk { kind: kind.to_owned(), ..Gvk::default() };
+        reader.fields(&gvk, name, &mut Vec::new()).map_err(|conflict| place.error(format!("{path}: {conflict}")))?;
+    }
+    Ok(Arc::new(reader.config))
+}
+
+struct Reader<'a> {
+    definitions: &'a Map<String, Value>,
+    config: Config,
+    seen: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn properties(&self, name: &str) -> Option<&'a Map<String, Value>> {
+        let definition = self.definitions.get(name)?.as_object()?;
+        let (_, schema) = definition.iter().find(|(key, _)| key.eq_ignore_ascii_case("schema"))?;
+        schema.get("properties")?.as_object()
+    }
+
+    fn fields(&mut self, gvk: &Gvk, name: &str, path: &mut Vec<String>) -> Result<(), Conflict> {
+        self.seen += 1;
+        if path.len() > MAX_DEPTH || self.seen > MAX_FIELDS {
+            return Ok(());
+        }
+        let Some(properties) = self.properties(name) else { return Ok(()) };
+        for (field, property) in properties {
+            path.push(field.clone());
+            let spec = FieldSpec::new(gvk.clone(), &path.join("/"), false);
+            let text = |key: &str| property.get(key).and_then(Value::as_str);
+            for (mark, set) in [
+                ("x-kubernetes-annotation", "commonAnnotations"),
+                ("x-kubernetes-label-selector", "commonLabels"),
+                ("x-kubernetes-identity", "namePrefix"),
+            ] {
+                if text(mark).is_some() {
+                    self.config.add(set, std::slice::from_ref(&spec))?;
+                }
+            }
+            if let Some((version, kind)) =
+                text("x-kubernetes-object-ref-api-version").zip(text("x-kubernetes-object-ref-kind"))
+            {
+                let key = text("x-kubernetes-object-ref-name-key").unwrap_or("name");
+                let target = Gvk { group: String::new(), version: version.to_owned(), kind: kind.to_owned() };
+                let spec = FieldSpec::new(gvk.clone(), &format!("{}/{key}", path.join("/")), false);
+                self.config.add_references(&target, &[spec])?;
+            }
+            if let Some(link) = text("$ref") {
+                self.fields(gvk, link, path)?;
+            }
+            path.pop();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,352 @@
+//! `replacements`: the value of one field, written to fields of other objects.
+
+use crate::kustomize::BuildError;
+use crate::kustomize::collection::Collection;
+use crate::kustomize::field::{Field, Place};
+use crate::kustomize::id::Gvk;
+use crate::kustomize::near::nearest;
+use crate::kustomize::patch::{Selector, Target};
+use crate::kustomize::resource::Resource;
+use crate::kustomize::shared;
+use crate::yaml::{self, Kind, Node};
+
+use super::path::{self, Made};
+use super::{Context, structured};
+
+const DEFAULT_PATH: &str = "metadata.name";
+/// How much an object may grow: a value that holds its target doubles it each time.
+const MAX_NODES: usize = 1_000_000;
+/// The longest text after a replacement of a part.
+const MAX_TEXT: usize = 16 << 20;
+
+/// One entry of `replacements`: itself, or the file that holds it or a list of such.
+#[derive(Clone, Debug)]
+pub(in crate::kustomize) enum Replacements {
+    Inline(Replacement),
+    File(String, Place),
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::kustomize) struct Replacement {
+    source: Source,
+    targets: Vec<TargetFields>,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Value(String),
+    Field { gvk: Gvk, name: String, namespace: String, path: String, options: Options, place: Place },
+}
+
+/// The objects and fields that a value goes to.
+#[derive(Clone, Debug)]
+struct TargetFields {
+    select: Target,
+    reject: Vec<Target>,
+    paths: Vec<String>,
+    options: Options,
+    place: Place,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Options {
+    delimiter: String,
+    index: i64,
+    create: bool,
+}
+
+impl Replacements {
+    pub(in crate::kustomize) fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        let fields = entry.fields(&["path", "source", "sourceValue", "targets"])?;
+        let path = fields.iter().find(|(name, field)| *name == "path" && !field.node.is_empty());
+        match path {
+            Some((_, field)) if fields.iter().all(|(name, _)| matches!(*name, "path" | "sourceValue")) => {
+                Ok(Self::File(field.string()?, field.place()))
+            }
+            Some(_) => Err(entry.error("must not have both a path and a replacement of its own")),
+            None => Replacement::of_fields(entry, fields).map(Self::Inline),
+        }
+    }
+}
+
+impl Replacement {
+    fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        Self::of_fields(entry, entry.fields(&["source", "sourceValue", "targets"])?)
+    }
+
+    fn of_fields(entry: &Field<'_>, fields: Vec<(&'static str, Field<'_>)>) -> Result<Self, BuildError> {
+        let (mut source, mut value, mut targets) = (None, None, Vec::new());
+        for (name, field) in fields {
+            match name {
+                "source" => source = Some(read_source(&field)?),
+                "sourceValue" => value = Some(Source::Value(field.string()?)),
+                "targets" => targets = field.each(TargetFields::read)?,
+                _ => {}
+            }
+        }
+        let source = match (source, value) {
+            (Some(source), None) | (None, Some(source)) => source,
+            (None, None) => return Err(entry.error("needs a source or a sourceValue")),
+            (Some(_), Some(_)) => return Err(entry.error("must not have both a source and a sourceValue")),
+        };
+        if targets.is_empty() {
+            return Err(entry.error("needs at least one target"));
+        }
+        Ok(Self { source, targets })
+    }
+}
+
+fn read_source(entry: &Field<'_>) -> Result<Source, BuildError> {
+    let (mut gvk, mut options) = (Gvk::default(), Options::default());
+    let [mut name, mut namespace, mut path] = [const { String::new() }; 3];
+    for (key, field) in entry.fields(&["group", "version", "kind", "name", "namespace", "fieldPath", "options"])? {
+        match key {
+            "group" => gvk.group = field.string()?,
+            "version" => gvk.version = field.string()?,
+            "kind" => gvk.kind = field.string()?,
+            "name" => name = field.string()?,
+            "namespace" => namespace = field.string()?,
+            "fieldPath" => path = field.string()?,
+            _ => options = Options::read(&field)?,
+        }
+    }
+    if path.is_empty() {
+        DEFAULT_PATH.clone_into(&mut path);
+    }
+    Ok(Source::Field { gvk, name, namespace, path, options, place: entry.place() })
+}
+
+impl TargetFields {
+    fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        let (mut select, mut reject, mut paths, mut options) = (None, Vec::new(), Vec::new(), Options::default());
+        for (name, field) in entry.fields(&["select", "reject", "fieldPaths", "options"])? {
+            match name {
+                "select" => select = Some(Target::read(&field)?),
+                "reject" => reject = field.each(Target::read)?,
+                "fieldPaths" => paths = field.strings()?.into_iter().map(|(path, _)| path).collect(),
+                _ => options = Options::read(&field)?,
+            }
+        }
+        let Some(select) = select else { return Err(entry.error("needs a select")) };
+        if paths.is_empty() {
+            paths.push(DEFAULT_PATH.to_owned());
+        }
+        Ok(Self { select, reject, paths, options, place: entry.place() })
+    }
+}
+
+impl Options {
+    fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
+        let mut options = Self::default();
+        for (name, field) in entry.fields(&["delimiter", "index", "create", "encoding"])? {
+            match name {
+                "delimiter" => options.delimiter = field.string()?,
+                "index" => options.index = field.integer()?,
+                "create" => options.create = field.boolean()?,
+                // Stock kustomize reads this, and does nothing with it.
+                _ => drop(field.string()?),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Carries out all entries, in order.
+pub(in crate::kustomize) fn run(
+    context: &Context<'_>,
+    list: &[Replacements],
+    objects: &mut Collection,
+) -> Result<(), BuildError> {
+    for entry in list {
+        match entry {
+            Replacements::Inline(replacement) => replacement.run(context, objects)?,
+            Replacements::File(path, place) => {
+                for replacement in load(context, path, place)? {
+                    replacement.run(context, objects)?;
+                }
+            }
+        }
+    }
+    // A name may have been replaced.
+    objects.index()
+}
+
+fn load(context: &Context<'_>, path: &str, place: &Place) -> Result<Vec<Replacement>, BuildError> {
+    let path = context.loader.file(context.directory, path, place)?;
+    let documents = context.loader.documents(&path, place)?;
+    let Some(document) = documents.first() else { return Err(place.error(format!("{path} is empty"))) };
+    let root = Field::lenient(&path, document, context.loader.warnings());
+    match document.kind {
+        Kind::Sequence(_) => root.each(Replacement::read),
+        Kind::Mapping(_) => Ok(vec![Replacement::read(&root)?]),
+        Kind::Scalar(_) => Err(place.error(format!("{path} must hold a replacement or a list of them"))),
+    }
+}
+
+impl Replacement {
+    fn run(&self, context: &Context<'_>, objects: &mut Collection) -> Result<(), BuildError> {
+        let value = match self.source.value(objects) {
+            // The source may belong to another part, and then the whole is built for it.
+            Err(_) if context.lenient && matches!(&self.source, Source::Field { .. }) => return Ok(()),
+            other => other?,
+        };
+        self.targets.iter().try_for_each(|target| target.run(&value, objects))
+    }
+}
+
+impl Source {
+    fn value(&self, objects: &Collection) -> Result<Node, BuildError> {
+        let Self::Field { gvk, name, namespace, path, options, place } = self else {
+            let Self::Value(text) = self else { return Ok(Node::plain("")) };
+            return Ok(Node::plain(text.as_str()));
+        };
+        let effective =
+            |namespace: &str| if namespace.is_empty() { "default".to_owned() } else { namespace.to_owned() };
+        let mut found = objects.iter().filter(|resource| {
+            ids(resource).iter().any(|(id, id_name, id_namespace)| {
+                (name.is_empty() || name == id_name)
+                    && (namespace.is_empty() || effective(namespace) == effective(id_namespace))
+                    && id.is_selected(gvk)
+            })
+        });
+        let Some(resource) = found.next() else {
+            let mut error = place.error(format!("no object is {} {name}", gvk.kind).replace("  ", " "));
+            let of_kind = objects.iter().filter(|resource| resource.gvk().is_selected(gvk));
+            error.hint = nearest(name, of_kind.map(Resource::name)).map(|near| format!("did you mean {near}?"));
+            return Err(error);
+        };
+        if let Some(other) = found.next() {
+            let message = format!("{} and {} are both meant", resource.id(), other.id());
+            return Err(place.error_with_hint(message, "add what tells them apart: group, version, kind, namespace"));
+        }
+        let fail = |message: String| place.error(format!("{path} of {}: {message}", resource.id()));
+        let value = path::get(&resource.node, &path::split(path)).map_err(fail)?;
+        // An empty text is a value; an empty collection is none.
+        let value = value.filter(|value| match value.kind {
+            Kind::Scalar(_) => !value.is_null(),
+            Kind::Sequence(_) | Kind::Mapping(_) => !value.is_empty(),
+        });
+        let Some(value) = value else { return Err(fail("there is nothing".to_owned())) };
+        options.part_of(value).map_err(fail)
+    }
+}
+
+/// The identities of now and of before: the namespace of now is as it is written.
+fn ids(resource: &Resource) -> Vec<(Gvk, String, String)> {
+    let mut ids = vec![(resource.gvk(), resource.name().to_owned(), resource.namespace().to_owned())];
+    ids.extend(resource.previous_ids().map(|id| (id.gvk, id.name, id.namespace)));
+    ids
+}
+
+impl Options {
+    /// The part of a source that is meant.
+    fn part_of(&self, value: &Node) -> Result<Node, String> {
+        if self.delimiter.is_empty() {
+            return Ok(value.clone());
+        }
+        let Kind::Scalar(text) = &value.kind else { return Err(NO_SCALAR.to_owned()) };
+        let mut parts = text.split(&self.delimiter);
+        let part = usize::try_from(self.index).ok().and_then(|index| parts.nth(index));
+        let Some(part) = part else { return Err(format!("{text:?} has no part {}", self.index)) };
+        Ok(Node { kind: Kind::Scalar(part.to_owned()), ..value.clone().pinned() })
+    }
+
+    /// Writes to a field, or to a part of it.
+    fn write(&self, field: &mut Node, value: &Node) -> Result<(), String> {
+        let text = value.text().unwrap_or_default();
+        let joined = if self.delimiter.is_empty() {
+            None
+        } else {
+            let Kind::Scalar(old) = &field.kind else { return Err(NO_SCALAR.to_owned()) };
+            let mut parts: Vec<&str> = old.split(&self.delimiter).collect();
+            match usize::try_from(self.index) {
+                Err(_) => parts.insert(0, text),
+                Ok(index) if index >= parts.len() => parts.push(text),
+                Ok(index) => parts[index] = text,
+            }
+            let joined = parts.join(&self.delimiter);
+            if joined.len() > MAX_TEXT {
+                return Err(format!("the text would be longer than {MAX_TEXT} bytes"));
+            }
+            Some(joined)
+        };
+        match (&mut field.kind, joined) {
+            (Kind::Scalar(_), joined) => {
+                // The type of the field stays: a number becomes a string where a string was, and the other way round.
+                let pinned = std::mem::replace(field, Node::plain("")).pinned();
+                *field = Node { kind: Kind::Scalar(joined.unwrap_or_else(|| text.to_owned())), ..pinned };
+            }
+            // As deep as the field was made; what is put there was written elsewhere.
+            (Kind::Sequence(_) | Kind::Mapping(_), _) => *field = value.clone(),
+        }
+        Ok(())
+    }
+}
+
+const NO_SCALAR: &str = "a delimiter is for plain text only";
+
+impl TargetFields {
+    fn run(&self, value: &Node, objects: &mut Collection) -> Result<(), BuildError> {
+        let select = Selector::new(&self.select)?;
+        let reject = self.reject.iter().map(Selector::new).collect::<Result<Vec<_>, _>>()?;
+        let paths: Vec<(&String, Vec<String>)> = self.paths.iter().map(|path| (path, path::split(path))).collect();
+        objects.change(|resource| {
+            let ids = ids(resource);
+            let takes =
+                |selector: &Selector| ids.iter().any(|(gvk, name, namespace)| selector.takes_id(gvk, name, namespace));
+            let rejected = reject.iter().any(|selector| {
+                (selector.has_meta() && selector.takes_meta(resource)) || (selector.has_id() && takes(selector))
+            });
+            if rejected || !select.takes_meta(resource) || !takes(&select) {
+                return Ok(());
+            }
+            for (path, parts) in &paths {
+                self.write(resource, parts, value).map_err(|message| {
+                    let message = format!("{path} of {}: {message}", resource.id());
+                    let mut error = self.place.error(message);
+                    error.hint = near_field(&resource.node, parts).map(|near| format!("did you mean {near}?"));
+                    error
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    fn write(&self, resource: &mut Resource, parts: &[String], value: &Node) -> Result<(), String> {
+        let make = self.options.create.then(|| Made::like(value));
+        if parts.len() > yaml::MAX_DEPTH {
+            return Err(format!("a path has more than {} parts", yaml::MAX_DEPTH));
+        }
+        let mut changed = Vec::new();
+        let mut set = |field: &mut Node| {
+            self.options.write(field, value)?;
+            changed.extend(shared::is_shared(field).then(|| field.clone()));
+            Ok(())
+        };
+        if parts.len() > 1 && structured::set(&mut resource.node, parts, make, &mut set).is_ok() {
+            return Ok(());
+        }
+        if path::visit(&mut resource.node, parts, make, &mut set)? == 0 {
+            return Err("there is no such field".to_owned());
+        }
+        shared::spread(&mut resource.node, &changed);
+        let (nodes, depth) = resource.node.extent();
+        if nodes > MAX_NODES || depth > 2 * yaml::MAX_DEPTH {
+            return Err(format!(
+                "the object would have more than {MAX_NODES} values or {} levels",
+                2 * yaml::MAX_DEPTH
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The name that is like the first part of a path that is not there.
+fn near_field(node: &Node, parts: &[String]) -> Option<String> {
+    let known = (0..parts.len()).rev().find_map(|at| {
+        let found = path::get(node, &parts[..at]).ok().flatten()?;
+        found.pairs().map(|pairs| (at, pairs))
+    });
+    let (at, pairs) = known?;
+    nearest(parts.get(at)?, pairs.iter().filter_map(|(key, _)| key.text())).map(str::to_owned)
+}

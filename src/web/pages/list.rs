@@ -1,0 +1,160 @@
+//! The projects.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::project::refreshed;
+use super::visit::Visit;
+use super::words::{badge, moment};
+use crate::project::{Action, Phase};
+use crate::web::AppState;
+use crate::web::answer::Project;
+use crate::web::api::known;
+use crate::web::list::{ListQuery, Page};
+use crate::web::problem::Problem;
+
+/// How many projects a page shows, unless its address says otherwise.
+const LIMIT: usize = 25;
+
+/// What the list is asked for.
+struct Asked {
+    pairs: Vec<(String, String)>,
+    list: Page,
+    /// How many projects there are in all.
+    all: usize,
+}
+
+impl Asked {
+    fn of(state: &AppState, visit: &Visit) -> Result<Self, Problem> {
+        visit.permit(Action::Read)?;
+        let pairs = visit.query()?;
+        let mut query = ListQuery::parse(&pairs)?;
+        if !pairs.iter().any(|(name, _)| name == "limit") {
+            query.limit = LIMIT;
+        }
+        let snapshot = known(state)?;
+        let list = query.answer(&state.settings.server, &snapshot);
+        Ok(Self { pairs, list, all: snapshot.projects.len() })
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.pairs.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The query of the same list on another page.
+    fn query(&self, page: Option<usize>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.pairs.iter().filter(|(name, _)| page.is_none() || name != "page"));
+        if let Some(page) = page {
+            query.append_pair("page", &page.to_string());
+        }
+        let query = query.finish();
+        if query.is_empty() { query } else { format!("?{query}") }
+    }
+}
+
+/// `GET /projects`
+pub(super) async fn page(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+    let asked = Asked::of(&state, &visit)?;
+    let base = state.settings.server.base_path.as_str();
+    let may_create = visit.may(Action::Create);
+    let content = html! {
+        div.head {
+            h1 { "Projects" }
+            @if may_create && asked.all > 0 { a.button href=(format!("{base}/new")) { "New project" } }
+        }
+        @if asked.all == 0 {
+            div.empty {
+                p { "There is no project yet. A project is a Claude Code environment with a repository of yours." }
+                @if may_create {
+                    a.button href=(format!("{base}/new")) { "Make the first project" }
+                } @else {
+                    p { "Your role may only look; an operator can make one." }
+                }
+            }
+        } @else {
+            (filter(base, &asked))
+            (refreshed("list", &format!("{base}/fragments/projects{}", asked.query(None)), &rows(base, &asked)))
+        }
+    };
+    Ok(visit.page(&state, StatusCode::OK, "Projects", content))
+}
+
+/// `GET /fragments/projects`: the part of the page that changes.
+pub(super) async fn fragment(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+    let asked = Asked::of(&state, &visit)?;
+    Ok(visit.fragment(&rows(&state.settings.server.base_path, &asked)))
+}
+
+fn filter(base: &str, asked: &Asked) -> Markup {
+    html! {
+        form.filter role="search" method="get" action=(format!("{base}/projects")) {
+            div.field {
+                label for="q" { "Name or repository" }
+                input id="q" name="q" type="search" value=(asked.get("q"));
+            }
+            div.field {
+                label for="phase" { "Phase" }
+                select id="phase" name="phase" {
+                    option value="" { "All" }
+                    @for phase in Phase::ALL {
+                        option value=(phase.as_str()) selected[phase.as_str().eq_ignore_ascii_case(asked.get("phase"))] {
+                            (phase.as_str())
+                        }
+                    }
+                }
+            }
+            button.quiet type="submit" { "Filter" }
+            @if !asked.pairs.is_empty() { a href=(format!("{base}/projects")) { "Show all" } }
+        }
+    }
+}
+
+fn rows(base: &str, asked: &Asked) -> Markup {
+    let list = &asked.list;
+    html! {
+        @if list.items.is_empty() {
+            p.empty { "No project matches." }
+        } @else {
+            table.cards {
+                caption.unseen { "Projects with their phase" }
+                thead {
+                    tr { th scope="col" { "Project" } th scope="col" { "Phase" } th scope="col" { "Repository" } th scope="col" { "Last change" } }
+                }
+                tbody {
+                    @for project in &list.items { (row(base, project)) }
+                }
+            }
+        }
+        @if list.pages > 1 {
+            nav.pages aria-label="Pages" {
+                @if list.page > 1 { a rel="prev" href=(format!("{base}/projects{}", asked.query(Some(list.page - 1)))) { "Previous" } }
+                span { "Page " (list.page) " of " (list.pages) " (" (list.total) " projects)" }
+                @if list.page < list.pages {
+                    a rel="next" href=(format!("{base}/projects{}", asked.query(Some(list.page + 1)))) { "Next" }
+                }
+            }
+        }
+    }
+}
+
+fn row(base: &str, project: &Project) -> Markup {
+    html! {
+        tr {
+            th scope="row" {
+                a href=(format!("{base}/projects/{}", project.id)) { bdi { (project.name) } }
+                @if project.name != project.id.as_str() { " " span.small { (project.id) } }
+            }
+            td { (badge(project.phase)) " " span.reason { (project.message) } }
+            td data-label="Repository" {
+                @match project.git_repository.as_deref().unwrap_or_default() {
+                    "" => span.small { "none" },
+                    address => bdi.address { (address) },
+                }
+            }
+            td data-label="Last change" { (moment(project.updated_at.as_deref())) }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Pages for people: made on the server, usable without scripts, in plain forms that commit.
+//!
+//! A page reads the same snapshot as the API and its forms become the same intents, with `Source: ui` in the commit. What
+//! a form leads to is answered with a redirect, so that a reload repeats nothing; what was done is told on the page after
+//! it. The one script only adds comfort: a status that refreshes by itself, a suggested name, a log that grows.
+//!
+//! **Architecture invariant:** no page holds code or styles of its own (the policy of `frame` forbids it), and everything
+//! that did not come from this source is written as text.
+
+mod assets;
+mod create;
+mod delete;
+mod flash;
+mod form;
+mod frame;
+mod list;
+mod log;
+mod problem;
+mod project;
+mod sign_in;
+mod visit;
+mod words;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT, LOCATION};
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::AppState;
+use crate::app::config::ServerSettings;
+
+pub(super) use problem::put as put_problem;
+
+/// All pages, and what they are made with.
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/", get(home))
+        .route("/sign-in", get(sign_in::look).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/projects", get(list::page).post(create::create))
+        .route("/new", get(create::page))
+        .route("/projects/{id}", get(project::page))
+        .route("/projects/{id}/start", post(project::start))
+        .route("/projects/{id}/stop", post(project::stop))
+        .route("/projects/{id}/delete", get(delete::page).post(delete::delete))
+        .route("/projects/{id}/logs", get(log::page))
+        .route("/fragments/projects", get(list::fragment))
+        .route("/fragments/projects/{id}", get(project::fragment))
+        .route("/assets/{file}", get(assets::file))
+}
+
+/// `GET /`
+pub(super) async fn home(State(state): State<AppState>) -> Response {
+    see_other(&state.settings.server, "/projects")
+}
+
+/// Whether the answer is for a person in front of a browser rather than for a program.
+pub(super) fn is_wanted(server: &ServerSettings, request: &Request) -> bool {
+    let path = request.uri().path();
+    let below = path.strip_prefix(server.base_path.as_str()).unwrap_or(path);
+    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    !below.starts_with("/api/") && !below.starts_with("/fragments/") && accept.contains("text/html")
+}
+
+/// Leads to the sign-in page, and from there back to where somebody wanted to go.
+pub(super) fn to_sign_in(server: &ServerSettings, wanted: &Uri) -> Response {
+    let wanted = wanted.path_and_query().map_or("/", |wanted| wanted.as_str());
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", wanted).finish();
+    see_other(server, &format!("/sign-in?{query}"))
+}
+
+/// A redirect to a page below BASE_PATH, to be fetched with GET.
+fn see_other(server: &ServerSettings, path: &str) -> Response {
+    to(&format!("{}{path}", server.base_path))
+}
+
+fn to(address: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    if let Ok(value) = HeaderValue::from_str(address) {
+        response.headers_mut().insert(LOCATION, value);
+    }
+    response
+}

@@ -1,0 +1,251 @@
+//! One project: how it does, what can be done, what Git says.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::{Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use super::flash::{Deed, Told};
+use super::visit::Visit;
+use super::words::{badge, commit, moment};
+use crate::git::{Folder, LogEntry};
+use crate::plan::{self, Operation};
+use crate::project::{Action, Intent, Phase, ProjectName};
+use crate::reconcile::ProjectState;
+use crate::web::AppState;
+use crate::web::answer::{Project, of_state};
+use crate::web::api::{Id, known, name_of};
+use crate::web::call::no_such_project;
+use crate::web::problem::Problem;
+use crate::web::write::commit as commit_intent;
+
+/// How many commits are shown.
+const COMMITS: usize = 20;
+/// How many differing objects are listed.
+const DIFFERENCES: usize = 50;
+
+/// `GET /projects/{id}`
+pub(super) async fn page(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+    visit.permit(Action::Read)?;
+    let name = name_of(id)?;
+    let snapshot = known(&state)?;
+    let found = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
+    let project = of_state(&state.settings.server, &name, found);
+    // Its last change has the same overlay as the head, and spares the way there.
+    let folder = match found.revision.or(snapshot.head) {
+        Some(revision) => state.backend.overlay(revision, &name, COMMITS).await?,
+        None => Folder::default(),
+    };
+    let base = state.settings.server.base_path.as_str();
+    let content = html! {
+        nav.crumbs aria-label="Breadcrumb" { a href=(format!("{base}/projects")) { "Projects" } }
+        div.head {
+            h1 { bdi { (project.name) } }
+            @if project.name != name.as_str() { span.small { (name) } }
+        }
+        (refreshed("status", &format!("{base}/fragments/projects/{name}"), &status(base, &visit, &name, &project, found)))
+        (facts(&project))
+        (overlay(&name, &folder))
+        (commits(&folder.commits))
+        @if visit.may(Action::Delete) && project.phase != Phase::Deleting {
+            section aria-labelledby="end" {
+                h2 id="end" { "Delete" }
+                p { "Shows first what goes and what is kept. " a.danger href=(format!("{base}/projects/{name}/delete")) { "Delete this project…" } }
+            }
+        }
+    };
+    Ok(visit.page(&state, StatusCode::OK, &project.name, content))
+}
+
+/// `GET /fragments/projects/{id}`: the part of the page that changes.
+pub(super) async fn fragment(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+    visit.permit(Action::Read)?;
+    let name = name_of(id)?;
+    let snapshot = known(&state)?;
+    let found = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
+    let server = &state.settings.server;
+    Ok(visit.fragment(&status(&server.base_path, &visit, &name, &of_state(server, &name, found), found)))
+}
+
+/// `POST /projects/{id}/start`
+pub(super) async fn start(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+    scale(state, id, visit, Intent::Start, Deed::Started).await
+}
+
+/// `POST /projects/{id}/stop`
+pub(super) async fn stop(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+    scale(state, id, visit, Intent::Stop, Deed::Stopped).await
+}
+
+async fn scale(
+    state: AppState,
+    id: Id,
+    visit: Visit,
+    intent: fn(ProjectName) -> Intent,
+    deed: Deed,
+) -> Result<Response, Problem> {
+    visit.permit(Action::Scale)?;
+    let name = name_of(id)?;
+    let made = commit_intent(&state, visit.actor(), intent(name.clone()), None).await?;
+    let told = Told::new(deed, name.clone(), made.revision, made.changed);
+    Ok(visit.tell(&state, &format!("/projects/{name}"), &told))
+}
+
+/// A part of a page that the script keeps up to date from `address`. The tag is that of the content as it is now, so that
+/// the first look after the page costs nothing.
+pub(super) fn refreshed(id: &str, address: &str, content: &Markup) -> Markup {
+    html! {
+        div id=(id) data-refresh=(address) data-tag=(tag(content)) { (content) }
+    }
+}
+
+/// The strong tag of a fragment.
+pub(super) fn tag(content: &Markup) -> String {
+    let digest = Sha256::digest(content.0.as_bytes());
+    format!("\"{}\"", digest[..12].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+fn status(base: &str, visit: &Visit, name: &ProjectName, project: &Project, state: &ProjectState) -> Markup {
+    let wants_pod = project.replicas.unwrap_or(0) > 0;
+    let may_scale = visit.may(Action::Scale) && project.replicas.is_some() && project.phase != Phase::Deleting;
+    html! {
+        section.status aria-labelledby="now" {
+            h2.unseen id="now" { "Status" }
+            p.phase data-news=(format!("{}: {}", project.phase.as_str(), project.message)) {
+                (badge(project.phase)) " " (project.message)
+            }
+            div.actions {
+                @if may_scale && wants_pod {
+                    form method="post" action=(format!("{base}/projects/{name}/stop")) { button id="stop" type="submit" { "Stop" } }
+                }
+                @if may_scale && !wants_pod {
+                    form method="post" action=(format!("{base}/projects/{name}/start")) { button id="start" type="submit" { "Start" } }
+                }
+                a.button.quiet id="logs" href=(format!("{base}/projects/{name}/logs")) { "Logs" }
+            }
+        }
+        (differences(state))
+    }
+}
+
+/// What the reconciler still has to do, or cannot.
+fn differences(state: &ProjectState) -> Markup {
+    let actions = &state.plan.actions;
+    if actions.is_empty() {
+        return PreEscaped(String::new());
+    }
+    html! {
+        section aria-labelledby="differs" {
+            h2 id="differs" { "What still differs from Git" }
+            ul.plan {
+                @for action in actions.iter().take(DIFFERENCES) {
+                    li { strong { (operation(&action.operation)) } " " (action.key) " " span.small { (action.reason) } }
+                }
+            }
+            @if actions.len() > DIFFERENCES { p { "And " (actions.len() - DIFFERENCES) " more." } }
+            details id="differs-fields" {
+                summary { "Field by field" }
+                pre tabindex="0" { (plan::show(std::slice::from_ref(&*state.plan))) }
+            }
+        }
+    }
+}
+
+/// What is to be done with an object, in a word.
+pub(super) const fn operation(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Create(_) => "make",
+        Operation::Update { .. } => "change",
+        Operation::Remake { .. } => "make anew",
+        Operation::Delete { .. } => "delete",
+    }
+}
+
+fn facts(project: &Project) -> Markup {
+    let quantity = |quantity: Option<&crate::project::Quantity>| {
+        quantity.map_or_else(|| "the template's".to_owned(), ToString::to_string)
+    };
+    let (resources, storage) = (project.resources.as_ref(), project.storage.as_ref());
+    html! {
+        section aria-labelledby="facts" {
+            h2 id="facts" { "Project" }
+            dl {
+                @if let Some(repository) = project.git_repository.as_deref().filter(|text| !text.is_empty()) {
+                    dt { "Repository" } dd { bdi.address { (repository) } }
+                }
+                @if let Some(branch) = &project.git_branch { dt { "Branch" } dd { bdi { (branch) } } }
+                @if let Some(issue) = &project.jira_issue { dt { "Ticket" } dd { bdi { (issue) } } }
+                @if let Some(image) = &project.image { dt { "Image" } dd { bdi.address { (image) } } }
+                @if let Some(resources) = resources {
+                    dt { "CPU, memory" } dd { (quantity(resources.cpu.as_ref())) ", " (quantity(resources.memory.as_ref())) }
+                }
+                @if let Some(storage) = storage {
+                    dt { "Workspace" }
+                    dd {
+                        (quantity(storage.size.as_ref()))
+                        @if let Some(class) = &storage.storage_class { " of the class " bdi { (class) } }
+                    }
+                }
+                @if let Some(created) = &project.created_at { dt { "Made" } dd { (moment(Some(created))) } }
+                dt { "Last change" }
+                dd {
+                    (moment(project.updated_at.as_deref()))
+                    @if let Some(revision) = &project.revision { ", commit " (commit(revision)) }
+                }
+                @if let Some(revision) = &project.applied_revision { dt { "Applied" } dd { "commit " (commit(revision)) } }
+            }
+        }
+    }
+}
+
+fn overlay(name: &ProjectName, folder: &Folder) -> Markup {
+    html! {
+        section aria-labelledby="overlay" {
+            h2 id="overlay" { "Managed in Git" }
+            @match &folder.text {
+                Some(text) => {
+                    p { "What this project is to be stands in this file of the state repository. Change it there as well as here: the cluster follows." }
+                    figure {
+                        figcaption { code { "projects/" (name) "/kustomization.yaml" } }
+                        pre tabindex="0" { (text) }
+                    }
+                }
+                None => p { "The state repository has no overlay of this project any more." },
+            }
+        }
+    }
+}
+
+fn commits(commits: &[LogEntry]) -> Markup {
+    html! {
+        section aria-labelledby="commits" {
+            h2 id="commits" { "Commits" }
+            @if commits.is_empty() {
+                p { "None touches this project." }
+            } @else {
+                table.cards {
+                    caption.unseen { "The newest commits of this project" }
+                    thead { tr { th scope="col" { "Commit" } th scope="col" { "Subject" } th scope="col" { "Author" } th scope="col" { "When" } } }
+                    tbody {
+                        @for entry in commits {
+                            tr {
+                                td { (commit(&entry.revision)) }
+                                th scope="row" { bdi { (entry.subject) } }
+                                td data-label="Author" { bdi title=(entry.author.email) { (entry.author.name) } (source(entry)) }
+                                td data-label="When" { (moment(Some(&entry.time.to_string()))) }
+                            }
+                        }
+                    }
+                }
+                @if commits.len() == COMMITS { p.small { "Older ones: " code { "git log" } " in the state repository." } }
+            }
+        }
+    }
+}
+
+/// By which way a commit came, as its trailer says.
+fn source(entry: &LogEntry) -> Markup {
+    let source = entry.trailers.iter().find(|(key, _)| key == "Source").map(|(_, value)| value.as_str());
+    html! { @if let Some(source) = source { " " span.small { "by " (source) } } }
+}

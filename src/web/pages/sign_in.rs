@@ -1,0 +1,202 @@
+//! Signing in by a link or a form, and out again.
+//!
+//! The link carries the token, as the terminal prints it. It is used up by a redirect, so that it stays neither in the
+//! address bar nor in a `Referer`; log lines name the route alone. A link on somebody else's page does not sign anybody in:
+//! it could sign a visitor in as whoever wrote the page, who would then read what the visitor types.
+
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, SET_COOKIE};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use maud::html;
+
+use super::form::Form;
+use super::frame::Frame;
+use super::{see_other, to};
+use crate::app::config::ServerSettings;
+use crate::auth::{Refusal, SignInError};
+use crate::project::Principal;
+use crate::web::AppState;
+use crate::web::call::read_body;
+use crate::web::caller::{foreign, is_from_here, refused, session_cookie, set_session};
+use crate::web::problem::Problem;
+use crate::web::write::now;
+
+/// What the form says above its field.
+#[derive(Clone, Copy)]
+enum Hint {
+    Nothing,
+    Wrong,
+    Elsewhere,
+    SignedOut,
+}
+
+/// `GET /sign-in`, with a token in the link or without.
+pub(super) async fn look(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
+    let server = &state.settings.server;
+    let given = parameters(request.uri());
+    let next = local(server, given.get("next"));
+    let token = given.get("token");
+    if token.is_empty() {
+        if request.extensions().get::<Principal>().is_some() {
+            return Ok(to(&next));
+        }
+        let hint = match given.get("hint") {
+            "wrong" => Hint::Wrong,
+            "elsewhere" => Hint::Elsewhere,
+            "out" => Hint::SignedOut,
+            _ => Hint::Nothing,
+        };
+        return Ok(form(server, StatusCode::OK, &next, hint));
+    }
+    if is_foreign_link(request.headers()) {
+        return Ok(without_token(server, &next, "elsewhere"));
+    }
+    match open(&state, token, &next).await {
+        Ok(response) => Ok(response),
+        Err(SignInError::Refused(Refusal::Unknown)) => Ok(without_token(server, &next, "wrong")),
+        Err(error) => Err(problem(error)),
+    }
+}
+
+/// `POST /sign-in`, from the form.
+pub(super) async fn sign_in(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
+    let server = &state.settings.server;
+    if !is_from_here(server, request.headers()) {
+        return Err(foreign());
+    }
+    let (parts, body) = request.into_parts();
+    let body = read_body(&parts.headers, body).await?;
+    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let given = Form::parse(content_type.unwrap_or_default(), &body)?;
+    let next = local(server, given.get("next"));
+    match open(&state, given.get("token"), &next).await {
+        Ok(response) => Ok(response),
+        Err(SignInError::Refused(Refusal::Unknown)) => Ok(form(server, StatusCode::UNAUTHORIZED, &next, Hint::Wrong)),
+        Err(error) => Err(problem(error)),
+    }
+}
+
+/// `POST /sign-out`
+pub(super) async fn sign_out(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
+    let server = &state.settings.server;
+    if let Some(cookie) = session_cookie(server, request.headers()) {
+        state.auth.sign_out(&state.store, cookie).await?;
+    }
+    let mut response = see_other(server, "/sign-in?hint=out");
+    response.headers_mut().extend(set_session(server, "").map(|header| (SET_COOKIE, header)));
+    Ok(response)
+}
+
+/// Opens a session and leads on.
+async fn open(state: &AppState, token: &str, next: &str) -> Result<Response, SignInError> {
+    let cookie = state.auth.sign_in(&state.store, token, now().as_second()).await?;
+    let mut response = to(next);
+    let header = set_session(&state.settings.server, &cookie);
+    response.headers_mut().extend(header.map(|header| (SET_COOKIE, header)));
+    Ok(response)
+}
+
+fn problem(error: SignInError) -> Problem {
+    match error {
+        SignInError::Refused(refusal) => refused(refusal),
+        SignInError::Store(error) => error.into(),
+    }
+}
+
+fn parameters(uri: &Uri) -> Form {
+    let mut form = Form::default();
+    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        form.set(&name, value.into_owned());
+    }
+    form
+}
+
+/// Whether a page of somebody else led here. From a terminal, a mail program or the address bar nobody did.
+fn is_foreign_link(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    site.is_some_and(|site| !matches!(site, "none" | "same-origin"))
+}
+
+/// The address after signing in: one of ours, or the projects.
+fn local(server: &ServerSettings, next: &str) -> String {
+    let base = server.base_path.as_str();
+    let below = next.strip_prefix(base).unwrap_or_default();
+    // `//host` and `/\host` are other hosts to a browser.
+    let ours = below.starts_with('/')
+        && !below.starts_with("//")
+        && !below.starts_with("/sign-")
+        && below.chars().all(|c| c.is_ascii_graphic() && c != '\\');
+    if ours { next.to_owned() } else { format!("{base}/projects") }
+}
+
+fn without_token(server: &ServerSettings, next: &str, hint: &str) -> Response {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("hint", hint).append_pair("next", next);
+    see_other(server, &format!("/sign-in?{}", query.finish()))
+}
+
+fn form(server: &ServerSettings, status: StatusCode, next: &str, hint: Hint) -> Response {
+    let base = server.base_path.as_str();
+    let wrong = matches!(hint, Hint::Wrong);
+    let content = html! {
+        h1 { "Sign in" }
+        @match hint {
+            Hint::Nothing => {}
+            Hint::Wrong => div.notice.bad id="token-error" role="alert" {
+                "This token is not valid. A link from an earlier start of the manager may carry an older one."
+            },
+            Hint::Elsewhere => div.notice role="alert" {
+                "You came by a link on another page, which does not sign anybody in. Paste the token here, or open the \
+                 link from where the manager printed it."
+            },
+            Hint::SignedOut => div.notice.good role="status" { "You are signed out." },
+        }
+        form.narrow method="post" action=(format!("{base}/sign-in")) {
+            input type="hidden" name="next" value=(next);
+            div.field {
+                label for="token" { "Administrator token" }
+                input id="token" name="token" type="password" autocomplete="current-password" required autofocus
+                    aria-describedby=(if wrong { "token-error token-hint" } else { "token-hint" })
+                    aria-invalid=[wrong.then_some("true")];
+                p.hint id="token-hint" {
+                    "The manager prints a link with it when it starts; it also stands in " code { "DATA_DIR/admin-token" } "."
+                }
+            }
+            button type="submit" { "Sign in" }
+        }
+    };
+    Frame { base, title: "Sign in", principal: None, notices: Vec::new(), content }.answer(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::app::config::Settings;
+
+    #[test]
+    fn nobody_is_led_to_another_host() {
+        let server = |base: &str| {
+            let vars = [("BASE_PATH".to_owned(), base.to_owned())];
+            Settings::from_vars(&BTreeMap::from(vars)).unwrap().server
+        };
+        for (base, next, expected) in [
+            ("", "/projects/a?x=1", "/projects/a?x=1"),
+            ("", "//evil.example/", "/projects"),
+            ("", "/\\evil.example", "/projects"),
+            ("", "https://evil.example/", "/projects"),
+            ("", "", "/projects"),
+            ("", "/sign-in?token=x", "/projects"),
+            ("", "/a\r\nSet-Cookie: x", "/projects"),
+            ("/c", "/c/projects/a", "/c/projects/a"),
+            ("/c", "/projects/a", "/c/projects"),
+            ("/c", "/c", "/c/projects"),
+            ("/c", "/c//evil.example", "/c/projects"),
+            ("/c", "/cc/projects", "/c/projects"),
+        ] {
+            assert_eq!(local(&server(base), next), expected, "{base} {next}");
+        }
+    }
+}

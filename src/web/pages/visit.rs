@@ -1,0 +1,119 @@
+//! One request for a page: who asks, what is in the form, and the page around the answer.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, SET_COOKIE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+
+use super::form::Form;
+use super::frame::{Frame, put_headers};
+use super::project::tag;
+use super::{flash, see_other};
+use crate::project::{Action, Actor, Source, allows};
+use crate::reconcile::Snapshot;
+use crate::web::AppState;
+use crate::web::call::Call;
+use crate::web::problem::Problem;
+
+/// A request of somebody who is signed in.
+pub(super) struct Visit {
+    call: Call,
+}
+
+impl FromRequest<AppState> for Visit {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        let mut call = Call::from_request(request, state).await?;
+        call.actor.source = Source::Ui;
+        Ok(Self { call })
+    }
+}
+
+impl Visit {
+    /// Whether the policy lets the visitor do this; a problem that says so when not.
+    pub(super) fn permit(&self, action: Action) -> Result<(), Problem> {
+        self.call.permit(action)
+    }
+
+    /// Whether the policy lets the visitor do this: what nobody may do is not offered.
+    pub(super) const fn may(&self, action: Action) -> bool {
+        allows(self.call.actor.principal.role, action)
+    }
+
+    /// Who acts, by way of a page.
+    pub(super) fn actor(&self) -> Actor {
+        self.call.actor.clone()
+    }
+
+    /// The parameters of the address, without the empty ones: a form that is sent with GET sends them all.
+    pub(super) fn query(&self) -> Result<Vec<(String, String)>, Problem> {
+        let mut query = self.call.query()?;
+        query.retain(|(_, value)| !value.trim().is_empty());
+        Ok(query)
+    }
+
+    /// The fields of the form that was sent.
+    pub(super) fn form(&self) -> Result<Form, Problem> {
+        let content_type = self.call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        Form::parse(content_type.unwrap_or_default(), &self.call.body)
+    }
+
+    /// The page with `content`. Tells once what the page before has done.
+    pub(super) fn page(&self, state: &AppState, status: StatusCode, title: &str, content: Markup) -> Response {
+        let server = &state.settings.server;
+        let told = flash::read(&self.call.headers);
+        let mut notices: Vec<Markup> = told.iter().map(|told| told.notice(&server.base_path)).collect();
+        notices.extend(troubles(&state.backend.snapshot()));
+        let frame =
+            Frame { base: &server.base_path, title, principal: Some(&self.call.actor.principal), notices, content };
+        let mut response = frame.answer(status);
+        if told.is_some()
+            && let Some(header) = flash::take_away(server)
+        {
+            response.headers_mut().append(SET_COOKIE, header);
+        }
+        response
+    }
+
+    /// A part of a page, for the script; 304 when it is what the script has.
+    pub(super) fn fragment(&self, content: &Markup) -> Response {
+        let tag = tag(content);
+        let same = self.call.headers.get(IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes());
+        let mut response = if same {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            let mut response = content.0.clone().into_response();
+            put_headers(response.headers_mut());
+            response
+        };
+        response.headers_mut().extend(HeaderValue::from_str(&tag).ok().map(|tag| (ETAG, tag)));
+        response
+    }
+
+    /// A redirect to a page that tells what was done.
+    pub(super) fn tell(&self, state: &AppState, path: &str, told: &flash::Told) -> Response {
+        let server = &state.settings.server;
+        let mut response = see_other(server, path);
+        if let Some(header) = told.header(server) {
+            response.headers_mut().append(SET_COOKIE, header);
+        }
+        response
+    }
+}
+
+/// What is wrong with everything at once, and has to be known on every page.
+fn troubles(snapshot: &Snapshot) -> Vec<Markup> {
+    let notice = |title: &str, text: &str| {
+        html! { div.notice.bad role="note" { strong { (title) } " " (text) } }
+    };
+    let mut notices = Vec::new();
+    if let Some(error) = &snapshot.cluster {
+        notices.push(notice("The cluster does not answer; what is shown may be old.", error));
+    }
+    if let Some(error) = &snapshot.base_error {
+        notices.push(notice("The state repository has a fault.", error));
+    }
+    notices
+}

@@ -1,0 +1,196 @@
+//! Signing in, and what a session's cookie is good for.
+
+use super::*;
+
+const COOKIE: &str = "claude-manager-3000";
+const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml");
+const HERE: (&str, &str) = ("sec-fetch-site", "same-origin");
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+/// `name=value` of the cookie that an answer sets.
+fn cookie(reply: &Reply) -> String {
+    let set = reply.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
+    let ours = set.filter(|value| value.starts_with(COOKIE)).collect::<Vec<_>>();
+    assert_eq!(ours.len(), 1, "{} {:?}", reply.status, reply.headers);
+    ours[0].split(';').next().unwrap().to_owned()
+}
+
+/// The cookie of somebody who has just come by the link.
+pub(super) async fn sign_in(app: &TestApp, token: &str) -> String {
+    cookie(&app.send("GET", &format!("/sign-in?token={token}"), &[BROWSER], "").await)
+}
+
+#[tokio::test]
+async fn the_link_signs_in_and_its_token_stays_nowhere() {
+    let app = TestApp::new().await;
+    let reply = app.send("GET", "/sign-in?token=admin", &[BROWSER, ("sec-fetch-site", "none")], "").await;
+    assert_eq!((reply.status, reply.header("location")), (StatusCode::SEE_OTHER, "/projects"));
+    assert_eq!(reply.header("referrer-policy"), "no-referrer");
+    assert_eq!(reply.header("cache-control"), "no-store");
+    let set = reply.header("set-cookie");
+    assert!(set.contains("; HttpOnly; SameSite=Lax") && !set.contains("admin"), "{set}");
+
+    let headers = [BROWSER, ("cookie", &*cookie(&reply))];
+    let page = app.send("GET", "/projects", &headers, "").await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    assert!(page.text.contains("ana"), "{}", page.text);
+    assert_eq!(app.send("GET", "/api/projects", &headers, "").await.json()["total"], 2, "the API takes it too");
+}
+
+#[tokio::test]
+async fn the_form_signs_in_and_leads_back_to_where_somebody_wanted_to_go() {
+    let app = TestApp::with(&[("BASE_PATH", "/c"), ("PUBLIC_URL", "https://host.example/c")], |_| {}).await;
+    let reply = app.send("GET", "/c/projects?q=a%26b", &[BROWSER], "").await;
+    assert_eq!(reply.status, StatusCode::SEE_OTHER);
+    assert_eq!(reply.header("location"), "/c/sign-in?next=%2Fc%2Fprojects%3Fq%3Da%2526b");
+    let form = app.send("GET", reply.header("location"), &[BROWSER], "").await;
+    assert!(form.text.contains(r#"name="next" value="/c/projects?q=a%26b""#), "{}", form.text);
+
+    let body = "token=admin&next=%2Fc%2Fprojects%3Fq%3Da%2526b";
+    let reply = app.send("POST", "/c/sign-in", &[BROWSER, HERE, FORM], body).await;
+    assert_eq!((reply.status, reply.header("location")), (StatusCode::SEE_OTHER, "/c/projects?q=a%26b"));
+    assert!(reply.header("set-cookie").contains("; Path=/c;"), "{}", reply.header("set-cookie"));
+    assert!(reply.header("set-cookie").ends_with("; Secure"), "{}", reply.header("set-cookie"));
+}
+
+#[tokio::test]
+async fn a_wrong_token_signs_nobody_in_and_is_not_repeated() {
+    let app = TestApp::new().await;
+    let reply = app.send("GET", "/sign-in?token=hunter2", &[BROWSER], "").await;
+    assert_eq!(reply.header("location"), "/sign-in?hint=wrong&next=%2Fprojects");
+    assert_eq!(reply.header("set-cookie"), "");
+    let form = app.send("GET", reply.header("location"), &[BROWSER], "").await;
+    assert!(form.text.contains("This token is not valid"), "{}", form.text);
+
+    let reply = app.send("POST", "/sign-in", &[BROWSER, HERE, FORM], "token=hunter2").await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+    assert!(reply.text.contains("This token is not valid") && !reply.text.contains("hunter2"), "{}", reply.text);
+    assert_eq!(reply.header("set-cookie"), "");
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_slow_by_every_way() {
+    let app = TestApp::new().await;
+    let wrong = [("authorization", "Bearer wrong")];
+    for (method, path, headers, body) in [
+        ("GET", "/api/projects", &wrong[..], ""),
+        ("GET", "/sign-in?token=wrong", &[BROWSER][..], ""),
+        ("POST", "/sign-in", &[HERE, FORM][..], "token=wrong"),
+    ] {
+        let started = Instant::now();
+        let reply = app.send(method, path, headers, body).await;
+        assert!(!reply.status.is_success(), "{method} {path}");
+        assert!(started.elapsed() >= WRONG, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_page_signs_nobody_in() {
+    let app = TestApp::new().await;
+    for site in ["cross-site", "same-site"] {
+        let reply = app.send("GET", "/sign-in?token=admin", &[BROWSER, ("sec-fetch-site", site)], "").await;
+        assert_eq!(reply.header("location"), "/sign-in?hint=elsewhere&next=%2Fprojects");
+        assert_eq!(reply.header("set-cookie"), "");
+    }
+    for headers in [vec![FORM], vec![FORM, ("origin", "https://evil.example")], vec![FORM, ("origin", "null")]] {
+        let reply = app.send("POST", "/sign-in", &headers, "token=admin").await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "foreign-origin"), "{headers:?}");
+        assert_eq!(reply.header("set-cookie"), "");
+    }
+}
+
+#[tokio::test]
+async fn with_a_cookie_only_our_own_pages_can_change_anything() {
+    let app = TestApp::new().await;
+    let cookie = sign_in(&app, "admin").await;
+    let cookie = ("cookie", cookie.as_str());
+    let json = ("content-type", "application/json");
+    let writes = [
+        ("POST", "/projects/alpha/stop", FORM, ""),
+        ("POST", "/projects/alpha/delete", FORM, "volumes=keep&confirm=alpha"),
+        ("POST", "/projects", FORM, "name=Gamma&gitRepository=https://git.example/g.git"),
+        ("POST", "/api/projects/alpha/stop", json, ""),
+        ("DELETE", "/api/projects/alpha", json, ""),
+        ("PUT", "/api/projects/alpha", json, "{}"),
+        ("POST", "/sign-out", FORM, ""),
+    ];
+    for (method, path, content_type, body) in writes {
+        for headers in [
+            vec![],
+            vec![("sec-fetch-site", "cross-site")],
+            vec![("sec-fetch-site", "same-site")],
+            vec![("origin", "http://localhost:8080")],
+            vec![("origin", "https://evil.example")],
+            vec![("origin", "null")],
+        ] {
+            let all = [headers.as_slice(), &[cookie, content_type]].concat();
+            let reply = app.send(method, path, &all, body).await;
+            let what = format!("{method} {path} {headers:?}");
+            assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "foreign-origin"), "{what}");
+        }
+    }
+    assert_eq!(app.submitted(), 0);
+    let reply = app.send("GET", "/api/projects", &[cookie, ("sec-fetch-site", "cross-site")], "").await;
+    assert_eq!(reply.status, StatusCode::OK, "and nothing hinders looking");
+
+    for (count, headers) in [vec![HERE], vec![("origin", "http://localhost:3000")]].into_iter().enumerate() {
+        let all = [headers.as_slice(), &[cookie, FORM]].concat();
+        let reply = app.send("POST", "/projects/alpha/stop", &all, "").await;
+        assert_eq!(reply.status, StatusCode::SEE_OTHER, "{headers:?} {}", reply.text);
+        assert_eq!(app.submitted(), count + 1);
+    }
+    let bearer = [("authorization", "Bearer admin"), ("origin", "https://evil.example")];
+    let reply = app.send("POST", "/api/projects/alpha/stop", &bearer, "").await;
+    assert_eq!(reply.status, StatusCode::OK, "a token in a header comes from no foreign page");
+}
+
+#[tokio::test]
+async fn a_token_in_the_header_counts_and_not_the_cookie_beside_it() {
+    let app = TestApp::new().await;
+    let cookie = sign_in(&app, "admin").await;
+    let wrong = [("authorization", "Bearer wrong"), ("cookie", cookie.as_str())];
+    assert_eq!(app.send("GET", "/api/projects", &wrong, "").await.status, StatusCode::UNAUTHORIZED);
+    let viewer = [("authorization", "Bearer viewer"), ("cookie", cookie.as_str()), HERE];
+    assert_eq!(app.send("POST", "/api/projects/alpha/stop", &viewer, "").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_session_and_only_this_one() {
+    let app = TestApp::new().await;
+    let (first, second) = (sign_in(&app, "admin").await, sign_in(&app, "viewer").await);
+    let reply = app.send("POST", "/sign-out", &[("cookie", &first), HERE, BROWSER], "").await;
+    assert_eq!((reply.status, reply.header("location")), (StatusCode::SEE_OTHER, "/sign-in?hint=out"));
+    assert!(reply.header("set-cookie").starts_with(&format!("{COOKIE}=; ")), "{}", reply.header("set-cookie"));
+    assert!(reply.header("set-cookie").contains("Max-Age=0"));
+    for (cookie, status) in [(&first, StatusCode::UNAUTHORIZED), (&second, StatusCode::OK)] {
+        assert_eq!(app.send("GET", "/api/projects", &[("cookie", cookie)], "").await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn strangers_see_the_sign_in_page_and_nothing_else() {
+    let app = TestApp::new().await;
+    for path in
+        ["/", "/projects", "/new", "/projects/alpha", "/projects/alpha/delete", "/projects/alpha/logs", "/nothing"]
+    {
+        let reply = app.send("GET", path, &[BROWSER], "").await;
+        assert_eq!(reply.status, StatusCode::SEE_OTHER, "{path}");
+        assert!(reply.header("location").starts_with("/sign-in?next="), "{path}");
+        assert_eq!(app.send("GET", path, &[], "").await.problem(), "unauthenticated", "{path} for a program");
+    }
+    for path in ["/fragments/projects", "/fragments/projects/alpha", "/api/projects"] {
+        assert_eq!(app.send("GET", path, &[BROWSER], "").await.problem(), "unauthenticated", "{path}");
+    }
+    let reply = app.send("POST", "/projects/alpha/stop", &[BROWSER, HERE, FORM], "").await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+    assert!(reply.text.contains("Sign in"), "{}", reply.text);
+    assert_eq!(app.submitted(), 0);
+}
+
+#[tokio::test]
+async fn whoever_is_signed_in_needs_no_sign_in_page() {
+    let app = TestApp::new().await;
+    let cookie = sign_in(&app, "admin").await;
+    let reply = app.send("GET", "/sign-in?next=%2Fnew", &[BROWSER, ("cookie", &cookie)], "").await;
+    assert_eq!((reply.status, reply.header("location")), (StatusCode::SEE_OTHER, "/new"));
+}
