@@ -107,7 +107,7 @@ fn registries(pod: &Template<'_>, registries: &[String], problems: &mut Problems
 fn is_from(image: &str, registry: &str) -> bool {
     image
         .strip_prefix(registry)
-        .is_some_and(|rest| registry.ends_with('/') || rest.is_empty() || rest.starts_with(['/', ':', '@']))
+        .is_some_and(|rest| rest.is_empty() || registry.ends_with('/') || rest.starts_with(['/', ':', '@']))
 }
 
 fn baseline(pod: &Template<'_>, problems: &mut Problems<'_>) {

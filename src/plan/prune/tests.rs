@@ -199,7 +199,8 @@ fn an_old_config_map_goes_only_when_the_rollout_that_left_it_is_complete() {
         live(
             &key("Pod", name),
             json!({"metadata": {"labels": {"controller-revision-hash": revision},
-            "ownerReferences": [{"kind": "StatefulSet", "name": "a-env"}]}}),
+            "ownerReferences": [{"kind": "StatefulSet", "name": "a-env"}]},
+                "status": {"conditions": [{"type": "Ready", "status": "True"}]}}),
         )
     };
     let status = |generation: i64, observed: i64, current: &str, update: &str, updated: i64| {
