@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::objects::Values;
 use super::spec::{PodSpec, Reference};
 
 /// Whether a variable of this machine is the agent's business: where programs, certificates and proxies are, and how the
@@ -42,12 +43,12 @@ pub(super) fn passed(name: &str) -> bool {
 pub(super) fn of_pod(
     pod: &PodSpec,
     address: &str,
-    values: &dyn Fn(&Reference) -> Option<BTreeMap<String, Vec<u8>>>,
+    values: &dyn Fn(&Reference) -> Option<Values>,
 ) -> Result<BTreeMap<String, String>, String> {
     let none = Value::Null;
     let container = pod.agent().unwrap_or(&none);
     let mut variables = BTreeMap::new();
-    let read = |kind: &'static str, source: &Value| -> Result<Option<BTreeMap<String, Vec<u8>>>, String> {
+    let read = |kind: &'static str, source: &Value| -> Result<Option<Values>, String> {
         let name = source["name"].as_str().unwrap_or_default().to_owned();
         let reference = Reference { kind, namespace: pod.namespace.clone(), name };
         match values(&reference) {
@@ -161,7 +162,7 @@ mod tests {
         .unwrap()
     }
 
-    fn values(reference: &Reference) -> Option<BTreeMap<String, Vec<u8>>> {
+    fn values(reference: &Reference) -> Option<Values> {
         let config = BTreeMap::from([("HOME".to_owned(), b"/config".to_vec()), ("A".to_owned(), b"1".to_vec())]);
         match (reference.kind, reference.name.as_str()) {
             ("ConfigMap", "env") => Some(config),
