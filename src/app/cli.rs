@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Manages a fleet of Claude Code environments on Kubernetes; a Git repository of Kustomize overlays is the only
 /// source of truth.
@@ -26,24 +26,29 @@ pub enum Command {
     /// Runs the manager: API, reconciler, state repository. This is the default.
     Serve,
     /// Prints the objects of a directory with a kustomization.yaml, as `kustomize build DIR` does.
-    Build {
-        /// The directory.
-        #[arg(value_name = "DIR")]
-        directory: PathBuf,
-    },
+    Build(Build),
     /// Shows what would change in the cluster. Exits with 2 when something would, with 0 when nothing would.
     Plan {
         /// The revision to compare with the cluster: a branch, tag or commit of the state repository; its head when
         /// not given.
         #[arg(long = "ref", value_name = "REV")]
         revision: Option<String>,
+        /// Also asks the API server what it would say to each change (a dry run).
+        #[arg(long)]
+        server: bool,
     },
     /// Brings the cluster to the head of the state repository.
     Reconcile {
         /// Stops when there is nothing left to do, instead of going on; exits with 1 when something failed.
         #[arg(long, required = true)]
         once: bool,
+        /// Does only what `plan` showed with this hash; when anything differs by now, nothing is done.
+        #[arg(long, value_name = "HASH")]
+        plan: Option<String>,
     },
+    /// Commits this program's base into the state repository where it has an older one, never over a person's edits. The
+    /// manager has to be stopped.
+    Upgrade,
     /// Makes a new state repository in a directory, to be pushed where you like.
     Init {
         /// The directory; made when it does not exist, refused when it is not empty.
@@ -63,6 +68,84 @@ pub enum Command {
         #[command(subcommand)]
         hook: Hook,
     },
+}
+
+/// What `build` takes: the flags of `kustomize build` that make sense for files alone. Those that run programs are known,
+/// so that each is refused with a reason.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// The directory.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub directory: PathBuf,
+    /// Writes to this file instead of printing.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Where a kustomization may read files: in and below its own directory, or anywhere.
+    #[arg(long, value_name = "RULE", value_enum, default_value = "LoadRestrictionsRootOnly")]
+    pub load_restrictor: LoadRestrictor,
+    /// The order of the objects where the kustomization has no sortOptions.
+    #[arg(long, value_name = "ORDER", value_enum, default_value = "legacy")]
+    pub reorder: Reorder,
+    #[arg(long, hide = true)]
+    enable_alpha_plugins: bool,
+    #[arg(long, hide = true)]
+    enable_exec: bool,
+    #[arg(long, hide = true)]
+    enable_helm: bool,
+    #[arg(long, hide = true)]
+    helm_command: Option<String>,
+    #[arg(long, hide = true)]
+    network: bool,
+    #[arg(long, hide = true)]
+    network_name: Option<String>,
+    #[arg(long, hide = true)]
+    mount: Vec<String>,
+    #[arg(short, long, hide = true)]
+    env: Vec<String>,
+    #[arg(long, hide = true)]
+    as_current_user: bool,
+}
+
+impl Build {
+    /// The first flag that asks for a program, and why none is run.
+    pub(super) fn refused(&self) -> Option<(&'static str, &'static str)> {
+        const PLUGIN: &str = "programs and containers are never run; render their output to a file under resources";
+        const HELM: &str = "charts are not rendered; use `helm template` and list its output under resources";
+        [
+            ("--enable-alpha-plugins", self.enable_alpha_plugins, PLUGIN),
+            ("--enable-exec", self.enable_exec, PLUGIN),
+            ("--network", self.network, PLUGIN),
+            ("--network-name", self.network_name.is_some(), PLUGIN),
+            ("--mount", !self.mount.is_empty(), PLUGIN),
+            ("--env", !self.env.is_empty(), PLUGIN),
+            ("--as-current-user", self.as_current_user, PLUGIN),
+            ("--enable-helm", self.enable_helm, HELM),
+            ("--helm-command", self.helm_command.is_some(), HELM),
+        ]
+        .into_iter()
+        .find(|(_, given, _)| *given)
+        .map(|(flag, _, reason)| (flag, reason))
+    }
+}
+
+/// Rules for where files may be, in the words of kustomize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LoadRestrictor {
+    /// In and below the directory of the kustomization.
+    #[value(name = "LoadRestrictionsRootOnly")]
+    RootOnly,
+    /// Anywhere.
+    #[value(name = "LoadRestrictionsNone")]
+    None,
+}
+
+/// Orders of the output, in the words of kustomize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Reorder {
+    /// Kinds that others need come first.
+    Legacy,
+    /// As in the files.
+    None,
 }
 
 /// Hooks of the state repository.

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
+use super::cli::{Build, LoadRestrictor, Reorder};
 use super::config::Settings;
 use super::directory::Directory;
 use super::wiring::{self, Access};
@@ -14,9 +15,19 @@ use crate::reconcile::{self, OnceReport};
 use crate::{change, kustomize, plan};
 
 /// `build DIR`.
-pub(super) fn build(directory: &Path) -> anyhow::Result<ExitCode> {
-    let (files, path) = Directory::open(directory)?;
-    let build = kustomize::build(&files, &path).map_err(|error| {
+pub(super) fn build(arguments: &Build) -> anyhow::Result<ExitCode> {
+    if let Some((flag, reason)) = arguments.refused() {
+        bail!("{flag} is not supported: {reason}");
+    }
+    let options = kustomize::Options {
+        restrictions: match arguments.load_restrictor {
+            LoadRestrictor::RootOnly => kustomize::Restrictions::RootOnly,
+            LoadRestrictor::None => kustomize::Restrictions::None,
+        },
+        sorted: arguments.reorder == Reorder::Legacy,
+    };
+    let (files, path) = Directory::open(&arguments.directory)?;
+    let build = kustomize::build_with(&files, &path, &options).map_err(|error| {
         let shown = Directory::shown(&error.to_string());
         match error.hint {
             Some(hint) => anyhow::anyhow!("{shown}\nhint: {hint}"),
@@ -26,7 +37,15 @@ pub(super) fn build(directory: &Path) -> anyhow::Result<ExitCode> {
     for warning in &build.warnings {
         let _ = writeln!(std::io::stderr(), "# Warning: {warning}");
     }
-    print(&kustomize::to_yaml(&build.objects))
+    let text = kustomize::to_yaml(&build.objects);
+    match &arguments.output {
+        None => print(&text),
+        Some(file) if file.is_dir() => bail!("{} is a directory; name a file", file.display()),
+        Some(file) => {
+            std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 /// Prints, and takes a closed pipe (`… | head`) for an end rather than a failure.
@@ -37,14 +56,20 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// `plan [--ref REV]`: 2 when something would change.
-pub(super) async fn plan(settings: Settings, revision: Option<&str>) -> anyhow::Result<ExitCode> {
+/// `plan [--ref REV] [--server]`: 2 when something would change.
+pub(super) async fn plan(settings: Settings, revision: Option<&str>, server: bool) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Read).await?;
     let repository = &wired.parts.repository;
     let revision = repository.resolve(revision.unwrap_or("HEAD"))?;
-    let report = reconcile::plan_at(&wired.parts, revision).await?;
+    let mut report = reconcile::plan_at(&wired.parts, revision).await?;
     let found = report.plans.iter().any(|plan| !plan.actions.is_empty());
     print(&plan::show(&report.plans))?;
+    if found {
+        print(&format!("Plan {} of commit {}.\n", plan::plan_hash(&report.plans), revision.short()))?;
+    }
+    if server {
+        reconcile::ask_server(&wired.parts, &mut report).await;
+    }
     let failed = tell(&report);
     Ok(match (failed, found) {
         (true, _) => ExitCode::FAILURE,
@@ -53,12 +78,35 @@ pub(super) async fn plan(settings: Settings, revision: Option<&str>) -> anyhow::
     })
 }
 
-/// `reconcile --once`.
-pub(super) async fn reconcile(settings: Settings) -> anyhow::Result<ExitCode> {
+/// `reconcile --once [--plan HASH]`.
+pub(super) async fn reconcile(settings: Settings, hash: Option<&str>) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Write).await?;
-    let report = reconcile::reconcile_once(wired.parts.clone()).await?;
+    let report = match hash {
+        Some(hash) => reconcile::reconcile_planned(&wired.parts, hash).await?,
+        None => reconcile::reconcile_once(wired.parts.clone()).await?,
+    };
     print(&plan::show(&report.plans))?;
     Ok(if tell(&report) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `upgrade`: 2 when files were kept that the new base has otherwise.
+pub(super) async fn upgrade(settings: Settings) -> anyhow::Result<ExitCode> {
+    let wired = wiring::wire(&settings, Access::Write).await?;
+    let upgraded = tokio::task::block_in_place(|| change::upgrade(&wired.parts.repository))?;
+    let mut text = match upgraded.revision {
+        Some(revision) => format!("Commit {} renews the base:\n", revision.short()),
+        None => "Nothing to do: the base is this program's.\n".to_owned(),
+    };
+    for path in &upgraded.written {
+        text.push_str(&format!("  ~ {path}\n"));
+    }
+    for (path, why) in &upgraded.kept {
+        text.push_str(&format!(
+            "  = {path} is kept: {why}; `claude-manager init` into an empty directory shows the new one\n"
+        ));
+    }
+    print(&text)?;
+    Ok(if upgraded.kept.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 /// Tells what went wrong on standard error; whether anything did.

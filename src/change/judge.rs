@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::git::{GitError, Repository};
 use crate::kustomize::{self, BuildError, Object};
-use crate::plan::check;
-use crate::project::{Files, ProjectName, RepoPath, Unit};
+use crate::plan::{self, Policy};
+use crate::project::{Files, ProjectName, RepoPath, Revision, Unit};
+
+/// So many versions of the policy are looked at for one that reads.
+const POLICIES: usize = 100;
 
 /// What the root's kustomization says about everything below it.
 pub(super) struct Root {
@@ -33,11 +37,12 @@ impl Root {
         Ok(root)
     }
 
-    /// The checked objects of a unit; of a project that the root does not list, none.
+    /// The objects of a unit, checked by the policy that is accepted already; of a project that the root does not list,
+    /// none.
     ///
     /// # Errors
     /// Sentences that name the file or object and the way out.
-    pub(super) fn render(&self, files: &dyn Files, unit: &Unit) -> Result<Vec<Object>, Vec<String>> {
+    pub(super) fn render(&self, files: &dyn Files, unit: &Unit, policy: &Policy) -> Result<Vec<Object>, Vec<String>> {
         let folder = match unit {
             Unit::Base => None,
             Unit::Project(name) => Some(crate::edit::directory(name)),
@@ -48,7 +53,9 @@ impl Root {
         };
         let build = kustomize::build_part(files, &RepoPath::root(), &keep, folder.is_none());
         let objects = build.map_err(|error| vec![sentence(&error)])?.objects;
-        let violations = check(unit, &objects, self.namespace.as_deref().unwrap_or_default());
+        let namespace = self.namespace.as_deref().unwrap_or_default();
+        let context = plan::Context { namespace, policy, projects: &self.projects };
+        let violations = plan::check(unit, &objects, &context);
         if violations.is_empty() { Ok(objects) } else { Err(violations.iter().map(ToString::to_string).collect()) }
     }
 }
@@ -73,4 +80,16 @@ pub(super) fn sentence(error: &BuildError) -> String {
         Some(hint) => format!("{error} ({hint})"),
         None => error.to_string(),
     }
+}
+
+/// The policy that judges what comes after `head`: its own, or while that does not read, the last one that did.
+pub(super) fn policy_in_force(repository: &Repository, head: Option<Revision>) -> Result<Policy, GitError> {
+    let Some(head) = head else { return Ok(Policy::default()) };
+    if let Ok(policy) = Policy::read(&repository.tree(head)?) {
+        return Ok(policy);
+    }
+    let file = RepoPath::parse(plan::POLICY_FILE).unwrap_or_default();
+    let entries = repository.log(head, Some(&file), POLICIES)?;
+    let trees = entries.iter().filter_map(|entry| repository.tree(entry.revision).ok());
+    Ok(Policy::newest_valid(trees).unwrap_or_default())
 }

@@ -8,8 +8,9 @@ mod clear;
 
 use std::collections::BTreeSet;
 
-use super::judge::Root;
+use super::judge::{Root, policy_in_force};
 use crate::git::{GitError, Repository, Tree};
+use crate::plan::{POLICY_FILE, Policy};
 use crate::project::{Entry, Files, ProjectName, RepoPath, Revision, Unit};
 
 /// More new commits than this are not looked at in one push.
@@ -159,6 +160,13 @@ fn check_tree(
     check_namespace(&root, root_before.as_ref(), reasons);
 
     let changed = repository.diff_paths(old, new)?;
+    if changed.iter().any(|path| path.as_str() == POLICY_FILE)
+        && let Err(error) = Policy::read(&tree)
+    {
+        reasons.push(error.to_string());
+    }
+    // What the push itself allows counts from the next one on.
+    let policy = policy_in_force(repository, old)?;
     let touched: BTreeSet<ProjectName> = changed.iter().filter_map(owner).collect();
     let everything = changed.iter().any(|path| owner(path).is_none());
     let mut units: Vec<Unit> =
@@ -167,9 +175,9 @@ fn check_tree(
         units.insert(0, Unit::Base);
     }
     for unit in units {
-        let Err(problems) = root.render(&tree, &unit) else { continue };
+        let Err(problems) = root.render(&tree, &unit, &policy) else { continue };
         let is_touched = matches!(&unit, Unit::Project(name) if touched.contains(name));
-        if !is_touched && was_broken(before.as_ref(), root_before.as_ref(), &unit) {
+        if !is_touched && was_broken(before.as_ref(), root_before.as_ref(), &unit, &policy) {
             continue;
         }
         reasons.extend(problems.into_iter().map(|problem| format!("{unit}: {problem}")));
@@ -177,9 +185,9 @@ fn check_tree(
     Ok(())
 }
 
-fn was_broken(before: Option<&Tree>, root: Option<&Root>, unit: &Unit) -> bool {
+fn was_broken(before: Option<&Tree>, root: Option<&Root>, unit: &Unit, policy: &Policy) -> bool {
     match (before, root) {
-        (Some(tree), Some(root)) => root.render(tree, unit).is_err(),
+        (Some(tree), Some(root)) => root.render(tree, unit, policy).is_err(),
         (Some(_), None) => true,
         (None, _) => false,
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::judge::policy_in_force;
 use super::write::Writer;
 use super::{ChangeError, Committed, Nudge};
 use crate::git::{CommitError, GitError, Repository};
@@ -85,7 +86,9 @@ fn write_all(repository: &Repository, writer: &Writer, works: &[Arc<Work>]) -> V
 /// because a refusal may rest on a commit of the same batch ("exists already").
 fn write_once(repository: &Repository, writer: &Writer, works: &[Arc<Work>]) -> Result<Vec<Answer>, CommitError> {
     let mut batch = repository.begin()?;
-    let answers = works.iter().map(|work| writer.write(&mut batch, work)).collect();
+    // No intent changes the policy, so that one reading serves the whole batch.
+    let policy = policy_in_force(repository, batch.tip())?;
+    let answers = works.iter().map(|work| writer.write(&mut batch, work, &policy)).collect();
     batch.publish()?;
     Ok(answers)
 }

@@ -9,6 +9,7 @@ use super::{ChangeError, Committed, message};
 use crate::edit::{self, EditError};
 use crate::git::{Batch, Tree};
 use crate::kustomize;
+use crate::plan::Policy;
 use crate::project::{ErrorKind, Files, Intent, Overlaid, ProjectName, ProjectSpec, Revision, Unit};
 use crate::sops::Identity;
 
@@ -23,7 +24,7 @@ impl Writer {
     }
 
     /// Makes the edit, judges what it gives, and commits it in the batch.
-    pub(super) fn write(&self, batch: &mut Batch, work: &Work) -> Answer {
+    pub(super) fn write(&self, batch: &mut Batch, work: &Work, policy: &Policy) -> Answer {
         let before = batch.tree()?;
         let name = work.intent.project();
         if let (Some(expected), Some(name)) = (&work.if_match, name) {
@@ -35,7 +36,7 @@ impl Writer {
         let is_delete = matches!(work.intent, Intent::Delete(..));
         let after = Overlaid { base: &before, changes: &changes };
         let project = match name {
-            Some(name) if !is_delete => Some(judge(&after, name)?),
+            Some(name) if !is_delete => Some(judge(&after, name, policy)?),
             // What is left has to be readable; nothing of the project is.
             Some(_) => {
                 Root::read(&after).map_err(conflict)?;
@@ -43,7 +44,7 @@ impl Writer {
             }
             None => {
                 let root = Root::read(&after).map_err(conflict)?;
-                root.render(&after, &Unit::Base).map_err(|messages| conflict(messages.join("; ")))?;
+                root.render(&after, &Unit::Base, policy).map_err(|messages| conflict(messages.join("; ")))?;
                 None
             }
         };
@@ -82,10 +83,10 @@ fn conflict(message: String) -> ChangeError {
 }
 
 /// The project as it will read, if everything that it builds is allowed.
-fn judge(files: &dyn Files, name: &ProjectName) -> Result<ProjectSpec, ChangeError> {
+fn judge(files: &dyn Files, name: &ProjectName, policy: &Policy) -> Result<ProjectSpec, ChangeError> {
     let root = Root::read(files).map_err(conflict)?;
     let unit = Unit::Project(name.clone());
-    let mut objects = root.render(files, &unit).map_err(|messages| conflict(messages.join("; ")))?;
+    let mut objects = root.render(files, &unit, policy).map_err(|messages| conflict(messages.join("; ")))?;
     if !root.projects.contains(name) {
         // A folder that the root does not list is not applied, but it is edited and read all the same.
         let build = kustomize::build(files, &edit::directory(name)).map_err(|error| conflict(sentence(&error)))?;

@@ -42,6 +42,25 @@ impl Repository {
     /// # Errors
     /// [`GitError::Object`] when the history is damaged.
     pub fn log(&self, from: Revision, path: Option<&RepoPath>, limit: usize) -> Result<Vec<LogEntry>, GitError> {
+        self.log_back_to(from, path, limit, false)
+    }
+
+    /// As [`Repository::log`] of a path, but no further back than the commit that made what stands there: before it may lie
+    /// any number of commits that have nothing to do with it.
+    ///
+    /// # Errors
+    /// [`GitError::Object`] when the history is damaged.
+    pub fn log_of_life(&self, from: Revision, path: &RepoPath, limit: usize) -> Result<Vec<LogEntry>, GitError> {
+        self.log_back_to(from, Some(path), limit, true)
+    }
+
+    fn log_back_to(
+        &self,
+        from: Revision,
+        path: Option<&RepoPath>,
+        limit: usize,
+        its_making: bool,
+    ) -> Result<Vec<LogEntry>, GitError> {
         let objects = self.objects();
         let mut walk = Walk::from(&objects, from)?;
         let mut entries = Vec::new();
@@ -49,10 +68,12 @@ impl Repository {
             let Some((id, commit)) = walk.next()? else { break };
             if let Some(path) = path {
                 let here = at_path(&objects, commit.tree, path)?;
-                let mut same = None;
+                let (mut same, mut is_new) = (None, its_making && here.is_some());
                 for parent in &commit.parents {
                     let tree = objects.commit(*parent)?.tree;
-                    if at_path(&objects, tree, path)? == here {
+                    let before = at_path(&objects, tree, path)?;
+                    is_new &= before.is_none();
+                    if before == here {
                         same = Some(*parent);
                         break;
                     }
@@ -64,6 +85,10 @@ impl Repository {
                 }
                 if commit.parents.is_empty() && here.is_none() {
                     continue;
+                }
+                if is_new {
+                    entries.push(read_entry(&objects, id)?);
+                    break;
                 }
             }
             walk.push_parents(&commit)?;

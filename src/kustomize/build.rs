@@ -79,8 +79,7 @@ pub(super) fn run(
         (None, true) => order::sort(&mut list, None),
         (None, false) => order::sort(&mut list, Some(&Sort::Fifo)),
     }
-    let metadata = Metadata { managed_by: top.metadata.managed_by || options.managed_by_label, ..top.metadata.clone() };
-    let objects = list.iter_mut().map(|resource| finish(resource, &metadata)).collect::<Result<_, _>>()?;
+    let objects = list.iter_mut().map(|resource| finish(resource, &top.metadata)).collect::<Result<_, _>>()?;
     let mut warnings = run.warnings;
     warnings.append(&mut loader.warnings().borrow_mut());
     Ok(Build { objects, inputs: loader.into_inputs(), warnings })

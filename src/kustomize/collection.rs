@@ -13,6 +13,8 @@ const MAX_OBJECTS: usize = 200_000;
 pub(super) struct Collection {
     list: Vec<Resource>,
     by_id: BTreeMap<Id, usize>,
+    /// How many numbers for things that were made have been given out.
+    made: usize,
 }
 
 impl Collection {
@@ -31,6 +33,21 @@ impl Collection {
 
     pub(super) fn into_list(self) -> Vec<Resource> {
         self.list
+    }
+
+    /// So many numbers that nothing in these objects has yet; gives the first.
+    pub(super) fn numbers(&mut self, count: usize) -> usize {
+        self.made += count;
+        self.made + 1 - count
+    }
+
+    /// Drops objects.
+    ///
+    /// # Errors
+    /// When two objects have one identity.
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Resource) -> bool) -> Result<(), BuildError> {
+        self.list.retain(keep);
+        self.index()
     }
 
     /// Adds an object.
@@ -55,6 +72,7 @@ impl Collection {
             *self = other;
             return Ok(());
         }
+        self.made = self.made.max(other.made);
         other.list.into_iter().try_for_each(|resource| self.append(resource))
     }
 
@@ -78,24 +96,14 @@ impl Collection {
         self.index()
     }
 
-    /// Changes the list as a whole.
-    pub(super) fn replace(&mut self, list: Vec<Resource>) -> Result<(), BuildError> {
-        self.list = list;
-        self.index()
-    }
-
-    /// Objects by every identity that they have or had.
-    pub(super) fn by_any_id(&self) -> BTreeMap<Id, Vec<usize>> {
-        let mut index: BTreeMap<Id, Vec<usize>> = BTreeMap::new();
-        for (at, resource) in self.list.iter().enumerate() {
-            for id in resource.previous_ids().chain([resource.id()]) {
-                let entry = index.entry(id).or_default();
-                if entry.last() != Some(&at) {
-                    entry.push(at);
-                }
-            }
-        }
-        index
+    /// The objects that have or had an identity.
+    pub(super) fn with_id(&self, id: &Id) -> Vec<usize> {
+        let has = |resource: &Resource| {
+            // Names nearly always differ, and cost nothing to compare.
+            let named = resource.name() == id.name || resource.previous.iter().any(|(_, name, _)| *name == id.name);
+            named && resource.previous_ids().chain([resource.id()]).any(|other| other == *id)
+        };
+        self.list.iter().enumerate().filter(|(_, resource)| has(resource)).map(|(at, _)| at).collect()
     }
 
     /// Makes the index anew after identities have changed.

@@ -55,7 +55,7 @@ pub(super) enum Create {
 
 /// Whether `spec` is about objects of this kind.
 pub(super) fn is_about(spec: &FieldSpec, resource: &Resource) -> bool {
-    resource.gvk().is_selected(&spec.gvk)
+    resource.is_selected(&spec.gvk)
 }
 
 /// Calls `set` for every node at the path of `spec`.

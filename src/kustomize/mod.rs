@@ -3,8 +3,24 @@
 //! Takes [`Files`] and a directory, gives [`Object`]s. Pure: reads nothing but the given files, follows no link, fetches
 //! nothing, and names every path that it looked at, so that callers may remember a result by the Git ids of its inputs.
 //!
-//! **Architecture invariant:** a field that this engine does not know is an error that names file and field; nothing in
-//! a kustomization is ever ignored.
+//! # The way of a build
+//! ```text
+//! load        files of the tree, parsed once; where they may be
+//! build       each directory, inner ones first: resources, generators, components, transformers, validators
+//!   config      the fields that transformers change: the defaults, and what `configurations` and `crds` add
+//!   generate    ConfigMaps and Secrets          plugin     documents of the built-in kinds
+//!   transform   one file for each transformer   patch      strategic merges, by the types of schema; JSON patches
+//! then once   hash (names of generated objects), references (who names whom), vars, order, origin (notes)
+//! ```
+//! A new transformer is a file in `transform/`, a variant of its enum, a folder in `tests/kustomize/` with what the real
+//! kustomize makes of it, and a test. `cargo bench --bench differential` compares trees made by chance with the real one.
+//!
+//! What looks odd in a file is on purpose when its comment says so: the output has to be that of the original, also where
+//! the original does what nobody would ask for (`shared`, the lists of `patch::strategic`).
+//!
+//! **Architecture invariant:** a field that this engine does not know is an error that names file and field, or, in files
+//! in which the original passes over it, a warning; nothing in a kustomization is ever ignored silently. No program is
+//! run, no link followed, nothing fetched.
 
 mod build;
 mod collection;
@@ -25,6 +41,7 @@ mod plugin;
 mod references;
 mod resource;
 mod schema;
+mod shared;
 mod tables;
 mod transform;
 mod vars;
@@ -126,13 +143,11 @@ pub struct Options {
     pub restrictions: Restrictions,
     /// Whether the objects are sorted where the kustomization says nothing about it.
     pub sorted: bool,
-    /// Whether every object gets the label that says that kustomize manages it.
-    pub managed_by_label: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { restrictions: Restrictions::RootOnly, sorted: true, managed_by_label: false }
+        Self { restrictions: Restrictions::RootOnly, sorted: true }
     }
 }
 

@@ -1,7 +1,14 @@
 //! The nearest of some names, for errors about one that is not there.
 
+/// The longest name that others are compared with.
+const LONGEST: usize = 256;
+
 /// The candidate that most likely was meant: the same but for case, or a few letters away.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Names of objects are short; comparing takes the product of the lengths.
+    if name.len() > LONGEST {
+        return None;
+    }
     let wanted: Vec<char> = name.to_lowercase().chars().collect();
     let allowed = (wanted.len() / 3).clamp(1, 5);
     candidates

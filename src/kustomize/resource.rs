@@ -58,6 +58,19 @@ impl Resource {
         Gvk::new(self.api_version(), self.kind())
     }
 
+    /// Whether `selector` takes its kind; as [`Gvk::is_selected`], without making the parts.
+    pub(super) fn is_selected(&self, selector: &Gvk) -> bool {
+        if !selector.kind.is_empty() && selector.kind != self.kind() {
+            return false;
+        }
+        if selector.group.is_empty() && selector.version.is_empty() {
+            return true;
+        }
+        let (group, version) = self.api_version().split_once('/').unwrap_or(("", self.api_version()));
+        (selector.group.is_empty() || selector.group == group)
+            && (selector.version.is_empty() || selector.version == version)
+    }
+
     pub(super) fn name(&self) -> &str {
         self.meta("name")
     }

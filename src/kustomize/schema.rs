@@ -110,9 +110,12 @@ impl Schema {
             None | Some(Value::Null) => &empty,
             Some(definitions) => definitions.as_object().ok_or("has definitions that are no mapping")?,
         };
-        let mut reader = Reader { definitions, done: BTreeSet::new(), schema: self };
+        let mut reader = Reader { definitions, schema: self };
         for (name, definition) in definitions {
-            let id = reader.definition(name);
+            // A definition that is there already is meant where others name it, so it keeps its number.
+            let id = reader.schema.numbered(short(name));
+            let fields = reader.fields(definition, 0);
+            reader.schema.types[id.0] = fields;
             let kinds = definition.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
             for kind in kinds.into_iter().flatten() {
                 let text = |key: &str| kind.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -142,26 +145,13 @@ impl Schema {
     }
 }
 
-/// Goes through the definitions of a document. A definition may name itself, so its number is given before it is read.
+/// Goes through the definitions of a document. A definition may name itself, so names become numbers and are not followed.
 struct Reader<'a> {
     definitions: &'a Map<String, Value>,
-    done: BTreeSet<&'a str>,
     schema: &'a mut Schema,
 }
 
 impl<'a> Reader<'a> {
-    /// A definition that is there already is meant where others name it, so it keeps its number.
-    fn definition(&mut self, name: &'a str) -> Type {
-        let id = self.schema.numbered(short(name));
-        if self.done.insert(name)
-            && let Some(definition) = self.definitions.get(name)
-        {
-            let fields = self.fields(definition, 0);
-            self.schema.types[id.0] = fields;
-        }
-        id
-    }
-
     fn fields(&mut self, definition: &'a Value, depth: usize) -> Fields {
         let properties = definition.get("properties").and_then(Value::as_object);
         let named = properties.into_iter().flatten();
@@ -203,7 +193,7 @@ impl<'a> Reader<'a> {
     fn type_of(&mut self, value: &'a Value, depth: usize) -> Option<Type> {
         if let Some(name) = link(value) {
             let known = self.definitions.contains_key(name) || self.schema.names.contains_key(short(name));
-            return known.then(|| self.definition(name));
+            return known.then(|| self.schema.numbered(short(name)));
         }
         if value.get("properties").is_none() && value.get("additionalProperties").is_none() {
             return None;

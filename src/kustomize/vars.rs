@@ -139,7 +139,7 @@ impl Vars {
         }
         let values =
             self.0.iter().map(|(name, var)| Ok((name.as_str(), var.value(objects)?))).collect::<Result<_, _>>()?;
-        let mut run = Run { values, used: BTreeSet::new() };
+        let mut run = Run { values, used: BTreeSet::new(), written: 0 };
         let specs = config.set("varReference");
         objects.change(|resource| {
             for spec in specs.iter() {
@@ -151,6 +151,11 @@ impl Vars {
             }
             Ok(())
         })?;
+        if run.written > MAX_WRITTEN
+            && let Some(var) = self.0.values().next()
+        {
+            return Err(var.place.error(format!("variables write more than {MAX_WRITTEN} bytes")));
+        }
         let unused = run.values.keys().filter(|name| !run.used.contains(**name));
         Ok(unused.map(|name| format!("the variable {name} stands in no field that may hold one")).collect())
     }
@@ -209,14 +214,21 @@ fn indexed(parts: Vec<String>) -> Vec<String> {
     result
 }
 
+/// How much all variables of a build may write together.
+const MAX_WRITTEN: usize = 64 << 20;
+
 struct Run<'a> {
     values: BTreeMap<&'a str, Value>,
     used: BTreeSet<String>,
+    written: usize,
 }
 
 impl Run<'_> {
     /// Texts, and the texts of a list or of a mapping.
     fn set(&mut self, node: &mut Node) -> Result<(), String> {
+        if self.written > MAX_WRITTEN {
+            return Err(format!("variables write more than {MAX_WRITTEN} bytes"));
+        }
         if node.is_string() {
             self.replace(node);
             return Ok(());
@@ -276,11 +288,13 @@ impl Run<'_> {
                 rest = after;
             } else if let Some((name, after)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
                 match self.values.get(name) {
-                    Some(Value::Text(value) | Value::Typed(value, _)) => {
+                    // Past the limit the build fails, so that what is missing here is never seen.
+                    Some(Value::Text(value) | Value::Typed(value, _)) if self.written <= MAX_WRITTEN => {
+                        self.written += value.len();
                         out.push_str(value);
                         self.used.insert(name.to_owned());
                     }
-                    Some(Value::None) | None => {
+                    _ => {
                         out.push_str("$(");
                         out.push_str(name);
                         out.push(')');
@@ -307,7 +321,7 @@ mod tests {
     fn variables_are_expanded_and_all_else_stays() {
         let text = |text: &str| Value::Text(text.to_owned());
         let values = BTreeMap::from([("A", text("1")), ("B", text("$(A)")), ("C", text("")), ("D", Value::None)]);
-        let mut run = Run { values, used: BTreeSet::new() };
+        let mut run = Run { values, used: BTreeSet::new(), written: 0 };
         for (before, after) in [
             ("$(A)-$(A)", "1-1"),
             ("$(B)$(C).", "$(A)."),

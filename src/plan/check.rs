@@ -3,12 +3,15 @@
 //! Takes the objects of one unit, gives every violation with its way out. The same checks judge a write through the
 //! API, a push, and what the reconciler is about to apply, so that no way into Git leads around them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
 
+use super::confine::confine;
+use super::policy::Policy;
 use crate::kustomize::Object;
-use crate::project::{ObjectKey, PROJECT_LABEL, SCOPE_LABEL, Unit};
+use crate::project::{ObjectKey, PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
 
 /// One rule that an object breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,11 +61,29 @@ const CLUSTER_SCOPED: [(&str, &str); 22] = [
 /// The group whose objects hand out rights.
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// Every rule that `objects`, rendered for `unit`, break. `namespace` is the one that the root's kustomization sets; where
-/// it sets none (the empty text), objects are to have none either.
+/// What objects are judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The namespace that the root's kustomization sets; where it sets none (the empty text), objects are to have none
+    /// either.
+    pub namespace: &'a str,
+    /// The policy of the branch that is already accepted.
+    pub policy: &'a Policy,
+    /// Every project that the root lists.
+    pub projects: &'a BTreeSet<ProjectName>,
+}
+
+/// Every rule that `objects`, rendered for `unit`, break.
 #[must_use]
-pub fn check(unit: &Unit, objects: &[Object], namespace: &str) -> Vec<Violation> {
-    objects.iter().flat_map(|object| check_object(unit, object, namespace)).collect()
+pub fn check(unit: &Unit, objects: &[Object], context: &Context<'_>) -> Vec<Violation> {
+    let mut found: Vec<_> = objects.iter().flat_map(|object| check_object(unit, object, context.namespace)).collect();
+    if let Unit::Project(project) = unit {
+        let known: BTreeSet<ObjectKey> = found.iter().map(|violation| violation.key.clone()).collect();
+        // What breaks a first rule is not in a state to be judged by more.
+        found
+            .extend(confine(project, objects, context).into_iter().filter(|violation| !known.contains(&violation.key)));
+    }
+    found
 }
 
 fn check_object(unit: &Unit, object: &Object, namespace: &str) -> Vec<Violation> {
@@ -205,7 +226,9 @@ mod tests {
     }
 
     fn problems(unit: &Unit, object: Object) -> Vec<String> {
-        check(unit, &[object], "team").into_iter().map(|violation| violation.problem).collect()
+        let projects = BTreeSet::from([ProjectName::parse("a").unwrap()]);
+        let context = Context { namespace: "team", policy: &Policy::default(), projects: &projects };
+        check(unit, &[object], &context).into_iter().map(|violation| violation.problem).collect()
     }
 
     #[test]
@@ -214,8 +237,8 @@ mod tests {
         let fine = labelled(PROJECT_LABEL, "a");
         for (group, kind, namespace, expected) in [
             ("", "Service", Some("team"), None),
-            ("apps", "StatefulSet", Some("team"), None),
-            ("example.org", "Widget", Some("team"), None),
+            ("batch", "Job", Some("team"), None),
+            ("example.org", "Widget", Some("team"), Some("of the kind Widget.example.org")),
             ("", "Namespace", None, Some("no namespaces")),
             ("", "PersistentVolume", Some("team"), Some("belong to no namespace")),
             ("storage.k8s.io", "StorageClass", None, Some("belong to no namespace")),

@@ -10,8 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
+use super::drift::{BY, DRIFT, Rules, leave_out};
 use super::field::{self, List, Path, Step};
 use super::ownership::Ownership;
+use super::policy::DriftMode;
 use super::{FieldChange, mask};
 use crate::kustomize::Object;
 use crate::project::ObjectKey;
@@ -32,6 +34,10 @@ pub(super) struct Diff {
     pub(super) reason: Option<String>,
     /// Whether `kubectl` owns fields.
     pub(super) take_over: bool,
+    /// What to send where the policy leaves something out.
+    pub(super) reduced: Option<Value>,
+    /// What differs and is left so, where the policy wants it said.
+    pub(super) left: Vec<String>,
 }
 
 /// The object as it is sent: a Secret's `stringData` goes into `data`, because the server records the ownership of
@@ -57,8 +63,8 @@ pub(super) fn as_sent(object: &Object) -> Cow<'_, Value> {
     Cow::Owned(value)
 }
 
-/// Compares the object that would be sent with the live one.
-pub(super) fn diff(key: &ObjectKey, desired: &Value, live: &Value) -> Diff {
+/// Compares the object that would be sent with the live one. What `rules` say to leave is no difference.
+pub(super) fn diff(key: &ObjectKey, desired: &Value, live: &Value, rules: &Rules<'_>) -> Diff {
     let ownership = Ownership::of(live);
     let mut comparison = Comparison { key, ownership: &ownership, path: Vec::new(), found: Vec::new() };
     comparison.members(desired, live);
@@ -69,9 +75,27 @@ pub(super) fn diff(key: &ObjectKey, desired: &Value, live: &Value) -> Diff {
             found.push(difference);
         }
     }
-    let reason = reason(&found, &ownership);
+    let mut reduced = None;
+    let mut left = Vec::new();
+    found.retain(|difference| {
+        let Some(manager) = ownership.taken_by(&difference.path) else { return true };
+        let path = Path(&difference.path).to_string();
+        match rules.mode(key, &path, manager) {
+            DriftMode::Correct => return true,
+            DriftMode::Warn => left.push(format!("{path}{BY}{manager})")),
+            DriftMode::Ignore => {}
+        }
+        leave_out(reduced.get_or_insert_with(|| desired.clone()), &difference.path);
+        false
+    });
+    let reason = match (&reduced, found.is_empty()) {
+        (Some(_), true) => None,
+        _ => reason(&found, &ownership),
+    };
     let changes = found.into_iter().map(|difference| mask::change(key, difference)).collect();
-    Diff { changes, reason, take_over: ownership.kubectl }
+    // What is left to a person with kubectl must stay theirs: what is ours and is not sent goes away.
+    let take_over = ownership.kubectl && reduced.is_none();
+    Diff { changes, reason, take_over, reduced, left }
 }
 
 /// Tells drift (somebody set a field of ours to another value) from a change in Git, as far as ownership shows it.
@@ -84,8 +108,8 @@ fn reason(found: &[Difference], ownership: &Ownership<'_>) -> Option<String> {
     };
     let drifted = |difference: &&Difference| difference.before.is_some() && !ownership.owns(&difference.path);
     if let Some(drift) = ownership.has_ours().then(|| found.iter().find(drifted)).flatten() {
-        let by = ownership.other_owner(&drift.path).map(|manager| format!(" (by {manager})")).unwrap_or_default();
-        return Some(format!("drift: {}{by}{}", Path(&drift.path), more(found.len())));
+        let by = ownership.other_owner(&drift.path).map(|manager| format!("{BY}{manager})")).unwrap_or_default();
+        return Some(format!("{DRIFT}{}{by}{}", Path(&drift.path), more(found.len())));
     }
     Some(format!("changed: {}{}", Path(&first.path), more(found.len())))
 }

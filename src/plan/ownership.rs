@@ -12,13 +12,21 @@ pub(super) struct Ownership<'a> {
     recorded: bool,
     /// The field sets of our applies; several when the API version changed in between.
     ours: Vec<&'a Map<String, Value>>,
-    /// The field sets of everybody else, with the manager's name.
-    others: Vec<(&'a str, &'a Map<String, Value>)>,
+    /// The field sets of everybody else.
+    others: Vec<Other<'a>>,
     /// Whether `kubectl` owns fields, and would keep them alive after they left Git.
     pub(super) kubectl: bool,
     /// The field sets of `kubectl` that hold what somebody asked for and nothing else: an apply after the take-over
     /// removes what Git does not have.
     by_hand: Vec<&'a Map<String, Value>>,
+}
+
+/// What somebody else owns.
+struct Other<'a> {
+    manager: &'a str,
+    /// Whether they wrote whole objects as Git has them, as a restore by hand does.
+    restores: bool,
+    fields: &'a Map<String, Value>,
 }
 
 impl<'a> Ownership<'a> {
@@ -37,7 +45,9 @@ impl<'a> Ownership<'a> {
                 ownership.ours.push(fields);
                 continue;
             }
-            ownership.others.push((manager, fields));
+            let whole = matches!(manager, "kubectl-client-side-apply" | "kubectl-last-applied" | "before-first-apply");
+            let restores = whole || (manager == "kubectl" && entry["operation"] == "Apply");
+            ownership.others.push(Other { manager, restores, fields });
             let kubectl = manager.starts_with("kubectl") || manager == "before-first-apply";
             let more_than_status = fields.keys().any(|name| !matches!(name.as_str(), "f:status" | "."));
             if kubectl && subresource.is_empty() && more_than_status {
@@ -68,7 +78,14 @@ impl<'a> Ownership<'a> {
 
     /// Who beside us set the field at `path`.
     pub(super) fn other_owner(&self, path: &[Step]) -> Option<&'a str> {
-        self.others.iter().find(|(_, fields)| contains(fields, path)).map(|(manager, _)| *manager)
+        self.others.iter().find(|other| contains(other.fields, path)).map(|other| other.manager)
+    }
+
+    /// Who took the field at `path` from us, other than by a restore: then a difference there is theirs. A default that
+    /// the server filled in is nobody's.
+    pub(super) fn taken_by(&self, path: &[Step]) -> Option<&'a str> {
+        let theirs = |other: &&Other<'_>| !other.restores && contains(other.fields, path);
+        self.others.iter().find(theirs).filter(|_| self.applied_by_us() && !self.owns(path)).map(|other| other.manager)
     }
 
     /// Fields that our last apply or `kubectl` set and that are not desired (any more), as far as they are there.

@@ -4,6 +4,7 @@
 //! answer. The sentence names the object and the way out. What the cluster says is quoted bounded and without control
 //! characters: it comes from images and admission rules that anybody may have written.
 
+mod other;
 mod pod;
 mod text;
 mod volume;
@@ -33,9 +34,15 @@ pub struct StatusInput<'a> {
     pub cluster_error: Option<&'a str>,
     /// What the API server refused since the last clean apply.
     pub apply_errors: &'a [(ObjectKey, String)],
-    /// Objects that somebody else keeps changing back.
-    pub contested: &'a [ObjectKey],
-    /// What the StatefulSet's newest `FailedCreate` event says, where events are read.
+    /// Objects that somebody else keeps changing back, with the field manager where it is known.
+    pub contested: &'a [(ObjectKey, Option<String>)],
+    /// Why Git wants nothing applied, and in which file it says so.
+    pub suspended: Option<(&'a str, &'a str)>,
+    /// Why a deletion waits for somebody's word.
+    pub deletion_held: Option<&'a str>,
+    /// How many environments may restart at once, where this one waits for its turn.
+    pub waits_for_turn: Option<usize>,
+    /// What the newest event says of the pod that is not made, or of the volume that is not bound, where events are read.
     pub pod_refusal: Option<&'a str>,
     /// What the agent of a pod that runs and is not ready says: a reason and a sentence.
     pub agent: Option<(Reason, &'a str)>,
@@ -73,6 +80,11 @@ pub fn status(unit: &Unit, input: &StatusInput<'_>) -> ProjectStatus {
     let seen = || if input.deleted { deleting(unit, input) } else { workload(unit, input) };
     let verdict = match (in_git(input), input.cluster_error) {
         (Some(verdict), _) => verdict,
+        (None, _) if input.deletion_held.is_some() => {
+            let why = input.deletion_held.unwrap_or_default();
+            Verdict::new(Phase::Deleting, Reason::DeletionHeld, format!("Nothing is deleted yet: {why}."))
+        }
+        (None, _) if input.suspended.is_some() => suspended(input, &seen()),
         (None, Some(error)) => {
             let seen = seen();
             let message = format!("The cluster does not answer ({}). When it last did: {}", quote(error), seen.message);
@@ -86,6 +98,19 @@ pub fn status(unit: &Unit, input: &StatusInput<'_>) -> ProjectStatus {
         message: bounded(&verdict.message),
         applied_revision: input.applied_revision,
     }
+}
+
+/// A project that is left alone: what it would be brought to, and what it does.
+fn suspended(input: &StatusInput<'_>, seen: &Verdict) -> Verdict {
+    let (file, why) = input.suspended.unwrap_or_default();
+    let why = if why.is_empty() { String::new() } else { format!(" ({})", quote(why)) };
+    let differs = match input.plan.actions.len() {
+        0 => String::new(),
+        1 => " 1 object is not as Git says.".to_owned(),
+        count => format!(" {count} objects are not as Git says."),
+    };
+    let message = format!("Suspended by {file}{why}: nothing is applied.{differs} {}", seen.message);
+    Verdict::new(Phase::Suspended, Reason::Suspended, message)
 }
 
 /// What is wrong before the cluster is even asked.
@@ -132,12 +157,21 @@ fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
     if input.deleted {
         return None;
     }
-    if let Some(key) = input.contested.first() {
+    if let Some((key, by)) = input.contested.first() {
+        let who =
+            by.as_ref().map_or_else(|| "Somebody else".to_owned(), |by| format!("The field manager {}", quote(by)));
         let message = format!(
-            "Somebody else keeps changing {} {} back: take the change out of there, or commit it.",
+            "{who} keeps changing {} {} back: take the change out of there, commit it, or say under `drift` in \
+             claude-manager.yaml whose word counts.",
             key.kind, key.name
         );
         return Some(Verdict::new(Phase::Failed, Reason::Contested, message));
+    }
+    if let Some(budget) = input.waits_for_turn {
+        let message = format!(
+            "Waits for its turn to restart: {budget} at a time, as rollout.restarts in claude-manager.yaml says."
+        );
+        return Some(Verdict::new(Phase::Pending, Reason::WaitingForApply, message));
     }
     let writes = |plan: &UnitPlan| {
         let is_write = |operation: &Operation| !matches!(operation, Operation::Delete { .. });
@@ -170,8 +204,17 @@ fn deleting(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     Verdict::new(Phase::Deleting, Reason::ObjectsTerminating, message)
 }
 
-/// What the project's workload does.
+/// What the project's workload does, or what is wrong beside it.
 fn workload(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
+    let environment = environment(unit, input);
+    match environment.phase {
+        Phase::Running | Phase::Stopped => other::failed(unit, input.observation).unwrap_or(environment),
+        _ => environment,
+    }
+}
+
+/// What the environment does.
+fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     if let Some(verdict) = volume::lost(unit, input.observation) {
         return verdict;
     }
@@ -225,7 +268,7 @@ fn workload(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
         None => no_pod(name, set, going, input),
         Some(verdict) if matches!(verdict.reason, Reason::ContainersStarting | Reason::Unschedulable) => {
             pods.retain(|pod| pod::may_wait_for_volume(pod));
-            let unbound = (!pods.is_empty()).then(|| volume::unbound(unit, input.observation, &pods, input.now));
+            let unbound = (!pods.is_empty()).then(|| volume::unbound(unit, input, &pods));
             unbound.flatten().or_else(|| said_by_agent(&verdict, input.agent)).unwrap_or(verdict)
         }
         Some(verdict) => verdict,

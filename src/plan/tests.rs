@@ -90,7 +90,7 @@ impl Cluster {
         for action in &plan.actions {
             self.clock += 1;
             match &action.operation {
-                Operation::Create(object) | Operation::Update { object, .. } => {
+                Operation::Create(object) | Operation::Update { object, .. } | Operation::Remake { object, .. } => {
                     let found = self.objects.get(&action.key).cloned();
                     let (live, before) = found.map_or((None, None), |(live, before)| (Some(live), Some(before)));
                     let mut merged = merge("", live.as_ref(), object, before.as_ref());
@@ -198,12 +198,12 @@ proptest! {
             if let Some(replicas) = edit {
                 cluster.edit(&stateful_set("a"), replicas);
             }
-            let plan = unit(&x(), &git, &cluster.observe());
-            prop_assert_eq!(&plan, &unit(&x(), &git, &cluster.observe()), "the same input gives the same plan");
+            let plan = unit(&x(), &git, &cluster.observe(), &Drift::default());
+            prop_assert_eq!(&plan, &unit(&x(), &git, &cluster.observe(), &Drift::default()), "the same input gives the same plan");
             prop_assert!(plan.actions.is_sorted_by_key(|action| action.stage));
             cluster.execute(&plan);
 
-            let again = unit(&x(), &git, &cluster.observe());
+            let again = unit(&x(), &git, &cluster.observe(), &Drift::default());
             prop_assert_eq!(&again.actions, &Vec::new());
 
             // And what is there is what Git says, no more and no less.
@@ -242,11 +242,11 @@ proptest! {
 
         let mut cluster = Cluster::default();
         let git = Desired::Objects(Arc::new(vec![object.clone()]));
-        cluster.execute(&unit(&x(), &git, &cluster.observe()));
+        cluster.execute(&unit(&x(), &git, &cluster.observe(), &Drift::default()));
         let (live, _) = cluster.objects.get_mut(&object.key).unwrap();
         *live.pointer_mut(pointer).unwrap() = json!("edited");
 
-        let plan = unit(&x(), &git, &cluster.observe());
+        let plan = unit(&x(), &git, &cluster.observe(), &Drift::default());
         prop_assert_eq!(plan.actions.len(), 1, "{}", pointer);
         prop_assert!(!plan.actions[0].changes.is_empty());
     }
@@ -264,7 +264,7 @@ fn an_unchanged_object_is_known_by_its_version_alone() {
         Observation { objects: BTreeMap::from([(object.key.clone(), live)]), inventory: BTreeMap::new() }
     };
     let hash = object_hash(&object.value);
-    let actions = |observation| unit(&x(), &git, &observation).actions.len();
+    let actions = |observation| unit(&x(), &git, &observation, &Drift::default()).actions.len();
     assert_eq!(actions(observe("7", hash)), 0);
     assert_eq!(actions(observe("8", hash)), 1, "somebody wrote since");
     assert_eq!(actions(observe("7", hash ^ 1)), 1, "Git says something else since");
@@ -277,7 +277,7 @@ fn actions_come_in_stages_and_do_not_print_what_they_write() {
         Object { key, api_version: "v1".to_owned(), value: json!({"stringData": {"key": "hunter2"}}) }
     };
     let objects = vec![object("apps", "StatefulSet"), object("", "Service"), object("", "Secret")];
-    let plan = unit(&x(), &Desired::Objects(Arc::new(objects)), &Observation::default());
+    let plan = unit(&x(), &Desired::Objects(Arc::new(objects)), &Observation::default(), &Drift::default());
     let kinds: Vec<_> = plan.actions.iter().map(|action| action.key.kind.as_str()).collect();
     assert_eq!(kinds, ["Secret", "Service", "StatefulSet"]);
     assert!(!format!("{plan:?}").contains("hunter2") && !format!("{plan:?}").contains("aHVudGVyMg"));
@@ -307,7 +307,7 @@ fn a_deleted_project_is_gone_when_only_kept_volumes_are_left() {
         (live("ConfigMap", json!({"managedFields": []})), false, true),
     ];
     for (observation, delete_volumes, expected) in table {
-        let plan = unit(&x(), &Desired::Absent { delete_volumes }, &observation);
+        let plan = unit(&x(), &Desired::Absent { delete_volumes }, &observation, &Drift::default());
         assert_eq!(is_gone(&plan, &observation), expected, "{:?} {delete_volumes}", observation.objects.keys());
     }
 }

@@ -6,25 +6,30 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::diff::{as_sent, diff};
-use super::{Action, Desired, Held, Live, Observation, Operation, UnitPlan, object_hash, order, prune};
+use super::drift::Rules;
+use super::policy::{Drift, POLICY_FILE};
+use super::stateful::{self, Remake};
+use super::{Action, Desired, Held, Observation, Operation, UnitPlan, object_hash, order, prune};
 use crate::kustomize::Object;
 use crate::project::{PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
 
 /// Plans what brings `unit` to `desired`.
 ///
-/// Objects that carry the label of another unit are left alone and named as held. Actions are sorted by stage, then by
+/// Objects that carry the label of another unit are left alone and named as held; so is what the policy's `drift` says to
+/// leave. An object that is gone altogether is made again whatever it says. Actions are sorted by stage, then by
 /// kind and name.
 #[must_use]
-pub fn unit(unit: &Unit, desired: &Desired, observation: &Observation) -> UnitPlan {
+pub fn unit(unit: &Unit, desired: &Desired, observation: &Observation, drift: &Drift) -> UnitPlan {
     let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
     let mut wanted = BTreeSet::new();
     if let Desired::Objects(objects) = desired {
         for object in objects.iter() {
             wanted.insert(&object.key);
-            apply(unit, object, observation.objects.get(&object.key), &mut plan);
+            apply(unit, object, observation, &Rules::of(unit, drift), &mut plan);
         }
     }
     prune::prune(unit, desired, &wanted, observation, &mut plan);
+    stateful::release(unit, observation, &mut plan);
     plan.actions.sort_by(|a, b| (a.stage, &a.key).cmp(&(b.stage, &b.key)));
     plan.held.sort_by(|a, b| a.key.cmp(&b.key));
     plan
@@ -54,7 +59,7 @@ pub(super) fn is_going(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
-fn apply(unit: &Unit, object: &Object, live: Option<&Live>, plan: &mut UnitPlan) {
+fn apply(unit: &Unit, object: &Object, observation: &Observation, rules: &Rules<'_>, plan: &mut UnitPlan) {
     let key = &object.key;
     let value = as_sent(object);
     let action = |operation, reason: String, changes| Action {
@@ -65,7 +70,7 @@ fn apply(unit: &Unit, object: &Object, live: Option<&Live>, plan: &mut UnitPlan)
         reason,
         changes,
     };
-    let Some(live) = live else {
+    let Some(live) = observation.objects.get(key) else {
         let operation = Operation::Create(Arc::new(value.into_owned()));
         plan.actions.push(action(operation, "not in the cluster".to_owned(), Vec::new()));
         return;
@@ -91,9 +96,24 @@ fn apply(unit: &Unit, object: &Object, live: Option<&Live>, plan: &mut UnitPlan)
     {
         return;
     }
-    let diff = diff(key, &value, &live.object);
+    let diff = diff(key, &value, &live.object, rules);
+    if !diff.left.is_empty() {
+        let reason = format!("differs in {} and is left so, as drift in {POLICY_FILE} says", diff.left.join(", "));
+        plan.held.push(Held { key: key.clone(), reason });
+    }
     if let Some(reason) = diff.reason {
-        let operation = Operation::Update { object: Arc::new(value.into_owned()), take_over: diff.take_over };
+        let value = Arc::new(diff.reduced.unwrap_or_else(|| value.into_owned()));
+        let uid = live.object.pointer("/metadata/uid").and_then(Value::as_str);
+        let remake = match stateful::is_set(key) {
+            true => stateful::remake(unit, key, &value, &diff.changes, observation),
+            false => Remake::No,
+        };
+        let update = |object| Operation::Update { object, take_over: diff.take_over };
+        let (operation, reason) = match (remake, uid) {
+            (Remake::AroundPods(why), Some(uid)) => (Operation::Remake { uid: uid.to_owned(), object: value }, why),
+            (Remake::Unsafe(why) | Remake::AroundPods(why), _) => (update(value), why),
+            (Remake::No, _) => (update(value), reason),
+        };
         plan.actions.push(action(operation, reason, diff.changes));
     }
 }

@@ -34,5 +34,7 @@ pub const PROJECT_LABEL: &str = "claude-manager.io/project";
 pub const SCOPE_LABEL: &str = "claude-manager.io/scope";
 /// The prefix of the descriptive annotations on a project's StatefulSet.
 pub const ANNOTATION_PREFIX: &str = "claude-manager.io/";
+/// The annotation of a project's StatefulSet by which an overlay says that nothing of it is to be applied, and why.
+pub const SUSPENDED_ANNOTATION: &str = "claude-manager.io/suspended";
 /// The field manager of every server-side apply.
 pub const FIELD_MANAGER: &str = "claude-manager";

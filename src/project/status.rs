@@ -103,6 +103,12 @@ pub enum Reason {
     WaitingForCredentials,
     /// The repository cannot be cloned.
     CloneFailed,
+    /// An object beside the environment has failed.
+    ObjectFailed,
+    /// Git says that nothing is to be applied.
+    Suspended,
+    /// So much was deleted at once that somebody has to confirm it.
+    DeletionHeld,
 }
 
 /// A project's condition at one moment.

@@ -13,11 +13,13 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::packed::Packed;
 use crate::edit;
 use crate::kustomize::{self, BuildError, Object};
-use crate::plan;
+use crate::plan::{self, Policy};
 use crate::project::{
-    Entry, Files, ObjectKey, PROJECT_LABEL, ProjectName, ProjectSpec, Reason, RepoPath, Revision, SCOPE_LABEL, Unit,
+    Entry, Files, ObjectKey, PROJECT_LABEL, ProjectName, ProjectSpec, Reason, RepoPath, Revision, SCOPE_LABEL,
+    SUSPENDED_ANNOTATION, Unit,
 };
 use crate::sops;
 
@@ -32,6 +34,8 @@ pub(super) struct DesiredTree {
     pub(super) volumes_given_up: BTreeSet<ProjectName>,
     /// Folders that are not applied, and why.
     pub(super) warnings: Vec<String>,
+    /// The policy in force.
+    pub(super) policy: Arc<Policy>,
 }
 
 /// What one unit should be.
@@ -40,11 +44,13 @@ pub(super) struct DesiredUnit {
     /// The revision that this was rendered from.
     pub(super) revision: Revision,
     /// The objects with the decrypted secrets, or why there are none.
-    pub(super) objects: Result<Arc<Vec<Object>>, UnitError>,
+    pub(super) objects: Result<Arc<Packed>, UnitError>,
     /// A project as its overlay reads.
     pub(super) spec: Option<ProjectSpec>,
     /// The blob id of a project's overlay.
     pub(super) overlay_id: Option<String>,
+    /// Why the overlay wants nothing to be applied; `None` when it does not say so.
+    pub(super) suspended: Option<String>,
 }
 
 /// Why a unit cannot be applied. Nothing of it is touched then: neither changed nor pruned.
@@ -62,6 +68,8 @@ pub(super) struct Renderer {
     identities: Arc<Vec<sops::Identity>>,
     /// The root's kustomization without its resources: what it adds to every unit.
     skeleton: Option<[u8; 32]>,
+    /// The last policy that could be read.
+    policy: Option<Policy>,
     inputs: BTreeMap<Unit, BTreeSet<RepoPath>>,
     last: DesiredTree,
 }
@@ -69,7 +77,12 @@ pub(super) struct Renderer {
 impl Renderer {
     /// A renderer that decrypts with `identities` and remembers nothing yet.
     pub(super) fn new(identities: Arc<Vec<sops::Identity>>) -> Self {
-        Self { identities, skeleton: None, inputs: BTreeMap::new(), last: DesiredTree::default() }
+        Self { identities, skeleton: None, policy: None, inputs: BTreeMap::new(), last: DesiredTree::default() }
+    }
+
+    /// Takes the policy that is in force while the tree's own does not read.
+    pub(super) fn fall_back_on(&mut self, policy: Policy) {
+        self.policy.get_or_insert(policy);
     }
 
     /// Renders `tree`, the files of `revision`. `changed` names every path that differs from the tree of the last
@@ -85,13 +98,41 @@ impl Renderer {
     ) -> Result<DesiredTree, BuildError> {
         let root = read_root(tree)?;
         let changed = changed.filter(|_| self.skeleton == Some(root.skeleton));
-        let (members, warnings) = members(tree)?;
+        let (members, mut warnings) = members(tree)?;
+        // What a broken file last said stays in force.
+        let changed = match Policy::read(tree) {
+            Ok(policy) if self.policy.as_ref() == Some(&policy) => changed,
+            Ok(policy) => {
+                self.policy = Some(policy);
+                None
+            }
+            Err(error) => {
+                warnings.push(format!("{error}; the last valid policy stays in force"));
+                changed
+            }
+        };
+        let policy = self.policy.clone().unwrap_or_default();
+        let projects: BTreeSet<ProjectName> = members
+            .keys()
+            .filter_map(|unit| match unit {
+                Unit::Project(name) => Some(name.clone()),
+                Unit::Base => None,
+            })
+            .collect();
+        let namespace = root.namespace.clone().unwrap_or_default();
+        let context = plan::Context { namespace: &namespace, policy: &policy, projects: &projects };
 
         let stale: Vec<&Unit> = members.keys().filter(|unit| !self.is_current(unit, &members, changed)).collect();
-        let fresh =
-            in_parallel(&stale, |unit| render_unit(tree, revision, unit, &members[*unit], &root, &self.identities));
+        let fresh = in_parallel(&stale, |unit| {
+            render_unit(tree, revision, unit, &members[*unit], &root, &context, &self.identities)
+        });
 
-        let mut next = DesiredTree { warnings, volumes_given_up: tombstones(tree), ..DesiredTree::default() };
+        let mut next = DesiredTree {
+            warnings,
+            volumes_given_up: tombstones(tree),
+            policy: Arc::new(policy),
+            ..DesiredTree::default()
+        };
         let mut inputs = BTreeMap::new();
         for (unit, (desired, read)) in stale.into_iter().zip(fresh) {
             next.rendered.insert(unit.clone());
@@ -212,11 +253,12 @@ fn render_unit(
     unit: &Unit,
     members: &BTreeSet<RepoPath>,
     root: &Root,
+    context: &plan::Context<'_>,
     identities: &[sops::Identity],
 ) -> (DesiredUnit, BTreeSet<RepoPath>) {
     let mut inputs = BTreeSet::new();
     let mut spec = None;
-    let mut objects = || -> Result<Arc<Vec<Object>>, UnitError> {
+    let mut objects = || -> Result<Vec<Object>, UnitError> {
         let is_base = *unit == Unit::Base;
         let build = kustomize::build_part(tree, &RepoPath::root(), &|path| members.contains(path), is_base)
             .map_err(|error| render_failed(&error))?;
@@ -226,7 +268,7 @@ fn render_unit(
             let read = edit::read_spec(name, &objects);
             spec = Some(read.map_err(|error| UnitError { reason: Reason::RenderFailed, message: error.to_string() })?);
         }
-        let violations = plan::check(unit, &objects, root.namespace.as_deref().unwrap_or_default());
+        let violations = plan::check(unit, &objects, context);
         if !violations.is_empty() {
             let messages: Vec<String> = violations.iter().map(ToString::to_string).collect();
             return Err(UnitError { reason: Reason::PolicyViolation, message: messages.join("; ") });
@@ -236,14 +278,29 @@ fn render_unit(
         if matches!(tree.entry(&secrets), Ok(Entry::File)) {
             objects.push(secret(tree, &secrets, unit, root, identities)?);
         }
-        Ok(Arc::new(objects))
+        Ok(objects)
     };
     let objects = objects();
+    let suspended = objects.iter().flatten().find_map(suspension);
+    let objects = objects.map(|objects| Arc::new(Packed::of(objects)));
     let overlay_id = own_folder(unit)
         .and_then(|folder| folder.join("kustomization.yaml").ok())
         .and_then(|path| tree.content_id(&path))
         .map(|id| Revision::from_bytes(id).to_string());
-    (DesiredUnit { revision, objects, spec, overlay_id }, inputs)
+    (DesiredUnit { revision, objects, spec, overlay_id, suspended }, inputs)
+}
+
+/// What the main object says about being left alone; `false` is as good as nothing.
+fn suspension(object: &Object) -> Option<String> {
+    if object.key.kind != "StatefulSet" {
+        return None;
+    }
+    let why = object.value.get("metadata")?.get("annotations")?.get(SUSPENDED_ANNOTATION)?.as_str()?;
+    match why {
+        "" | "false" => None,
+        "true" => Some(String::new()),
+        why => Some(why.to_owned()),
+    }
 }
 
 pub(super) fn render_failed(error: &BuildError) -> UnitError {
@@ -275,7 +332,12 @@ fn secret(
     if secret.name != expected {
         return Err(unreadable(format!("holds the Secret {:?}; it has to be {expected:?}", secret.name)));
     }
-    Ok(secret_object(&secret, unit, root.namespace.as_deref()))
+    let object = secret_object(&secret, unit, root.namespace.as_deref());
+    if let Some(problem) = plan::secret_type_problem(&object.value) {
+        let message = format!("{file}: {problem}; give it another type");
+        return Err(UnitError { reason: Reason::PolicyViolation, message });
+    }
+    Ok(object)
 }
 
 /// The object that a decrypted file stands for: as the file has it, with the unit's label, so that it is owned, observed

@@ -9,19 +9,24 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::agents::{self, Agents};
+use super::announce::{announce, announcement};
+use super::breaker;
 use super::execute::{Applied, apply, not_begun};
 use super::follow::Look;
 use super::ledger::{self, Entry};
-use super::unit::{PATIENCE, Step, UnitState};
+use super::rollout::Turns;
+use super::unit::{Awaited, PATIENCE, Step, UnitState};
 use super::{Deletion, Parts, ProjectState, Snapshot};
 use crate::agent;
 use crate::cluster;
 use crate::git;
-use crate::plan::{self, Desired, Observation, UnitPlan};
-use crate::project::{ObjectKey, Phase, ProjectName, Reason, Unit};
+use crate::plan::{self, Desired, Observation, Policy, UnitPlan};
+use crate::project::{ObjectKey, Phase, ProjectName, Reason, Revision, Unit};
 
-/// Units that are applied at the same time; each sends several requests at once.
-const PARALLEL_UNITS: usize = 8;
+/// Units that are applied at the same time; how many requests they send together is for [`cluster::Pace`] to say.
+const PARALLEL_UNITS: usize = 32;
+/// Snapshots that nobody waits for are this far apart: each is a copy of the list of all projects.
+const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(20);
 /// After these times a project that still starts is looked at again: some reasons only count when they last (a moment for
 /// a pod that is not made, 15 s for one that no node takes, 120 s for a volume).
 const SECOND_LOOKS: [Duration; 3] = [PATIENCE, Duration::from_secs(16), Duration::from_secs(121)];
@@ -41,6 +46,8 @@ pub(super) enum Message {
     Refusal(Unit, Option<String>),
     /// What the agent in the pod with this uid says.
     Agent(ProjectName, String, Box<Result<agent::Status, agent::ClientError>>),
+    /// Which of the projects that are gone at this head somebody has deleted knowingly.
+    Meant(Revision, BTreeSet<ProjectName>),
     /// Somebody wants to see it done.
     Refresh(Option<ProjectName>, oneshot::Sender<()>),
     /// Somebody asks what deleting a project would do.
@@ -68,7 +75,8 @@ pub(super) async fn run(
     let mut connection = observer.connection();
     let mut driver = Driver::new(parts, observer, back, inventory);
     loop {
-        let deadline = driver.timers.first_key_value().map(|(at, _)| *at);
+        let timer = driver.timers.first_key_value().map(|(at, _)| *at);
+        let deadline = timer.into_iter().chain(driver.publish_at).min();
         tokio::select! {
             message = messages.recv() => {
                 let Some(message) = message else { return };
@@ -102,8 +110,7 @@ async fn sleep_until(deadline: Option<Instant>) {
 
 /// What is known of a unit in the cluster.
 fn observe(observer: &cluster::Observer, unit: &Unit, state: &UnitState) -> Observation {
-    let mut objects = observer.objects(Some(unit));
-    objects.extend(observer.objects_at(state.keys()));
+    let objects = observer.objects_for(unit, state.keys());
     Observation { objects, inventory: BTreeMap::from([(unit.clone(), state.inventory.clone())]) }
 }
 
@@ -112,6 +119,7 @@ struct Driver {
     observer: cluster::Observer,
     back: mpsc::WeakSender<Message>,
     slots: Arc<Semaphore>,
+    pace: cluster::Pace,
     /// Where the inventory goes.
     ledger: mpsc::UnboundedSender<Entry>,
     units: BTreeMap<Unit, UnitState>,
@@ -130,6 +138,10 @@ struct Driver {
     base_error: Option<String>,
     /// What the head gives to warn of.
     warnings: Vec<String>,
+    /// The policy in force.
+    policy: Arc<Policy>,
+    /// Who may restart.
+    turns: Turns,
     /// How many objects of each kind are managed.
     kinds: BTreeMap<String, i64>,
     /// Who waits for the next snapshot.
@@ -138,6 +150,9 @@ struct Driver {
     refreshing: Vec<(Option<ProjectName>, oneshot::Sender<()>)>,
     next: Snapshot,
     published: bool,
+    published_at: Option<Instant>,
+    /// When the next snapshot is due.
+    publish_at: Option<Instant>,
 }
 
 impl Driver {
@@ -160,6 +175,7 @@ impl Driver {
             observer,
             back,
             slots: Arc::new(Semaphore::new(PARALLEL_UNITS)),
+            pace: cluster::Pace::default(),
             ledger,
             units,
             dirty: BTreeSet::new(),
@@ -171,11 +187,15 @@ impl Driver {
             root_error: None,
             base_error: None,
             warnings: Vec::new(),
+            policy: Arc::default(),
+            turns: Turns::default(),
             kinds,
             loading: Vec::new(),
             refreshing: Vec::new(),
             next: Snapshot::default(),
             published: false,
+            published_at: None,
+            publish_at: None,
         }
     }
 
@@ -196,6 +216,13 @@ impl Driver {
             Message::Applied(unit, run, applied) => {
                 self.runs.remove(&unit);
                 if let Some(state) = self.units.get_mut(&unit) {
+                    let outdated = state.pause() == Step::Preempt;
+                    if let (Unit::Project(name), Some(attempt), false) = (&unit, &mut state.attempt, outdated) {
+                        if let Some(took) = attempt.ended(&applied.failures, applied.complete) {
+                            self.parts.metrics.reconciled("applied", took);
+                        }
+                        let _ = self.ledger.send(Entry::History(attempt.passage(name)));
+                    }
                     state.ended(run, applied.failures, applied.complete, Instant::now());
                 }
                 self.dirty.insert(unit);
@@ -209,6 +236,11 @@ impl Driver {
             Message::Agent(project, uid, answer) => {
                 self.agents.answered(&project, &uid, &answer, Instant::now());
                 self.dirty.insert(Unit::Project(project));
+            }
+            Message::Meant(head, meant) => {
+                if self.next.head == Some(head) {
+                    self.judge_deletions(Some(&meant));
+                }
             }
             Message::Refresh(project, done) => {
                 for (unit, state) in &mut self.units {
@@ -230,7 +262,8 @@ impl Driver {
         let unit = Unit::Project(project);
         let state = self.units.get(&unit).filter(|_| self.next.synced)?;
         let observation = observe(&self.observer, &unit, state);
-        let plan = |delete_volumes| plan::unit(&unit, &Desired::Absent { delete_volumes }, &observation);
+        let plan =
+            |delete_volumes| plan::unit(&unit, &Desired::Absent { delete_volumes }, &observation, &self.policy.drift);
         Some(Deletion { keeping_volumes: plan(false), with_volumes: plan(true) })
     }
 
@@ -244,6 +277,11 @@ impl Driver {
         let Some(desired) = look.desired else { return };
         self.known = true;
         self.warnings = desired.warnings;
+        if self.policy != desired.policy {
+            self.policy = desired.policy;
+            self.dirty.extend(self.units.keys().cloned());
+        }
+        self.turns.changed(&desired.rendered, self.policy.rollout.restarts);
         let observed = self.observer.units();
         let gone: Vec<Unit> = (self.units.iter())
             .filter(|(unit, state)| state.desired.is_some() && !desired.units.contains_key(*unit))
@@ -267,6 +305,45 @@ impl Driver {
                 state.want(Some(wanted), false);
                 self.dirty.insert(unit);
             }
+        }
+        self.judge_deletions(None);
+    }
+
+    /// Holds deletions back when there are too many at once, but for those that are `meant`; without that, asks the history
+    /// which are.
+    fn judge_deletions(&mut self, meant: Option<&BTreeSet<ProjectName>>) {
+        let is_project = |unit: &&Unit| matches!(unit, Unit::Project(_));
+        let all = self.units.iter().filter(|(unit, state)| is_project(unit) && state.desired.is_some()).count();
+        let mut gone: BTreeSet<ProjectName> = BTreeSet::new();
+        for (unit, state) in &self.units {
+            if let Unit::Project(name) = unit
+                && state.would_delete()
+            {
+                gone.insert(name.clone());
+            }
+        }
+        let all = all + gone.len();
+        let unconfirmed: BTreeSet<ProjectName> =
+            gone.iter().filter(|name| meant.is_none_or(|meant| !meant.contains(*name))).cloned().collect();
+        let exceeded = self.policy.prune.is_exceeded(unconfirmed.len(), all);
+        for name in &gone {
+            let held = exceeded && unconfirmed.contains(name);
+            let unit = Unit::Project(name.clone());
+            if let Some(state) = self.units.get_mut(&unit) {
+                state.deletion_held = held.then(|| breaker::held(unconfirmed.len(), all, self.next.head));
+                self.dirty.insert(unit);
+            }
+        }
+        if let (true, None, Some(head)) = (exceeded, meant, self.next.head) {
+            let (repository, back) = (self.parts.repository.clone(), self.back.clone());
+            tokio::spawn(async move {
+                let read = tokio::task::spawn_blocking(move || breaker::meant(&repository, head, &unconfirmed)).await;
+                match (read, back.upgrade()) {
+                    (Ok(Ok(meant)), Some(back)) => drop(back.send(Message::Meant(head, meant)).await),
+                    (Ok(Err(error)), _) => tracing::error!(%error, "the deletions could not be judged; they stay held"),
+                    _ => {}
+                }
+            });
         }
     }
 
@@ -306,22 +383,35 @@ impl Driver {
         if !self.known {
             return;
         }
-        for unit in std::mem::take(&mut self.dirty) {
-            self.advance_unit(&unit);
+        // What one does may concern others: a turn that becomes free is taken at once.
+        while !self.dirty.is_empty() {
+            for unit in std::mem::take(&mut self.dirty) {
+                self.advance_unit(&unit);
+            }
         }
     }
 
     fn advance_unit(&mut self, unit: &Unit) {
         let Some(state) = self.units.get_mut(unit) else { return };
+        let is_described = matches!(unit, Unit::Project(name) if self.next.projects.contains_key(name));
+        if state.is_running() && state.pause() == Step::Rest && is_described {
+            // Every answer to a write of ours comes by here; the end of the run looks at all of them together.
+            return;
+        }
         let now = Instant::now();
         let mut observation = Observation::default();
         let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
         if self.next.synced {
             observation = observe(&self.observer, unit, state);
-            if let Some(desired) = state.planned() {
-                plan = plan::unit(unit, &desired, &observation);
+            let planned = state.planned();
+            if let Some(desired) = &planned {
+                plan = plan::unit(unit, desired, &observation, &self.policy.drift);
             }
-            match state.step(!plan.actions.is_empty(), now) {
+            let mut rests = planned.is_none() || state.suspended(&self.policy).is_some();
+            if !rests && plan::restarts(&plan, &observation) {
+                rests = !self.turns.may_restart(unit, self.policy.rollout.restarts);
+            }
+            match if rests { state.pause() } else { state.step(&mut plan, now) } {
                 Step::Rest => {}
                 Step::Later(at) => {
                     self.timers.entry(at).or_default().insert(unit.clone());
@@ -344,14 +434,23 @@ impl Driver {
     /// Applies `plan` in a task of its own. What is about to exist is written to the inventory first, so that
     /// nothing that was applied can be forgotten.
     fn start(&mut self, unit: &Unit, run: u64, plan: UnitPlan) {
+        if let Some(state) = self.units.get_mut(unit) {
+            if state.is_drift() {
+                plan.actions.iter().for_each(|action| self.parts.metrics.drift(plan::drifted_by(action)));
+            }
+            if let Some(attempt) = &mut state.attempt {
+                attempt.begins(&plan);
+            }
+        }
         let known = self.units.get(unit).map(|state| state.inventory.clone()).unwrap_or_default();
         let more: BTreeSet<ObjectKey> = plan.actions.iter().map(|action| action.key.clone()).chain(known).collect();
         let written = self.remember(unit, more).map(|keys| {
             let (written, wait) = oneshot::channel();
-            let _ = self.ledger.send(Entry { unit: unit.clone(), keys, written: Some(written) });
+            let _ = self.ledger.send(Entry::Inventory { unit: unit.clone(), keys, written: Some(written) });
             wait
         });
         let (parts, observer, slots) = (self.parts.clone(), self.observer.clone(), Arc::clone(&self.slots));
+        let pace = self.pace.clone();
         let (canceller, cancel) = cluster::cancellation();
         self.runs.insert(unit.clone(), canceller);
         let (back, unit) = (self.back.clone(), unit.clone());
@@ -359,11 +458,11 @@ impl Driver {
             let Ok(_slot) = slots.acquire().await else { return };
             let applied = match written {
                 Some(written) => match written.await {
-                    Ok(Ok(())) => apply(&parts, &observer, &plan, &cancel).await,
+                    Ok(Ok(())) => apply(&parts, &observer, &pace, &plan, &cancel).await,
                     Ok(Err(error)) => not_begun(&plan, &error),
                     Err(_) => not_begun(&plan, "the program is stopping"),
                 },
-                None => apply(&parts, &observer, &plan, &cancel).await,
+                None => apply(&parts, &observer, &pace, &plan, &cancel).await,
             };
             if let Some(back) = back.upgrade() {
                 let _ = back.send(Message::Applied(unit, run, applied)).await;
@@ -392,7 +491,8 @@ impl Driver {
     fn describe(&mut self, unit: &Unit, plan: UnitPlan, observation: &Observation) {
         let Some(state) = self.units.get_mut(unit) else { return };
         let resting = plan.actions.is_empty() && !state.is_running();
-        let gone = state.desired.is_none() && resting && plan::is_gone(&plan, observation);
+        let gone =
+            state.desired.is_none() && state.deletion_held.is_none() && resting && plan::is_gone(&plan, observation);
         // Of a deleted unit everything is remembered until the last of it is gone.
         if resting && self.next.synced && state.planned().is_some() && (state.desired.is_some() || gone) {
             let keep: BTreeSet<ObjectKey> = (state.desired.iter())
@@ -402,7 +502,7 @@ impl Driver {
                 .collect();
             if let Some(keys) = self.remember(unit, keep) {
                 // Nobody waits for it: until it is written, more is known to be ours than there is.
-                let _ = self.ledger.send(Entry { unit: unit.clone(), keys, written: None });
+                let _ = self.ledger.send(Entry::Inventory { unit: unit.clone(), keys, written: None });
             }
         }
         let Some(state) = self.units.get_mut(unit) else { return };
@@ -417,6 +517,7 @@ impl Driver {
         };
         if gone || state.is_strange() {
             self.next.projects.remove(name);
+            self.dirty.extend(self.turns.done(unit));
             if observation.objects.is_empty() {
                 self.units.remove(unit);
             }
@@ -425,10 +526,7 @@ impl Driver {
         let error = state.desired.as_ref().and_then(|desired| desired.objects.as_ref().err());
         let because = |reason: Reason| error.filter(|error| error.reason == reason).map(|error| error.message.as_str());
         let violations: Vec<String> = because(Reason::PolicyViolation).map(str::to_owned).into_iter().collect();
-        let contested: Vec<ObjectKey> = match state.is_contested(Instant::now()) {
-            true => plan.actions.iter().map(|action| action.key.clone()).collect(),
-            false => Vec::new(),
-        };
+        let contested = state.contested(Instant::now());
         let answer = if state.desired.is_some() { self.agents.answer(name) } else { None };
         let input = plan::StatusInput {
             agent: answer.map(|answer| (answer.reason, answer.message.as_str())),
@@ -440,6 +538,9 @@ impl Driver {
             cluster_error: self.next.cluster.as_deref(),
             apply_errors: &state.failures,
             contested: &contested,
+            suspended: state.suspended(&self.policy),
+            deletion_held: state.deletion_held.as_deref(),
+            waits_for_turn: self.turns.waits(unit).then_some(self.policy.rollout.restarts).flatten(),
             pod_refusal: state.refusal.as_deref(),
             plan: &plan,
             observation,
@@ -448,9 +549,29 @@ impl Driver {
             now: Timestamp::now(),
         };
         let status = plan::status(unit, &input);
-        let waits = matches!(status.reason, Reason::WaitingForPod | Reason::PodRefused);
-        if state.waits_for_pod(waits, Instant::now()) {
-            ask_why(&self.parts, self.back.clone(), unit.clone(), observation);
+        let awaited = match status.reason {
+            Reason::WaitingForPod | Reason::PodRefused => Some(Awaited::Pod),
+            Reason::WaitingForVolume => Some(Awaited::Volume),
+            _ => None,
+        };
+        let comes_up = matches!(status.phase, Phase::Pending | Phase::Starting | Phase::Failed | Phase::Suspended);
+        if matches!(status.phase, Phase::Running | Phase::Stopped)
+            && let Some(attempt) = &mut state.attempt
+            && let Some(took) = attempt.is_healthy()
+        {
+            self.parts.metrics.reconciled("healthy", took);
+            let _ = self.ledger.send(Entry::History(attempt.passage(name)));
+        }
+        if let Some(before) = self.next.projects.get(name)
+            && let Some(news) = announcement(name, &before.status, &status, observation)
+        {
+            announce(&self.parts.client, news);
+        }
+        if !comes_up && plan.actions.is_empty() && !state.is_running() {
+            self.dirty.extend(self.turns.done(unit));
+        }
+        if let (true, Some(awaited)) = (state.waits_for(awaited, Instant::now()), awaited) {
+            ask_why(&self.parts, self.back.clone(), unit.clone(), awaited, observation);
         }
         ask_agent(&self.parts, &self.back, &mut self.timers, &mut self.agents, name, observation);
         if status.phase == Phase::Starting {
@@ -477,7 +598,15 @@ impl Driver {
 
     fn publish(&mut self, publish: &watch::Sender<Arc<Snapshot>>) {
         if !self.published {
+            let due = self.published_at.map(|at| at + BETWEEN_SNAPSHOTS);
+            let is_wanted = !self.loading.is_empty() || !self.refreshing.is_empty();
+            if let Some(due) = due.filter(|due| *due > Instant::now() && !is_wanted) {
+                self.publish_at = Some(due);
+                return;
+            }
             self.published = true;
+            self.publish_at = None;
+            self.published_at = Some(Instant::now());
             let strange = self.units.iter().filter(|(unit, state)| **unit != Unit::Base && state.is_strange());
             let told = strange.map(|(unit, _)| {
                 format!(
@@ -546,13 +675,20 @@ fn ask_agent(
     }
 }
 
-/// Asks the events why a project has no pod, in a task of its own.
-fn ask_why(parts: &Parts, back: mpsc::WeakSender<Message>, unit: Unit, observation: &Observation) {
-    let mut sets = observation.objects.keys().filter(|key| key.kind == "StatefulSet");
-    let Some(ObjectKey { namespace: Some(namespace), name, .. }) = sets.next().cloned() else { return };
-    let client = parts.client.clone();
+/// Asks the events why a project has no pod or no volume, in a task of its own.
+fn ask_why(parts: &Parts, back: mpsc::WeakSender<Message>, unit: Unit, awaited: Awaited, observation: &Observation) {
+    let concerned = observation.objects.iter().find(|(key, live)| match awaited {
+        Awaited::Pod => key.kind == "StatefulSet",
+        Awaited::Volume => key.kind == "PersistentVolumeClaim" && live.object["status"]["phase"] == "Pending",
+    });
+    let Some((ObjectKey { namespace: Some(namespace), name, .. }, _)) = concerned else { return };
+    let (client, namespace, name) = (parts.client.clone(), namespace.clone(), name.clone());
     tokio::spawn(async move {
-        match cluster::pod_refusal(&client, &namespace, &name).await {
+        let refusal = match awaited {
+            Awaited::Pod => cluster::pod_refusal(&client, &namespace, &name).await,
+            Awaited::Volume => cluster::volume_refusal(&client, &namespace, &name).await,
+        };
+        match refusal {
             Ok(refusal) => {
                 if let Some(back) = back.upgrade() {
                     let _ = back.send(Message::Refusal(unit, refusal)).await;

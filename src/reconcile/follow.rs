@@ -9,7 +9,8 @@ use super::Parts;
 use super::desired::{DesiredTree, Renderer};
 use super::driver::Message;
 use crate::git;
-use crate::project::{ProjectName, Revision};
+use crate::plan::{POLICY_FILE, Policy};
+use crate::project::{ProjectName, RepoPath, Revision};
 
 /// How many commits are tried for a root that builds.
 const LOOK_BACK: usize = 100;
@@ -102,6 +103,9 @@ impl Follower {
             Some(rendered) => Some(repository.diff_paths(Some(rendered), head)?),
             None => None,
         };
+        if self.rendered.is_none() {
+            self.renderer.fall_back_on(policy_before(repository, head)?);
+        }
         let (desired, error) = match self.renderer.render(&tree, head, changed.as_ref()) {
             Ok(desired) => {
                 self.rendered = Some(head);
@@ -117,6 +121,7 @@ impl Follower {
         tracing::debug!(%head, elapsed = ?started.elapsed(), "rendered");
         Ok(Some(Look { head, error, desired, last_changes: self.changes.clone() }))
     }
+
     /// After a start: the newest commit before `head` whose root builds. A broken root must not make a fleet look as if it
     /// had been deleted. Later, what was rendered last still holds.
     fn last_that_builds(
@@ -136,4 +141,15 @@ impl Follower {
         }
         Ok(None)
     }
+}
+
+/// The newest policy of `head`'s history that reads: a broken file after a start must not lift what was in force.
+pub(super) fn policy_before(repository: &git::Repository, head: Revision) -> Result<Policy, git::GitError> {
+    if let Ok(policy) = Policy::read(&repository.tree(head)?) {
+        return Ok(policy);
+    }
+    let file = RepoPath::parse(POLICY_FILE).unwrap_or_default();
+    let entries = repository.log(head, Some(&file), LOOK_BACK)?;
+    let trees = entries.iter().filter_map(|entry| repository.tree(entry.revision).ok());
+    Ok(Policy::newest_valid(trees).unwrap_or_default())
 }

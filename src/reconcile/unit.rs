@@ -3,21 +3,18 @@
 //! A state machine without input or output: the loop tells it what happened and asks what to do next. It never waits;
 //! health is read from what was observed, and a newer commit is always taken before the work for an older one goes on.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::desired::DesiredUnit;
-use crate::plan::Desired;
+use super::fights::Fights;
+use super::history::Attempt;
+use crate::plan::{Desired, POLICY_FILE, Policy, UnitPlan};
 use crate::project::{ObjectKey, Revision};
 
 /// The longest wait between two tries of one failing unit.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
-/// More heals than this within [`CONTEST_WINDOW`], and somebody else keeps changing the object back.
-const CONTEST_LIMIT: usize = 5;
-/// The time over which heals are counted, and how long a contested unit is left alone.
-const CONTEST_WINDOW: Duration = Duration::from_secs(60);
-
 /// How long a controller may take to make a pod before its events are asked.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -34,7 +31,7 @@ pub(super) struct UnitState {
     pub(super) applied_revision: Option<Revision>,
     /// Why the cluster refuses its pod, as far as an event says so.
     pub(super) refusal: Option<String>,
-    /// Since when it should have a pod and has none.
+    /// Since when it should have something and has not.
     waiting: Option<Waiting>,
     /// What was last written to the inventory.
     pub(super) inventory: BTreeSet<ObjectKey>,
@@ -42,12 +39,26 @@ pub(super) struct UnitState {
     next_run: u64,
     attempts: u32,
     retry_at: Option<Instant>,
-    heals: VecDeque<Instant>,
+    fights: Fights,
+    /// How the wanted commit gets on.
+    pub(super) attempt: Option<Attempt>,
+    /// Why its objects are not deleted although Git does not have it any more.
+    pub(super) deletion_held: Option<String>,
 }
 
-/// The wait for a pod.
+/// What a project may wait for that only the cluster's events explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Its pod is to be made.
+    Pod,
+    /// A volume is to be bound.
+    Volume,
+}
+
+/// The wait for a pod or a volume.
 #[derive(Debug)]
 struct Waiting {
+    what: Awaited,
     since: Instant,
     asked: bool,
 }
@@ -87,25 +98,30 @@ impl UnitState {
 
     /// Takes what a newer revision wants (`None`: nothing any more). Failures of the older one are forgotten.
     pub(super) fn want(&mut self, desired: Option<Arc<DesiredUnit>>, volumes_given_up: bool) {
+        self.attempt = desired.as_ref().and_then(|desired| {
+            let objects = desired.objects.as_ref().ok()?;
+            Some(Attempt::new(desired.revision, objects.digest()))
+        });
         self.desired = desired;
         self.volumes_given_up = volumes_given_up;
         self.attempts = 0;
         self.retry_at = None;
-        self.heals.clear();
+        self.fights.clear();
+        self.deletion_held = None;
         self.failures.clear();
         self.refusal = None;
         self.waiting = None;
     }
 
-    /// Takes whether it should have a pod and has none. Answers whether it is time to ask the cluster's events why: once
-    /// for each wait, and not before a healthy controller would have made the pod.
-    pub(super) fn waits_for_pod(&mut self, waits: bool, now: Instant) -> bool {
-        if !waits {
+    /// Takes what it should have and has not. Answers whether it is time to ask the cluster's events why: once for each
+    /// wait, and not before a healthy controller would have brought it.
+    pub(super) fn waits_for(&mut self, what: Option<Awaited>, now: Instant) -> bool {
+        if self.waiting.as_ref().map(|waiting| waiting.what) != what {
             self.waiting = None;
             self.refusal = None;
-            return false;
         }
-        let waiting = self.waiting.get_or_insert(Waiting { since: now, asked: false });
+        let Some(what) = what else { return false };
+        let waiting = self.waiting.get_or_insert(Waiting { what, since: now, asked: false });
         let ask = !waiting.asked && now.duration_since(waiting.since) >= PATIENCE;
         waiting.asked |= ask;
         ask
@@ -121,10 +137,24 @@ impl UnitState {
     /// not ours.
     pub(super) fn planned(&self) -> Option<Desired> {
         match &self.desired {
-            None if self.is_strange() => None,
+            None if self.is_strange() || self.deletion_held.is_some() => None,
             None => Some(Desired::Absent { delete_volumes: self.volumes_given_up }),
-            Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(Arc::clone(objects))),
+            Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(Arc::new(objects.unpack()))),
         }
+    }
+
+    /// Where Git says that nothing is to be applied, and why.
+    pub(super) fn suspended<'a>(&'a self, policy: &'a Policy) -> Option<(&'a str, &'a str)> {
+        let own = self.desired.as_ref().and_then(|desired| desired.suspended.as_deref());
+        let all = policy.suspended.as_deref().map(|why| (POLICY_FILE, why));
+        all.or_else(|| own.map(|why| ("its overlay", why)))
+    }
+
+    /// Whether Git does not have it any more and something of it would be deleted: what is left of an earlier deletion, its
+    /// volumes, does not count, unless they are given up.
+    pub(super) fn would_delete(&self) -> bool {
+        let is_volume = |key: &ObjectKey| key.group.is_empty() && key.kind == "PersistentVolumeClaim";
+        self.desired.is_none() && self.inventory.iter().any(|key| self.volumes_given_up || !is_volume(key))
     }
 
     /// The revision that is wanted now.
@@ -132,35 +162,40 @@ impl UnitState {
         self.desired.as_ref().map(|desired| desired.revision)
     }
 
-    /// What to do after planning gave `actions`.
-    pub(super) fn step(&mut self, actions: bool, now: Instant) -> Step {
-        if let Some(run) = &self.running {
-            let outdated = run.revision != self.wanted_revision();
-            return if outdated { Step::Preempt } else { Step::Rest };
-        }
-        if !actions {
-            self.settle();
-            return Step::Rest;
-        }
-        match self.retry_at {
-            Some(at) if at > now => Step::Later(at),
-            _ => self.start(now),
+    /// What to do when nothing may be applied: what runs for an older commit is stopped all the same.
+    pub(super) fn pause(&self) -> Step {
+        match &self.running {
+            Some(run) if run.revision != self.wanted_revision() => Step::Preempt,
+            _ => Step::Rest,
         }
     }
 
-    fn start(&mut self, now: Instant) -> Step {
-        if self.is_drift() {
-            self.heals.push_back(now);
-            while self.heals.front().is_some_and(|at| now.duration_since(*at) > CONTEST_WINDOW) {
-                self.heals.pop_front();
-            }
-            if self.heals.len() > CONTEST_LIMIT {
-                let until = now + CONTEST_WINDOW;
-                self.retry_at = Some(until);
-                self.heals.clear();
-                return Step::Later(until);
+    /// What to do about a plan. What somebody else keeps changing back is taken out of it.
+    pub(super) fn step(&mut self, plan: &mut UnitPlan, now: Instant) -> Step {
+        if self.running.is_some() {
+            return self.pause();
+        }
+        if plan.actions.is_empty() {
+            self.settle();
+            return Step::Rest;
+        }
+        if let Some(at) = self.retry_at.filter(|at| *at > now) {
+            return Step::Later(at);
+        }
+        let heals = self.is_drift();
+        let contested_until = self.fights.hold(plan, heals, now);
+        match contested_until {
+            Some(until) if plan.actions.is_empty() => Step::Later(until),
+            _ => {
+                if heals {
+                    self.fights.heal(plan, now);
+                }
+                self.start()
             }
         }
+    }
+
+    fn start(&mut self) -> Step {
         self.retry_at = None;
         self.next_run += 1;
         self.running = Some(Run { id: self.next_run, revision: self.wanted_revision() });
@@ -168,13 +203,13 @@ impl UnitState {
     }
 
     /// Whether the cluster had already been brought to what is wanted, and differs again.
-    fn is_drift(&self) -> bool {
+    pub(super) fn is_drift(&self) -> bool {
         self.applied_revision.is_some() && self.applied_revision == self.wanted_revision() && self.attempts == 0
     }
 
-    /// Whether somebody else kept changing it back, and it is left alone for a while.
-    pub(super) fn is_contested(&self, now: Instant) -> bool {
-        self.attempts == 0 && self.retry_at.is_some_and(|at| at > now)
+    /// What somebody else kept changing back, so that it is left alone for a while; and who, where that is known.
+    pub(super) fn contested(&self, now: Instant) -> Vec<(ObjectKey, Option<String>)> {
+        self.fights.contested(now)
     }
 
     /// Takes the end of a run. `failures` is empty when every action was done; `complete` is false when it was
@@ -212,7 +247,7 @@ impl UnitState {
     /// Tries again at once, whatever failed before.
     pub(super) fn forget_waits(&mut self) {
         self.retry_at = None;
-        self.heals.clear();
+        self.fights.clear();
     }
 
     /// Whether an apply runs.
@@ -229,8 +264,10 @@ fn backoff(attempts: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::{Reason, Revision};
+    use crate::plan::{Action, Operation};
+    use crate::project::{Reason, Revision, Unit};
     use crate::reconcile::desired::UnitError;
+    use crate::reconcile::fights;
 
     fn wants(revision: u8) -> Option<Arc<DesiredUnit>> {
         Some(Arc::new(DesiredUnit {
@@ -238,7 +275,25 @@ mod tests {
             objects: Ok(Arc::default()),
             spec: None,
             overlay_id: None,
+            suspended: None,
         }))
+    }
+
+    /// A plan with one action for each name.
+    fn plan(names: &[&str]) -> UnitPlan {
+        let action = |name: &&str| Action {
+            key: ObjectKey { group: String::new(), kind: "Service".into(), namespace: None, name: (*name).to_owned() },
+            api_version: "v1".into(),
+            stage: 1,
+            operation: Operation::Create(Arc::default()),
+            reason: "drift: spec.ports (by meddler)".into(),
+            changes: Vec::new(),
+        };
+        UnitPlan { unit: Unit::Base, actions: names.iter().map(action).collect(), held: Vec::new() }
+    }
+
+    fn step(unit: &mut UnitState, now: Instant) -> Step {
+        unit.step(&mut plan(&["x"]), now)
     }
 
     fn failure() -> Vec<(ObjectKey, String)> {
@@ -251,13 +306,13 @@ mod tests {
         let now = Instant::now();
         let mut unit = UnitState::default();
         unit.want(wants(1), false);
-        assert_eq!(unit.step(true, now), Step::Apply(1));
-        assert_eq!(unit.step(true, now), Step::Rest, "one run at a time");
+        assert_eq!(step(&mut unit, now), Step::Apply(1));
+        assert_eq!(step(&mut unit, now), Step::Rest, "one run at a time");
         unit.want(wants(2), false);
-        assert_eq!(unit.step(true, now), Step::Preempt);
+        assert_eq!(step(&mut unit, now), Step::Preempt);
         assert!(unit.ended(1, failure(), false, now));
         assert!(unit.failures.is_empty(), "what failed for the older commit says nothing of the newer");
-        assert_eq!(unit.step(true, now), Step::Apply(2));
+        assert_eq!(step(&mut unit, now), Step::Apply(2));
         assert!(!unit.ended(1, failure(), true, now), "an end is told once");
     }
 
@@ -267,48 +322,67 @@ mod tests {
         let mut unit = UnitState::default();
         unit.want(wants(1), false);
         for seconds in [1, 2, 4, 8] {
-            let Step::Apply(run) = unit.step(true, now) else { panic!("has to run") };
+            let Step::Apply(run) = step(&mut unit, now) else { panic!("has to run") };
             unit.ended(run, failure(), true, now);
             let at = now + Duration::from_secs(seconds);
-            assert_eq!(unit.step(true, now), Step::Later(at));
-            assert!(!unit.is_contested(now));
+            assert_eq!(step(&mut unit, now), Step::Later(at));
+            assert!(unit.contested(now).is_empty());
             now = at;
         }
-        let Step::Apply(run) = unit.step(true, now) else { panic!("has to run") };
+        let Step::Apply(run) = step(&mut unit, now) else { panic!("has to run") };
         unit.ended(run, failure(), true, now);
         unit.want(wants(2), false);
-        assert!(matches!(unit.step(true, now), Step::Apply(_)));
+        assert!(matches!(step(&mut unit, now), Step::Apply(_)));
     }
 
     #[test]
-    fn an_object_that_somebody_keeps_changing_back_is_left_alone_for_a_while() {
+    fn an_object_that_somebody_keeps_changing_back_is_left_alone_for_a_while_and_the_others_are_not() {
         let now = Instant::now();
         let mut unit = UnitState::default();
         unit.want(wants(1), false);
-        assert_eq!(unit.step(false, now), Step::Rest);
-        for _ in 0..CONTEST_LIMIT {
-            let Step::Apply(run) = unit.step(true, now) else { panic!("drift is healed") };
+        assert_eq!(unit.step(&mut plan(&[]), now), Step::Rest);
+        for _ in 0..fights::LIMIT {
+            let Step::Apply(run) = step(&mut unit, now) else { panic!("drift is healed") };
             unit.ended(run, Vec::new(), true, now);
         }
-        assert_eq!(unit.step(true, now), Step::Later(now + CONTEST_WINDOW));
-        assert!(unit.is_contested(now));
-        let later = now + CONTEST_WINDOW + Duration::from_secs(1);
-        assert!(matches!(unit.step(true, later), Step::Apply(_)));
+        assert_eq!(step(&mut unit, now), Step::Later(now + fights::WINDOW));
+        let contested = unit.contested(now);
+        assert_eq!((contested.len(), contested[0].1.as_deref()), (1, Some("meddler")));
+        let mut both = plan(&["x", "y"]);
+        let Step::Apply(run) = unit.step(&mut both, now) else { panic!("the other object is healed on") };
+        assert_eq!((both.actions.len(), both.held.len()), (1, 1));
+        assert_eq!(both.actions[0].key.name, "y");
+        unit.ended(run, Vec::new(), true, now);
+        let later = now + fights::WINDOW + Duration::from_secs(1);
+        assert!(unit.contested(later).is_empty());
+        assert!(matches!(step(&mut unit, later), Step::Apply(_)));
+    }
+
+    #[test]
+    fn a_deletion_that_waits_for_somebodys_word_touches_nothing() {
+        let keys = failure().into_iter().map(|(key, _)| key).collect();
+        let mut unit = UnitState::with_inventory(keys);
+        unit.deletion_held = Some("too many".into());
+        assert!(unit.planned().is_none());
+        unit.want(None, false);
+        assert!(unit.planned().is_some(), "the next head is judged anew");
     }
 
     #[test]
     fn events_are_asked_once_for_each_wait_that_lasts() {
         let now = Instant::now();
         let mut unit = UnitState::default();
-        assert!(!unit.waits_for_pod(true, now));
-        assert!(!unit.waits_for_pod(true, now + PATIENCE / 2));
-        assert!(unit.waits_for_pod(true, now + PATIENCE));
-        assert!(!unit.waits_for_pod(true, now + PATIENCE * 2), "once");
+        assert!(!unit.waits_for(Some(Awaited::Pod), now));
+        assert!(!unit.waits_for(Some(Awaited::Pod), now + PATIENCE / 2));
+        assert!(unit.waits_for(Some(Awaited::Pod), now + PATIENCE));
+        assert!(!unit.waits_for(Some(Awaited::Pod), now + PATIENCE * 2), "once");
         unit.refusal = Some("quota".into());
-        assert!(!unit.waits_for_pod(false, now + PATIENCE * 3));
+        assert!(!unit.waits_for(None, now + PATIENCE * 3));
         assert_eq!(unit.refusal, None);
-        assert!(!unit.waits_for_pod(true, now + PATIENCE * 4));
-        assert!(unit.waits_for_pod(true, now + PATIENCE * 5), "another wait");
+        assert!(!unit.waits_for(Some(Awaited::Pod), now + PATIENCE * 4));
+        assert!(unit.waits_for(Some(Awaited::Pod), now + PATIENCE * 5), "another wait");
+        assert!(!unit.waits_for(Some(Awaited::Volume), now + PATIENCE * 5), "and another one");
+        assert!(unit.waits_for(Some(Awaited::Volume), now + PATIENCE * 6));
     }
 
     #[test]
@@ -330,6 +404,7 @@ mod tests {
                 objects: Err(error),
                 spec: None,
                 overlay_id: None,
+                suspended: None,
             })),
             false,
         );

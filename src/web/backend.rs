@@ -78,14 +78,19 @@ impl Backend {
         }
     }
 
-    /// A project's overlay at `head`, and its newest commits, at most `limit`.
-    pub(super) async fn overlay(&self, head: Revision, project: &ProjectName, limit: usize) -> Result<Folder, Problem> {
+    /// A project's overlay at `revision`, and its newest commits, at most `limit`.
+    pub(super) async fn overlay(
+        &self,
+        revision: Revision,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Folder, Problem> {
         match self {
             Self::Live(services) => {
                 let path = RepoPath::parse(&format!("projects/{project}/kustomization.yaml"));
                 let path = path.map_err(|error| Problem::internal(error.to_string()))?;
                 let reader = services.reader.clone();
-                let read = tokio::task::spawn_blocking(move || reader.folder_of(head, &path, limit)).await;
+                let read = tokio::task::spawn_blocking(move || reader.folder_of(revision, &path, limit)).await;
                 let folder = read.map_err(|error| Problem::internal(format!("reading an overlay ended: {error}")))?;
                 folder.map_err(|error| Problem::internal(error.to_string()))
             }

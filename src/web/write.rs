@@ -95,10 +95,8 @@ async fn execute(
     if_match: Option<String>,
     request: Option<Fingerprint>,
 ) -> Result<Reply, Problem> {
-    let Some(name) = intent.project().cloned() else {
-        return Err(Problem::internal("a change of no project came by the API of projects".to_owned()));
-    };
     let kind = operation(&intent).1;
+    let name = named(&intent)?;
     let committed = submit(&state, call.actor, intent, if_match).await;
     let result = committed.and_then(|committed| reply(&state, &name, kind, &committed));
     if let Some(request) = request {
@@ -117,6 +115,12 @@ async fn execute(
     result
 }
 
+/// The project that an intent of ours is about.
+fn named(intent: &Intent) -> Result<ProjectName, Problem> {
+    let of_none = || Problem::internal("a change of no project came by the interface of projects".to_owned());
+    intent.project().cloned().ok_or_else(of_none)
+}
+
 /// Commits `intent`, counts it and logs it.
 async fn submit(
     state: &AppState,
@@ -125,7 +129,7 @@ async fn submit(
     if_match: Option<String>,
 ) -> Result<Committed, Problem> {
     let started = Instant::now();
-    let (name, subject) = (intent.project().map(ToString::to_string), intent.subject());
+    let (name, subject) = (named(&intent)?, intent.subject());
     let operation = operation(&intent).0;
     let result = state.backend.submit(intent, actor, if_match).await;
     let outcome = Outcome::from(&result);
@@ -134,7 +138,7 @@ async fn submit(
         state.metrics.project_creation(outcome, started.elapsed());
     }
     let committed = result?;
-    tracing::info!(project = name, commit = %committed.revision, changed = committed.changed, "{subject}");
+    tracing::info!(project = %name, commit = %committed.revision, changed = committed.changed, "{subject}");
     Ok(committed)
 }
 

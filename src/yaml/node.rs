@@ -4,7 +4,7 @@ use serde_json::{Map, Number, Value};
 
 use super::scalar::{self, Resolved};
 
-/// Where a node starts; both count from 1, and 0 says that nobody wrote it.
+/// Where a node starts; both count from 1. A line of 0 says that nobody wrote it; the column may then tell what made it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     /// The line in its file.
@@ -178,6 +178,20 @@ impl Node {
     pub fn pinned(self) -> Self {
         let written = self.mark != Mark::default() && matches!(self.kind, Kind::Scalar(_));
         if written { Self { tag: self.type_tag(), ..self } } else { self }
+    }
+
+    /// How many nodes there are in this one, itself and keys included, and how deep they are nested.
+    #[must_use]
+    pub fn extent(&self) -> (usize, usize) {
+        let more = |(nodes, depth): (usize, usize), inner: &Self| {
+            let (more, deep) = inner.extent();
+            (nodes + more, depth.max(deep + 1))
+        };
+        match &self.kind {
+            Kind::Scalar(_) => (1, 0),
+            Kind::Sequence(items) => items.iter().fold((1, 0), more),
+            Kind::Mapping(pairs) => pairs.iter().fold((1, 0), |sum, (key, value)| more(more(sum, key), value)),
+        }
     }
 
     /// The value of `key` in a mapping.

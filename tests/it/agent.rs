@@ -1,6 +1,7 @@
 //! The agent as its own process: real git servers, a real sshd, real kills.
 
 mod environment;
+mod forward;
 mod git_server;
 mod hide;
 mod ssh;
@@ -8,6 +9,7 @@ mod ssh;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use claude_manager::agent::{self, Client, ClientError, Reach, Readiness, Signer};
 use claude_manager::project::ProjectName;
@@ -55,12 +57,14 @@ async fn a_token_that_comes_later_is_used_at_once_and_shown_to_nobody() {
     let message = waiting["message"].as_str().unwrap();
     assert!(message.contains("could not read Username") && message.contains("gitCredentials.token"), "{message}");
     assert_eq!(environment.get("/readyz").await, (503, "WaitingForCredentials".to_owned()));
-    // Let the pauses grow, so that only the token's coming explains a quick try.
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    // Tries come after 2, 6 and 14 seconds by themselves: only the token's coming explains one in between.
+    tokio::time::sleep(Duration::from_millis(6500)).await;
 
     server.hold();
     environment.secret("git-token", &format!("{TOKEN}\n"));
+    let came = Instant::now();
     eventually("the clone to be under way", || server.held().then_some(())).await;
+    assert!(came.elapsed() < Duration::from_secs(4), "{:?}", came.elapsed());
     let arguments = every_command_line();
     assert!(arguments.contains(&server.url("checkout")), "the clone is running: {arguments}");
     assert!(!arguments.contains(TOKEN), "{arguments}");
@@ -166,9 +170,10 @@ async fn one_workspace_has_one_agent() {
     assert_eq!((holder.pid, holder.pod_uid.as_deref()), (environment.pid(), Some("1234")));
     assert_eq!(holder.address, environment.address());
 
-    let second = environment.command(&[]).output().unwrap();
+    // Bounded, since an agent that is let in would never end.
+    let second = Command::new("timeout").arg("10").args(words(&environment.command(&[]))).output().unwrap();
 
-    assert_eq!(second.status.code(), Some(75));
+    assert_eq!(second.status.code(), Some(75), "{second:?}");
     let said = String::from_utf8_lossy(&second.stdout).into_owned();
     assert!(said.contains("another agent") && said.contains(&format!("\"pid\":{}", holder.pid)), "{said}");
     assert!(environment.status().await["ready"] == true, "the first one goes on");
@@ -178,6 +183,20 @@ async fn one_workspace_has_one_agent() {
     environment.start(&[]);
     environment.until(|status| status["ready"] == true).await;
     assert_eq!(environment.stop(), Some(0), "SIGTERM is an orderly end");
+}
+
+/// A command with its variables, for a program that runs another one.
+fn words(command: &Command) -> Vec<std::ffi::OsString> {
+    let mut words = vec!["env".into(), "-i".into()];
+    for (name, value) in command.get_envs() {
+        let mut word = name.to_owned();
+        word.push("=");
+        word.push(value.unwrap_or_default());
+        words.push(word);
+    }
+    words.push(command.get_program().to_owned());
+    words.extend(command.get_args().map(ToOwned::to_owned));
+    words
 }
 
 #[tokio::test]
@@ -203,7 +222,7 @@ async fn only_the_managers_of_the_keys_get_in() {
 
     // A second manager's key arrives in the ConfigMap while the agent runs.
     environment.trust(&stranger);
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(ask(stranger, project.clone()).await.unwrap().ready);
 
     let (code, body) = environment.get("/agent/v1/status").await;

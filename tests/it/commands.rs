@@ -50,6 +50,31 @@ fn a_default_key_is_in_the_first_commit_and_never_in_clear() {
 }
 
 #[test]
+fn build_takes_the_flags_of_kustomize_and_refuses_those_that_run_programs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::create_dir(directory.path().join("app")).expect("made");
+    let object = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n");
+    fs::write(directory.path().join("outside.yaml"), object("b") + "---\n" + &object("a")).expect("written");
+    fs::write(directory.path().join("app/kustomization.yaml"), "resources: [../outside.yaml]\n").expect("written");
+    let refused = run(directory.path(), &["build", "app"]);
+    assert!(text(&refused.stderr).contains("is not in or below"), "{refused:?}");
+    let anywhere = ["build", "app", "--load-restrictor", "LoadRestrictionsNone"];
+    let sorted = run(directory.path(), &anywhere);
+    assert_eq!(text(&sorted.stdout), object("a") + "---\n" + &object("b"));
+    let mut more = anywhere.to_vec();
+    more.extend(["--reorder", "none", "-o", "out.yaml"]);
+    let written = run(directory.path(), &more);
+    assert!(written.status.success() && written.stdout.is_empty(), "{written:?}");
+    let file = fs::read_to_string(directory.path().join("out.yaml")).expect("the output");
+    assert_eq!(file, object("b") + "---\n" + &object("a"));
+    for (flag, reason) in [("--enable-alpha-plugins", "never run"), ("--enable-helm", "helm template")] {
+        let refused = run(directory.path(), &["build", "app", flag]);
+        let told = text(&refused.stderr);
+        assert!(!refused.status.success() && told.contains(flag) && told.contains(reason), "{told}");
+    }
+}
+
+#[test]
 fn a_broken_kustomization_is_told_with_file_line_and_hint() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = directory.path().join("app");

@@ -285,24 +285,32 @@ fn the_log_of_a_path_and_the_last_change_of_each_project_agree_with_git() {
 }
 
 #[test]
-fn a_reader_sees_a_file_and_the_commits_of_its_folder_at_one_revision() {
+fn a_reader_sees_a_file_and_the_commits_of_its_folder_back_to_its_making() {
     let fixture = Fixture::new();
-    let overlay = path("projects/a/kustomization.yaml");
-    let made = fixture.commit(&write("projects/a/kustomization.yaml", "replicas: 1\n"), "a: create");
+    let overlay = path("projects/c/kustomization.yaml");
+    fixture.commit(&write("projects/c/kustomization.yaml", "replicas: 0\n"), "c: create");
+    fixture.commit(&remove("projects/c/kustomization.yaml"), "c: delete");
+    let made = fixture.commit(&write("projects/c/kustomization.yaml", "replicas: 1\n"), "c: create again");
     fixture.commit(&write("projects/b/kustomization.yaml", "replicas: 1\n"), "b: create");
-    let beside = fixture.commit(&write("projects/a/secrets.sops.yaml", "x"), "a: secrets");
-    let gone = fixture.commit(&remove("projects/a/kustomization.yaml"), "a: by hand");
+    let beside = fixture.commit(&write("projects/c/secrets.sops.yaml", "x"), "c: secrets");
+    let other = fixture.commit(&write("projects/b/kustomization.yaml", "replicas: 0\n"), "b: stop");
+    let mut gone = remove("projects/c/kustomization.yaml");
+    gone.remove(path("projects/c/secrets.sops.yaml"));
+    let gone = fixture.commit(&gone, "c: delete again");
     let reader = claude_manager::git::Reader::new(fixture.repository.clone());
 
-    let folder = reader.folder_of(beside, &overlay, 10).unwrap();
-    assert_eq!(folder.text.as_deref(), Some("replicas: 1\n"));
-    // The oldest is the seed, which has the folder.
+    for revision in [beside, other, other] {
+        let folder = reader.folder_of(revision, &overlay, 10).unwrap();
+        assert_eq!(folder.text.as_deref(), Some("replicas: 1\n"));
+        let commits: Vec<_> = folder.commits.iter().map(|commit| commit.revision).collect();
+        assert_eq!(commits, [beside, made], "what was there before the second making is another's");
+        assert_eq!(folder.commits[0].author.name, "Ana");
+    }
+    let folder = reader.folder_of(gone, &overlay, 10).unwrap();
     let commits: Vec<_> = folder.commits.iter().map(|commit| commit.revision).collect();
-    assert_eq!((commits.len(), &commits[..2]), (3, &[beside, made][..]));
-    assert_eq!(folder.commits[0].author.name, "Ana");
-    let folder = reader.folder_of(gone, &overlay, 1).unwrap();
-    assert_eq!((folder.text, folder.commits.len()), (None, 1));
-    assert_eq!(reader.folder_of(gone, &path("projects/c/kustomization.yaml"), 5).unwrap(), Default::default());
+    assert_eq!((folder.text, commits), (None, vec![gone, beside, made]));
+    assert_eq!(reader.folder_of(gone, &overlay, 1).unwrap().commits.len(), 1);
+    assert_eq!(reader.folder_of(gone, &path("projects/x/kustomization.yaml"), 5).unwrap(), Default::default());
 }
 
 #[test]

@@ -19,9 +19,11 @@ mod manager;
 mod readme;
 mod real_cluster;
 mod replay;
+mod scenario;
 mod seed;
 mod sops;
 mod store;
 mod template;
 
 mod kustomize;
+mod kustomize_cases;

@@ -185,7 +185,7 @@ async fn a_broken_overlay_is_reported_on_its_project_alone() {
     git_ok(&clone, &["commit", "-qam", "one broken, one stopped"]);
     git_ok(&clone, &["push", "-q"]);
     let broken = manager.project_until("checkout", |project| project["reason"] == "RenderFailed").await;
-    assert_eq!(broken["reason"], "RenderFailed");
+    assert_eq!(broken["phase"], "Failed");
     assert!(broken["message"].as_str().is_some_and(|text| text.contains("basement")), "{broken}");
     manager.project_until("other", |project| project["phase"] == "Stopped").await;
     manager.expect("GET", "/readyz", None, 200).await;

@@ -224,10 +224,8 @@ fn encode(bytes: &[u8]) -> String {
 /// Adds what was generated, or lays it over what is there.
 fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -> Result<(), BuildError> {
     let id: Id = made.id();
-    let index = objects.by_any_id();
-    let existing = index.get(&id).map(Vec::as_slice).unwrap_or_default();
     let place = &generator.place;
-    let at = match (existing, generator.behavior) {
+    let at = match (objects.with_id(&id).as_slice(), generator.behavior) {
         ([], Behavior::Create) => return objects.append(made),
         ([], Behavior::Merge | Behavior::Replace) => {
             let names = objects.iter().filter(|resource| resource.kind() == id.gvk.kind).map(Resource::name);

@@ -205,10 +205,10 @@ impl Merging<'_> {
     /// The one object that a patch without target names; `None` when it may be absent and is.
     fn find(&self, patch: &Resource, objects: &Collection) -> Result<Option<usize>, BuildError> {
         let id = patch.id();
-        match objects.by_any_id().get(&id).map(Vec::as_slice) {
-            Some([index]) => Ok(Some(*index)),
-            None | Some([]) if self.context.lenient => Ok(None),
-            None | Some([]) => {
+        match objects.with_id(&id).as_slice() {
+            [index] => Ok(Some(*index)),
+            [] if self.context.lenient => Ok(None),
+            [] => {
                 let near = objects.iter().filter(|resource| resource.kind() == id.gvk.kind);
                 let near = nearest(&id.name, near.map(Resource::name));
                 let near = near.and_then(|name| objects.iter().map(Resource::id).find(|id| id.name == name));
@@ -219,7 +219,7 @@ impl Merging<'_> {
                 };
                 Err(self.place.error_with_hint(format!("no object is {id}"), &hint))
             }
-            Some(_) => Err(self.place.error_with_hint(format!("several objects are or were {id}"), "use a target")),
+            _ => Err(self.place.error_with_hint(format!("several objects are or were {id}"), "use a target")),
         }
     }
 
@@ -238,8 +238,7 @@ impl Merging<'_> {
             gone |= !kept;
         }
         if gone {
-            let list = std::mem::take(objects).into_list();
-            return objects.replace(list.into_iter().filter(|resource| !resource.node.is_empty()).collect());
+            return objects.retain(|resource| !resource.node.is_empty());
         }
         objects.index()
     }

@@ -7,6 +7,7 @@ use crate::kustomize::collection::Collection;
 use crate::kustomize::config::{Config, Specs, joined};
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create, FieldSpec};
+use crate::kustomize::shared;
 use crate::yaml::{Kind, Node};
 
 /// One entry of `labels`: to the metadata only, to templates too, or to selectors and templates.
@@ -74,15 +75,24 @@ impl Pairs {
         if self.pairs.is_empty() {
             return Ok(());
         }
+        let first = objects.numbers(self.pairs.len());
         objects.change(|resource| {
+            let mut changed = Vec::new();
             for spec in self.specs.iter() {
                 if !field_spec::is_about(spec, resource) {
                     continue;
                 }
                 let mut write = |node: &mut Node| match node.kind {
                     Kind::Mapping(_) => {
-                        for (key, value) in &self.pairs {
-                            node.set(key, Node::string(value.as_str()));
+                        for (number, (key, value)) in (first..).zip(&self.pairs) {
+                            let mut new = Node { mark: shared::mark(number), ..Node::string(value.as_str()) };
+                            if let Some(old) = node.get(key) {
+                                new.mark = old.mark;
+                                if shared::is_shared(old) && old.text() != Some(value) {
+                                    changed.push(new.clone());
+                                }
+                            }
+                            node.set(key, new);
                         }
                         Ok(())
                     }
@@ -91,6 +101,7 @@ impl Pairs {
                 field_spec::visit(&mut resource.node, spec, Create::Mapping, &mut write)
                     .map_err(|message| resource.error(message))?;
             }
+            shared::spread(&mut resource.node, &changed);
             Ok(())
         })
     }

@@ -79,7 +79,8 @@ impl Transformer {
         for labels in &it.labels {
             list.push(Self::Labels(labels.resolve(config)?));
         }
-        if !it.common_labels.is_empty() {
+        // Stock kustomize labels a second time when there are labels at all, which shows in notes about the build.
+        if !it.common_labels.is_empty() || !it.labels.is_empty() {
             let (pairs, specs) = (it.common_labels.clone(), config.set("commonLabels"));
             list.push(Self::Labels(metadata::Pairs { pairs, specs }));
         }

@@ -7,12 +7,17 @@ use crate::kustomize::id::Gvk;
 use crate::kustomize::near::nearest;
 use crate::kustomize::patch::{Selector, Target};
 use crate::kustomize::resource::Resource;
-use crate::yaml::{Kind, Node};
+use crate::kustomize::shared;
+use crate::yaml::{self, Kind, Node};
 
 use super::path::{self, Made};
 use super::{Context, structured};
 
 const DEFAULT_PATH: &str = "metadata.name";
+/// How much an object may grow: a value that holds its target doubles it each time.
+const MAX_NODES: usize = 1_000_000;
+/// The longest text after a replacement of a part.
+const MAX_TEXT: usize = 16 << 20;
 
 /// One entry of `replacements`: itself, or the file that holds it or a list of such.
 #[derive(Clone, Debug)]
@@ -30,7 +35,18 @@ pub(in crate::kustomize) struct Replacement {
 #[derive(Clone, Debug)]
 enum Source {
     Value(String),
-    Field { gvk: Gvk, name: String, namespace: String, path: String, options: Options, place: Place },
+    Field(Box<SourceField>),
+}
+
+/// The one object and the field that a value comes from.
+#[derive(Clone, Debug)]
+struct SourceField {
+    gvk: Gvk,
+    name: String,
+    namespace: String,
+    path: String,
+    options: Options,
+    place: Place,
 }
 
 /// The objects and fields that a value goes to.
@@ -108,7 +124,7 @@ fn read_source(entry: &Field<'_>) -> Result<Source, BuildError> {
     if path.is_empty() {
         DEFAULT_PATH.clone_into(&mut path);
     }
-    Ok(Source::Field { gvk, name, namespace, path, options, place: entry.place() })
+    Ok(Source::Field(Box::new(SourceField { gvk, name, namespace, path, options, place: entry.place() })))
 }
 
 impl TargetFields {
@@ -182,7 +198,7 @@ impl Replacement {
     fn run(&self, context: &Context<'_>, objects: &mut Collection) -> Result<(), BuildError> {
         let value = match self.source.value(objects) {
             // The source may belong to another part, and then the whole is built for it.
-            Err(_) if context.lenient && matches!(&self.source, Source::Field { .. }) => return Ok(()),
+            Err(_) if context.lenient && matches!(&self.source, Source::Field(_)) => return Ok(()),
             other => other?,
         };
         self.targets.iter().try_for_each(|target| target.run(&value, objects))
@@ -191,10 +207,16 @@ impl Replacement {
 
 impl Source {
     fn value(&self, objects: &Collection) -> Result<Node, BuildError> {
-        let Self::Field { gvk, name, namespace, path, options, place } = self else {
-            let Self::Value(text) = self else { return Ok(Node::plain("")) };
-            return Ok(Node::plain(text.as_str()));
-        };
+        match self {
+            Self::Value(text) => Ok(Node::plain(text.as_str())),
+            Self::Field(field) => field.value(objects),
+        }
+    }
+}
+
+impl SourceField {
+    fn value(&self, objects: &Collection) -> Result<Node, BuildError> {
+        let Self { gvk, name, namespace, path, options, place } = self;
         let effective =
             |namespace: &str| if namespace.is_empty() { "default".to_owned() } else { namespace.to_owned() };
         let mut found = objects.iter().filter(|resource| {
@@ -259,7 +281,11 @@ impl Options {
                 Ok(index) if index >= parts.len() => parts.push(text),
                 Ok(index) => parts[index] = text,
             }
-            Some(parts.join(&self.delimiter))
+            let joined = parts.join(&self.delimiter);
+            if joined.len() > MAX_TEXT {
+                return Err(format!("the text would be longer than {MAX_TEXT} bytes"));
+            }
+            Some(joined)
         };
         match (&mut field.kind, joined) {
             (Kind::Scalar(_), joined) => {
@@ -267,6 +293,7 @@ impl Options {
                 let pinned = std::mem::replace(field, Node::plain("")).pinned();
                 *field = Node { kind: Kind::Scalar(joined.unwrap_or_else(|| text.to_owned())), ..pinned };
             }
+            // As deep as the field was made; what is put there was written elsewhere.
             (Kind::Sequence(_) | Kind::Mapping(_), _) => *field = value.clone(),
         }
         Ok(())
@@ -304,14 +331,30 @@ impl TargetFields {
 
     fn write(&self, resource: &mut Resource, parts: &[String], value: &Node) -> Result<(), String> {
         let make = self.options.create.then(|| Made::like(value));
-        let mut set = |field: &mut Node| self.options.write(field, value);
+        if parts.len() > yaml::MAX_DEPTH {
+            return Err(format!("a path has more than {} parts", yaml::MAX_DEPTH));
+        }
+        let mut changed = Vec::new();
+        let mut set = |field: &mut Node| {
+            self.options.write(field, value)?;
+            changed.extend(shared::is_shared(field).then(|| field.clone()));
+            Ok(())
+        };
         if parts.len() > 1 && structured::set(&mut resource.node, parts, make, &mut set).is_ok() {
             return Ok(());
         }
-        match path::visit(&mut resource.node, parts, make, &mut set)? {
-            0 => Err("there is no such field".to_owned()),
-            _ => Ok(()),
+        if path::visit(&mut resource.node, parts, make, &mut set)? == 0 {
+            return Err("there is no such field".to_owned());
         }
+        shared::spread(&mut resource.node, &changed);
+        let (nodes, depth) = resource.node.extent();
+        if nodes > MAX_NODES || depth > 2 * yaml::MAX_DEPTH {
+            return Err(format!(
+                "the object would have more than {MAX_NODES} values or {} levels",
+                2 * yaml::MAX_DEPTH
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{FieldSpec, split};
 use crate::kustomize::patch::{Selector, Target};
 use crate::kustomize::resource::Resource;
-use crate::yaml::{Kind, Node};
+use crate::yaml::{self, Kind, Node};
 
 use super::namespace::{Namespace, Subjects};
 use super::path::{self, Made};
@@ -82,6 +82,9 @@ impl ValueAdd {
 
     fn write(&self, resource: &mut Resource, target: &TargetField) -> Result<(), String> {
         let parts = split(&target.path);
+        if parts.len() > yaml::MAX_DEPTH {
+            return Err(format!("a path has more than {} parts", yaml::MAX_DEPTH));
+        }
         let Some(field) = path::get_or_make(&mut resource.node, &parts, Made::Scalar)? else { return Ok(()) };
         let Kind::Scalar(text) = &field.kind else { return Err(format!("{} is no plain text", target.path)) };
         let text = match target.position {

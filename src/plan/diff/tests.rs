@@ -1,6 +1,13 @@
 use serde_json::json;
 
 use super::*;
+use crate::plan::policy::Drift;
+use crate::project::Unit;
+
+/// Compares under a policy that corrects everything.
+fn diff(key: &ObjectKey, desired: &Value, live: &Value) -> Diff {
+    super::diff(key, desired, live, &Rules::of(&Unit::Base, &Drift::default()))
+}
 
 fn key(group: &str, kind: &str) -> ObjectKey {
     ObjectKey {

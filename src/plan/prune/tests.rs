@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::kustomize::Object;
-use crate::plan::{Live, unit};
+use crate::plan::{Drift, Live, unit};
 use crate::project::ProjectName;
 
 fn project(name: &str) -> Unit {
@@ -57,11 +57,12 @@ fn observed(objects: impl IntoIterator<Item = (ObjectKey, Live)>) -> Observation
 
 /// What a plan does, one line each: `delete Service x`, `hold ConfigMap y: why`.
 fn transcript(desired: &Desired, observation: &Observation) -> Vec<String> {
-    let plan = unit(&project("a"), desired, observation);
+    let plan = unit(&project("a"), desired, observation, &Drift::default());
     let action = |action: &Action| {
         let verb = match action.operation {
             Operation::Create(_) => "create",
             Operation::Update { .. } => "update",
+            Operation::Remake { .. } => "remake",
             Operation::Delete { .. } => "delete",
         };
         format!("{verb} {} {}", action.key.kind, action.key.name)
@@ -112,10 +113,21 @@ fn a_volume_that_only_left_the_overlay_stays() {
 }
 
 #[test]
+fn an_annotation_keeps_an_object_that_leaves_git() {
+    let kept = json!({"metadata": {"annotations": {"claude-manager.io/prune": "disabled"}}});
+    let other = json!({"metadata": {"annotations": {"claude-manager.io/prune": "no"}}});
+    let observation = observed([live(&key("ConfigMap", "a-kept"), kept), live(&key("ConfigMap", "a-other"), other)]);
+    assert_eq!(
+        transcript(&desired(&[]), &observation),
+        ["delete ConfigMap a-other", "hold ConfigMap a-kept: the annotation claude-manager.io/prune keeps it"]
+    );
+}
+
+#[test]
 fn namespaces_and_volumes_of_the_cluster_are_never_deleted() {
     let observation =
         observed([live(&key("Namespace", "team"), json!({})), live(&key("PersistentVolume", "pv"), json!({}))]);
-    let plan = unit(&project("a"), &Desired::Absent { delete_volumes: true }, &observation);
+    let plan = unit(&project("a"), &Desired::Absent { delete_volumes: true }, &observation, &Drift::default());
     assert_eq!((plan.actions.len(), plan.held.len()), (0, 2));
 }
 
@@ -141,7 +153,7 @@ fn only_what_we_applied_and_what_is_the_units_is_deleted() {
 #[test]
 fn a_delete_names_the_very_object() {
     let observation = observed([live(&key("Service", "a-env"), json!({"apiVersion": "v1"}))]);
-    let plan = unit(&project("a"), &ABSENT, &observation);
+    let plan = unit(&project("a"), &ABSENT, &observation, &Drift::default());
     assert_eq!(plan.actions[0].operation, Operation::Delete { uid: "uid-a-env".to_owned() });
     assert_eq!((plan.actions[0].api_version.as_str(), plan.actions[0].reason.as_str()), ("v1", "not in Git any more"));
 }
@@ -151,7 +163,7 @@ fn base_wide_objects_go_with_their_scope() {
     let labels =
         json!({"metadata": {"labels": {"claude-manager.io/project": null, "claude-manager.io/scope": "base"}}});
     let observation = observed([live(&key("ConfigMap", "keys"), labels), live(&key("ConfigMap", "a-x"), json!({}))]);
-    let plan = unit(&Unit::Base, &desired(&[]), &observation);
+    let plan = unit(&Unit::Base, &desired(&[]), &observation, &Drift::default());
     assert_eq!(plan.actions.iter().map(|action| action.key.name.as_str()).collect::<Vec<_>>(), ["keys"]);
 }
 

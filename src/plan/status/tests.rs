@@ -61,6 +61,9 @@ fn applied<'a>(plan: &'a UnitPlan, observation: &'a Observation) -> StatusInput<
         cluster_error: None,
         apply_errors: &[],
         contested: &[],
+        suspended: None,
+        deletion_held: None,
+        waits_for_turn: None,
         pod_refusal: None,
         agent: None,
         plan,
@@ -302,7 +305,7 @@ fn what_is_wrong_in_git_comes_before_what_the_cluster_says() {
     let (plan, observation) = (empty_plan(), seen(&[set(1), pod(json!({}))]));
     let violations = ["hostPath is not allowed".to_owned(), "x".to_owned()];
     let errors = [(key("Service", "a-env"), "field is immutable.\n".to_owned())];
-    let contested = [key("StatefulSet", "a-env")];
+    let contested = [(key("StatefulSet", "a-env"), Some("hpa".to_owned()))];
     let base = applied(&plan, &observation);
     let table = [
         (
@@ -344,7 +347,8 @@ fn what_is_wrong_in_git_comes_before_what_the_cluster_says() {
             StatusInput { contested: &contested, ..base },
             Phase::Failed,
             Reason::Contested,
-            "Somebody else keeps changing StatefulSet a-env back: take the change out of there, or commit it.",
+            "The field manager hpa keeps changing StatefulSet a-env back: take the change out of there, commit it, or say under \
+             `drift` in claude-manager.yaml whose word counts.",
         ),
     ];
     for (input, phase, reason, message) in table {

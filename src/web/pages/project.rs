@@ -32,8 +32,9 @@ pub(super) async fn page(State(state): State<AppState>, id: Id, visit: Visit) ->
     let snapshot = known(&state)?;
     let found = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
     let project = of_state(&state.settings.server, &name, found);
-    let folder = match snapshot.head {
-        Some(head) => state.backend.overlay(head, &name, COMMITS).await?,
+    // Its last change has the same overlay as the head, and spares the way there.
+    let folder = match found.revision.or(snapshot.head) {
+        Some(revision) => state.backend.overlay(revision, &name, COMMITS).await?,
         None => Folder::default(),
     };
     let base = state.settings.server.base_path.as_str();
@@ -156,6 +157,7 @@ pub(super) const fn operation(operation: &Operation) -> &'static str {
     match operation {
         Operation::Create(_) => "make",
         Operation::Update { .. } => "change",
+        Operation::Remake { .. } => "make anew",
         Operation::Delete { .. } => "delete",
     }
 }

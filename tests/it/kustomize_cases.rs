@@ -1,0 +1,141 @@
+//! The folders of `tests/kustomize/`: one for each transformer or field, with files and what the real kustomize makes of
+//! them. `tests/kustomize/expect.sh` writes the expectations anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use claude_manager::kustomize;
+use claude_manager::project::{MemoryFiles, RepoPath};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kustomize").join(name)
+}
+
+fn load(directory: &Path, below: &str, files: &mut MemoryFiles) {
+    for entry in fs::read_dir(directory).expect("the folder") {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().into_string().expect("a name");
+        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+        if entry.path().is_dir() {
+            load(&entry.path(), &path, files);
+        } else {
+            files.insert(RepoPath::parse(&path).expect("a path"), fs::read(entry.path()).expect("a file"));
+        }
+    }
+}
+
+/// Holds one folder against its expectation, and gives the warnings.
+fn case(name: &str) -> Vec<String> {
+    let mut files = MemoryFiles::default();
+    load(&folder(name).join("in"), "", &mut files);
+    let expected = fs::read_to_string(folder(name).join("expected.yaml")).expect("expected.yaml");
+    match kustomize::build(&files, &RepoPath::parse("top").expect("a path")) {
+        Ok(build) => {
+            assert_eq!(kustomize::to_yaml(&build.objects), expected, "{name}");
+            build.warnings
+        }
+        Err(error) => panic!("{name}: {error} ({:?})", error.hint),
+    }
+}
+
+#[test]
+fn configurations_of_a_base_hold_for_all_that_build_on_it() {
+    case("configurations");
+}
+
+#[test]
+fn definitions_under_crds_say_which_fields_are_names() {
+    case("crds");
+}
+
+#[test]
+fn replacements_reach_parts_of_texts_lists_and_structured_values() {
+    case("replacements");
+}
+
+#[test]
+fn variables_keep_their_type_where_they_stand_alone() {
+    let warnings = case("vars");
+    assert!(warnings.iter().any(|warning| warning.contains("'vars' is deprecated")), "{warnings:?}");
+}
+
+#[test]
+fn plugin_documents_are_the_fields_with_settings_of_their_own() {
+    case("transformers");
+}
+
+#[test]
+fn lists_of_custom_types_merge_by_the_keys_of_a_given_schema() {
+    case("openapi");
+}
+
+#[test]
+fn origins_and_transformations_are_noted_where_that_is_asked_for() {
+    case("build-metadata");
+}
+
+#[test]
+fn a_label_that_was_put_into_a_selector_changes_with_the_label() {
+    case("shared-labels");
+}
+
+#[test]
+fn what_stock_kustomize_passes_over_is_told() {
+    let warnings = case("lenient-file").join("\n");
+    for part in [
+        "the key \"namePrefix\" stands here a second time, which counts",
+        "only the first document counts here",
+        "configMapGenerator[0].behavior: is not create, replace or merge",
+    ] {
+        assert!(warnings.contains(part), "{part}: {warnings}");
+    }
+}
+
+#[test]
+fn cluster_scoped_kinds_get_no_namespace() {
+    case("cluster-scope");
+}
+
+#[test]
+fn every_folder_has_a_test() {
+    let text = include_str!("kustomize_cases.rs");
+    for entry in fs::read_dir(folder("")).expect("the folders").flatten() {
+        let name = entry.file_name().into_string().expect("a name");
+        assert!(!entry.path().is_dir() || text.contains(&format!("case(\"{name}\")")), "{name}");
+    }
+}
+
+/// What two short files may ask for, and no build may do.
+#[test]
+fn values_that_grow_by_themselves_are_errors() {
+    let build = |kustomization: &str, object: &str| {
+        let mut files = MemoryFiles::default();
+        files.insert(RepoPath::parse("kustomization.yaml").expect("a path"), kustomization);
+        files.insert(RepoPath::parse("a.yaml").expect("a path"), object);
+        kustomize::build(&files, &RepoPath::root()).map(|build| build.objects.len())
+    };
+    let object = "apiVersion: example.com/v1\nkind: A\nmetadata: {name: a}\nspec: {a: {x: y}, text: \"a.b\"}\n";
+    let head = "resources: [a.yaml]\nreplacements:\n";
+    let nest = "- source: {kind: A, fieldPath: spec.a}\n  targets: [{select: {kind: A}, fieldPaths: [spec.a.b, spec.a.c], \
+                options: {create: true}}]\n";
+    let told = build(&format!("{head}{}", nest.repeat(40)), object).expect_err("a value inside itself").to_string();
+    assert!(told.contains("more than 1000000 values"), "{told}");
+    let long = "- source: {kind: A, fieldPath: spec.text}\n  targets: [{select: {kind: A}, fieldPaths: [spec.text], options: \
+                {delimiter: \".\", index: 99}}]\n";
+    let told = build(&format!("{head}{}", long.repeat(60)), object).expect_err("a text that doubles").to_string();
+    assert!(told.contains("longer than"), "{told}");
+    let deep = format!(
+        "{head}- sourceValue: x\n  targets: [{{select: {{kind: A}}, fieldPaths: [\"spec{}\"], options: {{create: true}}}}]\n",
+        ".a".repeat(100_000)
+    );
+    assert!(build(&deep, object).expect_err("a deep path").to_string().contains("parts"));
+    let many = format!("{{{}}}", (0..400).map(|at| format!("k{at}: $(V)$(V)$(V)$(V)")).collect::<Vec<_>>().join(", "));
+    let object = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a, annotations: {many}}}\ndata: {{v: \"{}\"}}\n",
+        "x".repeat(100_000)
+    );
+    let vars = "resources: [a.yaml]\nvars:\n- name: V\n  objref: {apiVersion: v1, kind: ConfigMap, name: a}\n  fieldref: \
+                {fieldPath: data.v}\n";
+    let told = build(vars, &object).expect_err("variables without end").to_string();
+    assert!(told.contains("variables write more than"), "{told}");
+}

@@ -1,0 +1,111 @@
+//! Drift on the real API server: changed back with one write, left where Git says so, and a fight is noticed.
+
+use serde_json::Value;
+
+use super::{append, project, push, update};
+use crate::control_plane::{ControlPlane, eventually};
+use crate::manager::{Manager, git_ok};
+
+pub(super) struct Fleet {
+    pub(super) cluster: &'static ControlPlane,
+    pub(super) namespace: String,
+    pub(super) manager: Manager,
+}
+
+impl Fleet {
+    /// A manager on the real API server with one project.
+    pub(super) async fn start(prefix: &str) -> Option<Self> {
+        let cluster = ControlPlane::with_pods()?;
+        cluster.volumes("", 2);
+        let namespace = cluster.namespace(prefix);
+        let kubeconfig = cluster.kubeconfig().display().to_string();
+        let manager = Manager::start(&[("KUBECONFIG", &kubeconfig), ("KUBERNETES_NAMESPACE", &namespace)]);
+        manager.expect("POST", "/api/projects", Some(project("shop")), 201).await;
+        manager.project_until("shop", |shop| shop["phase"] == "Running").await;
+        Some(Self { cluster, namespace, manager })
+    }
+
+    pub(super) fn kubectl(&self, arguments: &[&str]) {
+        self.cluster.expect(["-n", self.namespace.as_str()].iter().chain(arguments));
+    }
+
+    pub(super) fn set(&self) -> Value {
+        self.cluster.object(&self.namespace, "statefulset", "shop-env").expect("the StatefulSet")
+    }
+
+    pub(super) fn set_if_there(&self) -> Option<Value> {
+        self.cluster.object(&self.namespace, "statefulset", "shop-env")
+    }
+
+    /// Writes a field as another program would.
+    fn meddle(&self, value: &str) {
+        let patch = format!(r#"{{"metadata":{{"annotations":{{"claude-manager.io/display-name":"{value}"}}}}}}"#);
+        self.kubectl(&["patch", "statefulset", "shop-env", "--field-manager=meddler", "-p", &patch]);
+    }
+}
+
+fn name_of(set: &Value) -> &Value {
+    &set["metadata"]["annotations"]["claude-manager.io/display-name"]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_corrected_warned_of_or_ignored_as_git_says() {
+    let Some(fleet) = Fleet::start("modes").await else { return };
+    fleet.meddle("corrected");
+    eventually("the field to be changed back", || (name_of(&fleet.set()) == "shop").then_some(()));
+
+    let clone = fleet.manager.clone_state("clone");
+    append(&clone, "claude-manager.yaml", "drift: {mode: warn}\n");
+    push(&clone, "Only warn of drift");
+    fleet.manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
+    fleet.meddle("left");
+    fleet.manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
+    assert_eq!(name_of(&fleet.set()), "left");
+    let plan = fleet.manager.command(&["plan"]).output().expect("plan");
+    let shown = String::from_utf8_lossy(&plan.stdout);
+    assert!(shown.contains("display-name") && shown.contains("(by meddler) and is left so"), "{shown}");
+    assert_eq!(plan.status.code(), Some(0), "nothing would change: {shown}");
+
+    // A commit is applied all the same, and what is left stays left.
+    fleet.manager.expect("POST", "/api/projects/shop/stop", None, 200).await;
+    fleet.manager.project_until("shop", |shop| shop["phase"] == "Stopped").await;
+    assert_eq!((&fleet.set()["spec"]["replicas"], name_of(&fleet.set())), (&0.into(), &"left".into()));
+
+    // Correct again, but for one field.
+    update(&clone);
+    let policy = clone.join("claude-manager.yaml");
+    let text = std::fs::read_to_string(&policy).expect("the policy");
+    let fields = "drift: {fields: [{kind: StatefulSet, path: spec.replicas}]}";
+    std::fs::write(&policy, text.replace("drift: {mode: warn}", fields)).expect("written");
+    push(&clone, "Only replicas are somebody else's");
+    eventually("the annotation to be changed back", || (name_of(&fleet.set()) == "shop").then_some(()));
+    fleet.kubectl(&["scale", "statefulset", "shop-env", "--replicas=1"]);
+    fleet.manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
+    fleet.meddle("a change to wait for");
+    eventually("the annotation to be changed back", || (name_of(&fleet.set()) == "shop").then_some(()));
+    assert_eq!(fleet.set()["spec"]["replicas"], 1, "whoever scaled it keeps the word");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_keeps_changing_a_field_is_named_and_a_commit_ends_the_fight() {
+    let Some(fleet) = Fleet::start("fight").await else { return };
+    for round in 0..5 {
+        fleet.meddle(&format!("round {round}"));
+        eventually("a heal", || (name_of(&fleet.set()) == "shop").then_some(()));
+    }
+    fleet.meddle("once too often");
+    let contested = fleet.manager.project_until("shop", |shop| shop["reason"] == "Contested").await;
+    let message = contested["message"].as_str().expect("a message");
+    assert!(message.contains("The field manager meddler keeps changing StatefulSet shop-env back"), "{message}");
+    assert_eq!(name_of(&fleet.set()), "once too often");
+    // The other objects are healed on.
+    fleet.kubectl(&["delete", "service", "shop-env"]);
+    eventually("the Service again", || fleet.cluster.object(&fleet.namespace, "service", "shop-env"));
+
+    let clone = fleet.manager.clone_state("clone");
+    append(&clone, "claude-manager.yaml", "drift: {managers: [{name: meddler, mode: warn}]}\n");
+    push(&clone, "Let the meddler have its way");
+    fleet.manager.project_until("shop", |shop| shop["phase"] == "Running").await;
+    assert_eq!(name_of(&fleet.set()), "once too often");
+    git_ok(&clone, &["revert", "--no-edit", "HEAD"]);
+}
