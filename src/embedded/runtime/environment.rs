@@ -36,9 +36,6 @@ pub(super) fn passed(name: &str) -> bool {
     NAMES.contains(&name) || name.starts_with("LC_")
 }
 
-/// The values of a ConfigMap or Secret by their keys, as they are now.
-pub(super) type Values = BTreeMap<String, Vec<u8>>;
-
 /// The variables that the pod's agent container asks for.
 ///
 /// # Errors
