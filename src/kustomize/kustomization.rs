@@ -30,8 +30,8 @@ const REFUSED: [(&str, &str); 4] = [
     ("helmGlobals", RENDER),
     ("inventory", "remove it; nothing reads it any more"),
 ];
-const RENDER: &str = "a chart runs a program and needs the network; render it with `helm template` to a file and list \
-                      that under resources";
+const RENDER: &str = "a chart needs a program and the network; render the chart with `helm template` to a file and list that \
+                      under resources";
 
 const KNOWN: [&str; 38] = [
     "apiVersion",
