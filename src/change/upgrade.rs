@@ -42,12 +42,22 @@ pub fn upgrade(repository: &Repository) -> Result<Upgraded, ChangeError> {
     // Without an earlier upgrade, the base is that of the first commit.
     let last = history.iter().find(|entry| is_upgrade(&entry.trailers)).or(history.last());
     let written = repository.tree(last.map_or(tip, |entry| entry.revision))?;
-    let found = edit::upgrade::upgrade(&before, &written).map_err(|error| failed(&error))?;
-    let kept = found.kept;
-    if found.changes.is_empty() {
+    let edit::upgrade::Upgrade { mut changes, mut kept } =
+        edit::upgrade::upgrade(&before, &written).map_err(|error| failed(&error))?;
+    // An upgrade leaves a person's edit in its own commit, so that the commit of a file, too, has to be an upgrade's.
+    let first = history.last().map(|entry| entry.revision);
+    for path in changes.0.keys().cloned().collect::<Vec<_>>() {
+        let last = repository.log(tip, Some(&path), 1)?.pop();
+        let is_ours = last.is_none_or(|entry| is_upgrade(&entry.trailers) || Some(entry.revision) == first);
+        if !is_ours {
+            changes.0.remove(&path);
+            kept.push((path, "it was edited here"));
+        }
+    }
+    if changes.is_empty() {
         return Ok(Upgraded { revision: None, written: Vec::new(), kept });
     }
-    let after = Overlaid { base: &before, changes: &found.changes };
+    let after = Overlaid { base: &before, changes: &changes };
     let policy = policy_in_force(repository, Some(tip))?;
     let conflict = |message: String| ChangeError::new(ErrorKind::Conflict, message);
     let (old, new) = (Root::read(&before).map_err(conflict)?, Root::read(&after).map_err(conflict)?);
@@ -66,7 +76,7 @@ pub fn upgrade(repository: &Repository) -> Result<Upgraded, ChangeError> {
         time: Timestamp::now(),
         message: format!("Upgrade the base to {}\n\n{}: {}\n", env!("CARGO_PKG_VERSION"), SOURCE.0, SOURCE.1),
     };
-    let revision = batch.commit(&found.changes, &meta)?;
+    let revision = batch.commit(&changes, &meta)?;
     batch.publish().map_err(|error| ChangeError::new(error.kind(), error))?;
-    Ok(Upgraded { revision: Some(revision), written: found.changes.0.into_keys().collect(), kept })
+    Ok(Upgraded { revision: Some(revision), written: changes.0.into_keys().collect(), kept })
 }

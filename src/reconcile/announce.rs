@@ -4,22 +4,25 @@ use serde_json::Value;
 
 use crate::cluster::{self, Announcement};
 use crate::plan::Observation;
-use crate::project::{Phase, ProjectName, ProjectStatus};
+use crate::project::{Phase, ProjectName, ProjectStatus, Reason};
 
-/// What there is to announce when a project's status changes; most changes are nobody's concern.
+/// What there is to announce of a project's status; most changes are nobody's concern. `told` is the failure that was
+/// announced last; a project that is seen for the first time (`is_first`) is as it was before this process began.
 pub(super) fn announcement(
     project: &ProjectName,
-    before: &ProjectStatus,
+    told: &mut Option<Reason>,
+    is_first: bool,
     now: &ProjectStatus,
     observation: &Observation,
 ) -> Option<Announcement> {
-    let failed = |status: &ProjectStatus| status.phase == Phase::Failed;
-    let is_news = match (failed(before), failed(now)) {
-        (_, true) => (before.phase, before.reason) != (now.phase, now.reason),
-        (true, false) => matches!(now.phase, Phase::Running | Phase::Stopped),
-        (false, false) => false,
-    };
-    if !is_news {
+    let before = *told;
+    match now.phase {
+        Phase::Failed => *told = Some(now.reason),
+        Phase::Running | Phase::Stopped => *told = None,
+        // Perhaps on its way out of the failure.
+        _ => {}
+    }
+    if *told == before || is_first {
         return None;
     }
     let mut sets = observation.objects.iter().filter(|(key, _)| key.group == "apps" && key.kind == "StatefulSet");
@@ -27,7 +30,7 @@ pub(super) fn announcement(
     Some(Announcement {
         object: key.clone(),
         uid: live.object.pointer("/metadata/uid").and_then(Value::as_str)?.to_owned(),
-        warning: failed(now),
+        warning: told.is_some(),
         reason: format!("{:?}", now.reason),
         message: now.message.clone(),
     })
@@ -52,7 +55,7 @@ mod tests {
 
     use super::*;
     use crate::plan::Live;
-    use crate::project::{ObjectKey, Reason};
+    use crate::project::ObjectKey;
 
     fn status(phase: Phase, reason: Reason) -> ProjectStatus {
         ProjectStatus { phase, reason, message: "m".into(), applied_revision: None }
@@ -69,16 +72,23 @@ mod tests {
         };
         let live = Live { object: Arc::new(json!({"metadata": {"uid": "u"}})), applied: None };
         let observation = Observation { objects: BTreeMap::from([(key, live)]), ..Observation::default() };
-        let told =
-            |before, now| announcement(&shop, &before, &now, &observation).map(|told| (told.warning, told.reason));
-        let starting = || status(Phase::Starting, Reason::ContainersStarting);
-        let running = || status(Phase::Running, Reason::Ready);
-        let pull = || status(Phase::Failed, Reason::ImagePullFailed);
-        assert_eq!(told(starting(), pull()), Some((true, "ImagePullFailed".to_owned())));
-        assert_eq!(told(pull(), pull()), None, "on change only");
-        assert_eq!(told(pull(), status(Phase::Failed, Reason::CrashLoop)), Some((true, "CrashLoop".to_owned())));
-        assert_eq!(told(pull(), starting()), None, "not yet");
-        assert_eq!(told(pull(), running()), Some((false, "Ready".to_owned())));
-        assert_eq!(told(starting(), running()), None);
+        let mut state = None;
+        let mut told = |is_first: bool, phase, reason| {
+            let news = announcement(&shop, &mut state, is_first, &status(phase, reason), &observation);
+            news.map(|news| (news.warning, news.reason))
+        };
+        assert_eq!(told(false, Phase::Starting, Reason::ContainersStarting), None);
+        assert_eq!(told(false, Phase::Failed, Reason::ImagePullFailed), Some((true, "ImagePullFailed".to_owned())));
+        assert_eq!(told(false, Phase::Failed, Reason::ImagePullFailed), None, "on change only");
+        assert_eq!(told(false, Phase::Failed, Reason::CrashLoop), Some((true, "CrashLoop".to_owned())));
+        assert_eq!(told(false, Phase::Starting, Reason::ContainersStarting), None, "not yet");
+        assert_eq!(told(false, Phase::Running, Reason::Ready), Some((false, "Ready".to_owned())));
+        assert_eq!(told(false, Phase::Stopped, Reason::Stopped), None);
+        assert_eq!(
+            told(true, Phase::Failed, Reason::CrashLoop),
+            None,
+            "it had failed before the start of this process"
+        );
+        assert_eq!(told(false, Phase::Running, Reason::Ready), Some((false, "Ready".to_owned())));
     }
 }

@@ -562,9 +562,8 @@ impl Driver {
             self.parts.metrics.reconciled("healthy", took);
             let _ = self.ledger.send(Entry::History(attempt.passage(name)));
         }
-        if let Some(before) = self.next.projects.get(name)
-            && let Some(news) = announcement(name, &before.status, &status, observation)
-        {
+        let is_first = !self.next.projects.contains_key(name);
+        if let Some(news) = announcement(name, &mut state.announced, is_first, &status, observation) {
             announce(&self.parts.client, news);
         }
         if !comes_up && plan.actions.is_empty() && !state.is_running() {

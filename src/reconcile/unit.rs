@@ -11,7 +11,7 @@ use super::desired::DesiredUnit;
 use super::fights::Fights;
 use super::history::Attempt;
 use crate::plan::{Desired, POLICY_FILE, Policy, UnitPlan};
-use crate::project::{ObjectKey, Revision};
+use crate::project::{ObjectKey, Reason, Revision};
 
 /// The longest wait between two tries of one failing unit.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
@@ -40,6 +40,8 @@ pub(super) struct UnitState {
     attempts: u32,
     retry_at: Option<Instant>,
     fights: Fights,
+    /// The failure that was announced last.
+    pub(super) announced: Option<Reason>,
     /// How the wanted commit gets on.
     pub(super) attempt: Option<Attempt>,
     /// Why its objects are not deleted although Git does not have it any more.
@@ -265,7 +267,7 @@ fn backoff(attempts: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::plan::{Action, Operation};
-    use crate::project::{Reason, Revision, Unit};
+    use crate::project::{Revision, Unit};
     use crate::reconcile::desired::UnitError;
     use crate::reconcile::fights;
 

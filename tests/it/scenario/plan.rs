@@ -58,9 +58,9 @@ async fn what_the_api_server_would_refuse_is_said_before_anything_is_applied() {
     append(
         &clone,
         "projects/shop/kustomization.yaml",
-        "- target: {kind: PersistentVolumeClaim, name: workspace}\n  patch: |-\n    - {op: add, path: /spec/storageClassName, value: another}\n",
+        "- target: {kind: PersistentVolumeClaim, name: workspace}\n  patch: |-\n    - {op: replace, path: /spec/accessModes, value: [ReadWriteMany]}\n",
     );
-    push(&clone, "shop: another class");
+    push(&clone, "shop: shared");
     let output = fleet.manager.command(&["plan", "--server"]).output().expect("plan");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
