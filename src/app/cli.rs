@@ -33,13 +33,22 @@ pub enum Command {
         /// not given.
         #[arg(long = "ref", value_name = "REV")]
         revision: Option<String>,
+        /// Also asks the API server what it would say to each change (a dry run).
+        #[arg(long)]
+        server: bool,
     },
     /// Brings the cluster to the head of the state repository.
     Reconcile {
         /// Stops when there is nothing left to do, instead of going on; exits with 1 when something failed.
         #[arg(long, required = true)]
         once: bool,
+        /// Does only what `plan` showed with this hash; when anything differs by now, nothing is done.
+        #[arg(long, value_name = "HASH")]
+        plan: Option<String>,
     },
+    /// Commits this program's base into the state repository where it has an older one, never over a person's edits. The
+    /// manager has to be stopped.
+    Upgrade,
     /// Makes a new state repository in a directory, to be pushed where you like.
     Init {
         /// The directory; made when it does not exist, refused when it is not empty.

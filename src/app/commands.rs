@@ -56,14 +56,20 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// `plan [--ref REV]`: 2 when something would change.
-pub(super) async fn plan(settings: Settings, revision: Option<&str>) -> anyhow::Result<ExitCode> {
+/// `plan [--ref REV] [--server]`: 2 when something would change.
+pub(super) async fn plan(settings: Settings, revision: Option<&str>, server: bool) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Read).await?;
     let repository = &wired.parts.repository;
     let revision = repository.resolve(revision.unwrap_or("HEAD"))?;
-    let report = reconcile::plan_at(&wired.parts, revision).await?;
+    let mut report = reconcile::plan_at(&wired.parts, revision).await?;
     let found = report.plans.iter().any(|plan| !plan.actions.is_empty());
     print(&plan::show(&report.plans))?;
+    if found {
+        print(&format!("Plan {} of commit {}.\n", plan::plan_hash(&report.plans), revision.short()))?;
+    }
+    if server {
+        reconcile::ask_server(&wired.parts, &mut report).await;
+    }
     let failed = tell(&report);
     Ok(match (failed, found) {
         (true, _) => ExitCode::FAILURE,
@@ -72,12 +78,35 @@ pub(super) async fn plan(settings: Settings, revision: Option<&str>) -> anyhow::
     })
 }
 
-/// `reconcile --once`.
-pub(super) async fn reconcile(settings: Settings) -> anyhow::Result<ExitCode> {
+/// `reconcile --once [--plan HASH]`.
+pub(super) async fn reconcile(settings: Settings, hash: Option<&str>) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Write).await?;
-    let report = reconcile::reconcile_once(wired.parts.clone()).await?;
+    let report = match hash {
+        Some(hash) => reconcile::reconcile_planned(&wired.parts, hash).await?,
+        None => reconcile::reconcile_once(wired.parts.clone()).await?,
+    };
     print(&plan::show(&report.plans))?;
     Ok(if tell(&report) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `upgrade`: 2 when files were kept that the new base has otherwise.
+pub(super) async fn upgrade(settings: Settings) -> anyhow::Result<ExitCode> {
+    let wired = wiring::wire(&settings, Access::Write).await?;
+    let upgraded = tokio::task::block_in_place(|| change::upgrade(&wired.parts.repository))?;
+    let mut text = match upgraded.revision {
+        Some(revision) => format!("Commit {} renews the base:\n", revision.short()),
+        None => "Nothing to do: the base is this program's.\n".to_owned(),
+    };
+    for path in &upgraded.written {
+        text.push_str(&format!("  ~ {path}\n"));
+    }
+    for (path, why) in &upgraded.kept {
+        text.push_str(&format!(
+            "  = {path} is kept: {why}; `claude-manager init` into an empty directory shows the new one\n"
+        ));
+    }
+    print(&text)?;
+    Ok(if upgraded.kept.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 /// Tells what went wrong on standard error; whether anything did.

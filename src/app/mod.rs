@@ -20,7 +20,7 @@ use anyhow::Context;
 use self::cli::{Cli, Command, Hook};
 use self::config::Settings;
 
-/// Runs one command and gives the exit code: 0 done, 1 failed, 2 `plan` found something to do.
+/// Runs one command and gives the exit code: 0 done, 1 failed, 2 `plan` found something to do or `upgrade` kept something.
 ///
 /// # Errors
 /// Whatever the command could not do, in words for the terminal.
@@ -31,7 +31,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Init { directory }) => return commands::init(&directory, &settings(None)?),
         // Neither a `.env` file nor a runtime of several threads: an agent is none of the manager's processes.
         Some(Command::Agent(agent)) => return agent::run(agent),
-        None | Some(Command::Serve | Command::Plan { .. } | Command::Reconcile { .. } | Command::Doctor) => {}
+        None
+        | Some(
+            Command::Serve | Command::Plan { .. } | Command::Reconcile { .. } | Command::Upgrade | Command::Doctor,
+        ) => {}
     }
     let settings = settings(cli.kubeconfig);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
@@ -41,8 +44,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             (_, settings) => settings?,
         };
         match cli.command {
-            Some(Command::Plan { revision }) => commands::plan(settings, revision.as_deref()).await,
-            Some(Command::Reconcile { once: _ }) => commands::reconcile(settings).await,
+            Some(Command::Plan { revision, server }) => commands::plan(settings, revision.as_deref(), server).await,
+            Some(Command::Reconcile { once: _, plan }) => commands::reconcile(settings, plan.as_deref()).await,
+            Some(Command::Upgrade) => commands::upgrade(settings).await,
             _ => serve::serve(settings).await,
         }
     })

@@ -12,6 +12,7 @@ mod message;
 mod push;
 mod queue;
 mod secrets;
+mod upgrade;
 mod write;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::project::{Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision
 use crate::sops::Identity;
 
 pub use push::check_push;
+pub use upgrade::{Upgraded, upgrade};
 
 /// How many intents may wait; whoever comes later waits to get in.
 const WAITING: usize = 1024;

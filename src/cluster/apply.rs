@@ -5,7 +5,7 @@
 //! change that the API server refuses. *Caveats:* a cancelled execution finishes what is on its way.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use futures::{FutureExt as _, StreamExt as _, stream};
@@ -15,11 +15,12 @@ use serde_json::{Value, json};
 
 use super::cancel::Cancel;
 use super::kinds::{Kind, Kinds};
+use super::pace::Pace;
 use super::{Error, request, take_over};
 use crate::plan::{Action, Operation, UnitPlan};
 use crate::project::{FIELD_MANAGER, ObjectKey};
 
-/// How many requests of one plan are on their way at once: enough to hide the way there, too few to hold up others.
+/// How many requests of one plan are on their way at once, of those that [`Pace`] allows to all plans together.
 const CONCURRENCY: usize = 16;
 /// How often one action is tried.
 const ATTEMPTS: u32 = 5;
@@ -45,18 +46,25 @@ pub enum Done {
 }
 
 /// Executes a plan.
-pub async fn apply(client: &Client, kinds: &Kinds, plan: &UnitPlan, cancel: &Cancel) -> Vec<Outcome> {
-    execute(client, kinds, plan, cancel, false).await
+pub async fn apply(client: &Client, kinds: &Kinds, pace: &Pace, plan: &UnitPlan, cancel: &Cancel) -> Vec<Outcome> {
+    execute(client, kinds, pace, plan, cancel, false).await
 }
 
 /// Asks the API server what it would say to a plan, and changes nothing. Actions whose object needs another action first
 /// may fail here and work there.
-pub async fn dry_run(client: &Client, kinds: &Kinds, plan: &UnitPlan, cancel: &Cancel) -> Vec<Outcome> {
-    execute(client, kinds, plan, cancel, true).await
+pub async fn dry_run(client: &Client, kinds: &Kinds, pace: &Pace, plan: &UnitPlan, cancel: &Cancel) -> Vec<Outcome> {
+    execute(client, kinds, pace, plan, cancel, true).await
 }
 
-async fn execute(client: &Client, kinds: &Kinds, plan: &UnitPlan, cancel: &Cancel, dry: bool) -> Vec<Outcome> {
-    let writer = Writer { client, kinds, cancel, dry };
+async fn execute(
+    client: &Client,
+    kinds: &Kinds,
+    pace: &Pace,
+    plan: &UnitPlan,
+    cancel: &Cancel,
+    dry: bool,
+) -> Vec<Outcome> {
+    let writer = Writer { client, kinds, pace, cancel, dry };
     let mut outcomes = Vec::with_capacity(plan.actions.len());
     for stage in plan.actions.chunk_by(|one, next| one.stage == next.stage) {
         // `buffered`, not `buffer_unordered`: results are told in the plan's order.
@@ -69,6 +77,7 @@ async fn execute(client: &Client, kinds: &Kinds, plan: &UnitPlan, cancel: &Cance
 struct Writer<'a> {
     client: &'a Client,
     kinds: &'a Kinds,
+    pace: &'a Pace,
     cancel: &'a Cancel,
     dry: bool,
 }
@@ -81,7 +90,13 @@ impl Writer<'_> {
                 break Err(Error::Cancelled);
             }
             attempt += 1;
-            let error = match self.attempt(action).await {
+            let place = tokio::select! {
+                place = self.pace.place() => place,
+                () = self.cancel.cancelled() => break Err(Error::Cancelled),
+            };
+            let result = self.attempt(action).await;
+            place.went(&result);
+            let error = match result {
                 Ok(done) => break Ok(done),
                 Err(error) => error,
             };
@@ -112,7 +127,8 @@ impl Writer<'_> {
                 }
                 self.patch(&path, object).await
             }
-            Operation::Delete { uid } => self.delete(&path, uid).await,
+            Operation::Remake { uid, object } => self.remake(&path, uid, object).await,
+            Operation::Delete { uid } => self.delete(&path, uid, "Background").await,
         }
     }
 
@@ -143,10 +159,40 @@ impl Writer<'_> {
         }
     }
 
-    async fn delete(&self, path: &str, uid: &str) -> Result<Done, Error> {
+    /// Deletes an object but not what it owns, and makes it anew. The API server is first asked whether it would take the
+    /// new one (under a name of its own, as the old one is still there): an object is never deleted for one that cannot be.
+    async fn remake(&self, path: &str, uid: &str, object: &Value) -> Result<Done, Error> {
+        self.would_take(path, object).await?;
+        if self.dry {
+            return Ok(Done::Deleted);
+        }
+        self.delete(path, uid, "Orphan").await?;
+        let gone = Instant::now() + LONGEST_PAUSE;
+        loop {
+            match request::get(self.client, path).await {
+                Err(Error::Api { code: 404, .. }) => break,
+                Ok(_) if Instant::now() < gone => tokio::time::sleep(Duration::from_millis(50)).await,
+                Ok(_) => return Err(Error::Answer("the old object does not go, though it was deleted".to_owned())),
+                Err(error) => return Err(error),
+            }
+        }
+        self.patch(path, object).await
+    }
+
+    async fn would_take(&self, path: &str, object: &Value) -> Result<(), Error> {
+        let name = format!("{}-try", object["metadata"]["name"].as_str().unwrap_or_default());
+        let mut object = object.clone();
+        object["metadata"]["name"] = Value::from(name.as_str());
+        let collection = path.rsplit_once('/').map_or(path, |(collection, _)| collection);
+        let uri =
+            format!("{collection}/{name}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict&dryRun=All");
+        self.send(Method::PATCH, &uri, "application/apply-patch+yaml", &object).await.map(drop)
+    }
+
+    async fn delete(&self, path: &str, uid: &str, propagation: &str) -> Result<Done, Error> {
         let mut options = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
-            "preconditions": {"uid": uid}, "propagationPolicy": "Background",
+            "preconditions": {"uid": uid}, "propagationPolicy": propagation,
         });
         if self.dry {
             options["dryRun"] = json!(["All"]);
@@ -170,7 +216,10 @@ impl Writer<'_> {
 
 /// A conflict on delete means that the object was replaced by another: the next plan decides about that one.
 fn is_final(action: &Action, error: &Error) -> bool {
-    matches!((&action.operation, error), (Operation::Delete { .. }, Error::Api { code: 409, .. }))
+    matches!(
+        (&action.operation, error),
+        (Operation::Delete { .. } | Operation::Remake { .. }, Error::Api { code: 409, .. })
+    )
 }
 
 /// How long to wait before the next attempt; `None` when the server wants us to stay away for longer than a plan lasts.
@@ -188,7 +237,11 @@ fn pause(attempt: u32, error: &Error) -> Option<Duration> {
 
 /// API servers quote what they do not like. A Secret's values must not get into logs and pages that way.
 fn masked(error: Error, action: &Action) -> Error {
-    let (Operation::Create(object) | Operation::Update { object, .. }) = &action.operation else { return error };
+    let (Operation::Create(object) | Operation::Update { object, .. } | Operation::Remake { object, .. }) =
+        &action.operation
+    else {
+        return error;
+    };
     if action.key.kind != "Secret" || !action.key.group.is_empty() {
         return error;
     }
@@ -277,7 +330,7 @@ mod tests {
     async fn tries(answers: Vec<(u16, Option<u64>)>, cancel: &Cancel) -> (usize, Result<Done, Error>, Duration) {
         let (client, count) = scripted(answers);
         let began = tokio::time::Instant::now();
-        let outcome = apply(&client, &Kinds::new(client.clone()), &plan(), cancel).await.remove(0);
+        let outcome = apply(&client, &Kinds::new(client.clone()), &Pace::default(), &plan(), cancel).await.remove(0);
         (count.load(std::sync::atomic::Ordering::Relaxed), outcome.result, began.elapsed())
     }
 

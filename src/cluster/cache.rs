@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::kinds::{Kind, Resource};
+use super::packed::Packed;
 use crate::plan::Live;
 use crate::project::{ObjectKey, PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
 
@@ -44,10 +45,16 @@ impl Scope {
 
 #[derive(Debug)]
 struct Entry {
-    object: Arc<Value>,
+    object: Packed,
     applied: Option<(u64, String)>,
     unit: Unit,
     tick: u64,
+}
+
+impl Entry {
+    fn live(&self) -> Live {
+        Live { object: Arc::new(self.object.unpack()), applied: self.applied.clone() }
+    }
 }
 
 /// See the module's text.
@@ -69,20 +76,27 @@ pub(super) struct Listing {
 impl Cache {
     /// The objects of one unit, or of all.
     pub(super) fn live(&self, unit: Option<&Unit>) -> BTreeMap<ObjectKey, Live> {
-        let live = |entry: &Entry| Live { object: Arc::clone(&entry.object), applied: entry.applied.clone() };
         match unit {
-            None => self.objects.iter().map(|(key, entry)| (key.clone(), live(entry))).collect(),
-            Some(unit) => {
-                let keys = self.by_unit.get(unit).into_iter().flatten();
-                keys.filter_map(|key| self.objects.get(key).map(|entry| (key.clone(), live(entry)))).collect()
-            }
+            None => self.objects.iter().map(|(key, entry)| (key.clone(), entry.live())).collect(),
+            Some(unit) => self.of_and_at(unit, std::iter::empty()),
         }
     }
 
-    /// The live objects at these keys, whosever they are.
-    pub(super) fn at<'a>(&self, keys: impl Iterator<Item = &'a ObjectKey>) -> BTreeMap<ObjectKey, Live> {
-        let live = |entry: &Entry| Live { object: Arc::clone(&entry.object), applied: entry.applied.clone() };
-        keys.filter_map(|key| self.objects.get(key).map(|entry| (key.clone(), live(entry)))).collect()
+    /// The live objects of one unit, and those at `keys`, whosever they are.
+    pub(super) fn of_and_at<'a>(
+        &self,
+        unit: &Unit,
+        keys: impl Iterator<Item = &'a ObjectKey>,
+    ) -> BTreeMap<ObjectKey, Live> {
+        let own = self.by_unit.get(unit).into_iter().flatten();
+        let mut found: BTreeMap<ObjectKey, Live> =
+            own.filter_map(|key| self.objects.get(key).map(|entry| (key.clone(), entry.live()))).collect();
+        for key in keys {
+            if let Some(entry) = self.objects.get(key).filter(|entry| entry.unit != *unit) {
+                found.insert(key.clone(), entry.live());
+            }
+        }
+        found
     }
 
     /// Every unit of which an object is there.
@@ -135,7 +149,7 @@ impl Cache {
     pub(super) fn deleted(&mut self, object: &Value) -> BTreeSet<Unit> {
         let Some(key) = key_of(object) else { return BTreeSet::new() };
         if let (Some(version), Some(entry)) = (version_of(object), self.objects.get(&key))
-            && version_of(&entry.object).is_some_and(|known| known > version)
+            && entry.object.version().is_some_and(|known| known > version)
         {
             // Deleted and made again, and the answer to the second write was here first.
             return BTreeSet::new();
@@ -151,7 +165,7 @@ impl Cache {
     }
 
     /// Takes the answer to a write of ours: `hash` is of what was sent.
-    pub(super) fn recorded(&mut self, object: Value, hash: u64) -> BTreeSet<Unit> {
+    pub(super) fn recorded(&mut self, mut object: Value, hash: u64) -> BTreeSet<Unit> {
         let Some(key) = key_of(&object) else { return BTreeSet::new() };
         let Some(version) = version_text(&object).map(str::to_owned) else { return BTreeSet::new() };
         let mut changed = BTreeSet::new();
@@ -161,13 +175,13 @@ impl Cache {
             // The watch was faster, and may be further on: then the fact of the clean apply holds as long as nothing
             // but status came after it.
             let Some(entry) = self.objects.get(&key) else { return changed };
-            if version_text(&entry.object) != Some(&version) && !same_but_status(&entry.object, &object) {
+            trim(&mut object);
+            if entry.object.version_text() != version && !same_but_status(&entry.object.unpack(), &object) {
                 return changed;
             }
         }
         if let Some(entry) = self.objects.get_mut(&key) {
-            let version = version_text(&entry.object).map_or(version, str::to_owned);
-            entry.applied = Some((hash, version));
+            entry.applied = Some((hash, entry.object.version_text().to_owned()));
         }
         changed
     }
@@ -176,7 +190,7 @@ impl Cache {
     fn is_progress(&self, key: &ObjectKey, object: &Value) -> bool {
         // Versions that are no numbers cannot be compared; then the last one to come is believed.
         let Some(version) = version_of(object) else { return true };
-        let known = self.objects.get(key).and_then(|entry| version_of(&entry.object));
+        let known = self.objects.get(key).and_then(|entry| entry.object.version());
         let gone = self.gone.get(key).copied();
         known.max(gone).is_none_or(|known| known < version)
     }
@@ -188,19 +202,18 @@ impl Cache {
         };
         trim(&mut object);
         self.tick += 1;
-        let before = self.objects.remove(&key);
-        if let Some(before) = &before
-            && *before.object == object
+        let packed = Packed::of(&object);
+        if let Some(known) = self.objects.get_mut(&key)
+            && known.object == packed
         {
-            let entry =
-                Entry { tick: self.tick, object: Arc::clone(&before.object), applied: before.applied.clone(), unit };
-            self.objects.insert(key, entry);
+            known.tick = self.tick;
             return BTreeSet::new();
         }
+        let before = self.objects.remove(&key);
         // A controller's status must not make us look at every field again.
         let applied = before.as_ref().and_then(|before| {
             let (hash, version) = before.applied.as_ref()?;
-            let holds = version_text(&before.object) == Some(version) && same_but_status(&before.object, &object);
+            let holds = before.object.version_text() == version && same_but_status(&before.object.unpack(), &object);
             let version = version_text(&object).filter(|_| holds)?;
             Some((*hash, version.to_owned()))
         });
@@ -212,7 +225,7 @@ impl Cache {
             changed.insert(before.unit);
         }
         self.by_unit.entry(unit.clone()).or_default().insert(key.clone());
-        self.objects.insert(key, Entry { object: Arc::new(object), applied, unit, tick: self.tick });
+        self.objects.insert(key, Entry { object: packed, applied, unit, tick: self.tick });
         changed
     }
 
@@ -271,11 +284,24 @@ fn version_of(object: &Value) -> Option<u64> {
 
 /// Leaves only those of the managed fields that plans look at: everybody's but what controllers say of the status.
 fn trim(object: &mut Value) {
+    if object["kind"] == "Pod" && object["apiVersion"] == "v1" {
+        trim_pod(object);
+    }
     if let Some(managers) = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut) {
         managers.retain(|entry| {
             let subresource = entry["subresource"].as_str().unwrap_or_default();
             matches!(subresource, "" | "scale")
         });
+    }
+}
+
+/// Nobody compares pods with Git: what they are made of is in their template, and what they do is in their status.
+fn trim_pod(pod: &mut Value) {
+    if let Some(metadata) = pod["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
+    if let Some(spec) = pod["spec"].as_object_mut() {
+        spec.retain(|field, _| matches!(field.as_str(), "nodeName" | "volumes"));
     }
 }
 

@@ -120,6 +120,9 @@ impl Error {
                 Some("check the user section of the kubeconfig, and that its credential plugin works")
             }
             Self::Api { code: 401, .. } => Some("the credentials are wrong or have expired"),
+            Self::Api { code: 403 | 422, message, .. } if message.contains("must support resize") => Some(
+                "the volume's storage class does not let volumes grow (allowVolumeExpansion): undo the change in Git",
+            ),
             Self::Api { code: 403, .. } => {
                 Some("the account lacks this right: see kubernetes/rbac.yaml for what is needed")
             }

@@ -114,10 +114,11 @@ impl Observer {
         self.shared.with(|cache| cache.live(unit))
     }
 
-    /// The live objects at these keys, whosever they are: a plan must see that its object belongs to another unit.
+    /// The live objects of one unit, and those at `keys`, whosever they are: a plan must see that its object belongs to
+    /// another unit.
     #[must_use]
-    pub fn objects_at<'a>(&self, keys: impl Iterator<Item = &'a ObjectKey>) -> BTreeMap<ObjectKey, Live> {
-        self.shared.with(|cache| cache.at(keys))
+    pub fn objects_for<'a>(&self, unit: &Unit, keys: impl Iterator<Item = &'a ObjectKey>) -> BTreeMap<ObjectKey, Live> {
+        self.shared.with(|cache| cache.of_and_at(unit, keys))
     }
 
     /// Every unit of which an object is there.
@@ -170,8 +171,9 @@ impl Changes {
             }
             let now = *self.signal.borrow_and_update();
             let state = lock(&self.shared.state);
+            // The base is the first of all units.
             let changed: BTreeSet<Unit> =
-                state.changed.iter().filter(|(_, at)| **at > self.cursor).map(|(unit, _)| unit.clone()).collect();
+                state.latest.range((self.cursor + 1, Unit::Base)..).map(|(_, unit)| unit.clone()).collect();
             drop(state);
             self.cursor = now;
             if !changed.is_empty() {
@@ -193,6 +195,8 @@ struct State {
     cache: Cache,
     /// The number of the last change of each unit.
     changed: BTreeMap<Unit, u64>,
+    /// The same by number, so that whoever has seen most of them looks at the rest only.
+    latest: BTreeSet<(u64, Unit)>,
     watches: BTreeMap<(Kind, Scope), WatchState>,
 }
 
@@ -222,7 +226,12 @@ impl Shared {
         }
         self.signal.send_modify(|number| {
             *number += 1;
-            state.changed.extend(units.into_iter().map(|unit| (unit, *number)));
+            for unit in units {
+                if let Some(before) = state.changed.insert(unit.clone(), *number) {
+                    state.latest.remove(&(before, unit.clone()));
+                }
+                state.latest.insert((*number, unit));
+            }
         });
     }
 

@@ -18,6 +18,7 @@ mod read;
 mod root;
 mod scale;
 pub mod seed;
+pub mod upgrade;
 
 pub use read::{ReadError, read_spec};
 

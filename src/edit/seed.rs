@@ -44,6 +44,13 @@ pub fn seed(namespace: &str, recipient: &str) -> ChangeSet {
     changes
 }
 
+/// The files of the environment base and its components, which an upgrade renews.
+pub(super) fn base() -> impl Iterator<Item = (RepoPath, String)> {
+    let is_base = |path: &str| path.starts_with("base/") || path.starts_with("components/");
+    let base = FILES.iter().filter(move |(path, _)| is_base(path));
+    base.map(|(path, text)| (RepoPath::parse(path).unwrap_or_default(), (*text).to_owned()))
+}
+
 /// The seed with a manager's key in it, so that a new repository needs no second commit.
 ///
 /// # Errors

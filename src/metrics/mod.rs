@@ -22,6 +22,8 @@ pub struct Metrics {
     creation: HistogramVec,
     kubernetes_operations: IntCounterVec,
     kubernetes_resources: IntGaugeVec,
+    reconcile: HistogramVec,
+    drift: IntCounterVec,
     health: IntGaugeVec,
     errors: IntCounterVec,
 }
@@ -104,6 +106,13 @@ impl Metrics {
                 &["operation", "resource", "result"],
             )?,
             kubernetes_resources: gauge("kubernetes_resources_total", "Managed objects by kind.", &["resource"])?,
+            reconcile: histogram(
+                "reconcile_duration_seconds",
+                "Time from a commit seen to all of it applied, and to its project healthy.",
+                exponential_buckets(0.005, 2.0, 18)?,
+                &["stage"],
+            )?,
+            drift: counter("drift_corrections_total", "Objects changed back, by who had changed them.", &["manager"])?,
             health: gauge("system_health_status", "Health of a component: 1 works, 0 does not.", &["component"])?,
             errors: counter("errors_total", "Errors by kind.", &["type"])?,
             registry,
@@ -158,6 +167,22 @@ impl Metrics {
         }
     }
 
+    /// Records how long a commit took to be `applied`, or its project to be `healthy`.
+    pub fn reconciled(&self, stage: &'static str, took: Duration) {
+        self.reconcile.with_label_values(&[stage]).observe(took.as_secs_f64());
+    }
+
+    /// Counts an object that is changed back. Field managers name themselves as they like, so they are counted by kind.
+    pub fn drift(&self, manager: Option<&str>) {
+        let kind = match manager {
+            None => "unknown",
+            Some(manager) if manager.starts_with("kubectl") => "kubectl",
+            Some(manager) if manager.starts_with("kube-") => "kubernetes",
+            Some(_) => "other",
+        };
+        self.drift.with_label_values(&[kind]).inc();
+    }
+
     /// Sets whether a component works.
     pub fn set_health(&self, component: &'static str, works: bool) {
         self.health.with_label_values(&[component]).set(i64::from(works));
@@ -201,6 +226,9 @@ mod tests {
         metrics.kubernetes_operation("apply", "StatefulSet", Outcome::Failure);
         metrics.set_kubernetes_resources([("Service", 2)].into_iter());
         metrics.set_health("store", true);
+        metrics.reconciled("applied", Duration::from_millis(20));
+        metrics.drift(Some("somebody-with-any-name"));
+        metrics.drift(None);
         metrics.error("internal");
 
         let text = metrics.render();
@@ -212,6 +240,9 @@ mod tests {
             "project_creation_duration_seconds_count{result=\"success\"} 1",
             "kubernetes_operations_total{operation=\"apply\",resource=\"StatefulSet\",result=\"failure\"} 1",
             "kubernetes_resources_total{resource=\"Service\"} 2",
+            "reconcile_duration_seconds_count{stage=\"applied\"} 1",
+            "drift_corrections_total{manager=\"other\"} 1",
+            "drift_corrections_total{manager=\"unknown\"} 1",
             "system_health_status{component=\"store\"} 1",
             "errors_total{type=\"internal\"} 1",
         ] {

@@ -3,6 +3,8 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::{Operation, UnitPlan};
+
 /// The first eight bytes of the SHA-256 of the object's canonical form: the same for the same content, in every
 /// process and on every machine, whatever the order of its members.
 #[must_use]
@@ -11,6 +13,30 @@ pub fn object_hash(object: &Value) -> u64 {
     feed(&mut hasher, object);
     let digest = hasher.finalize();
     digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+}
+
+/// A short name for what plans do: the same for the same actions on the same objects, whatever was said about them.
+#[must_use]
+pub fn plan_hash(plans: &[UnitPlan]) -> String {
+    let mut hasher = Sha256::new();
+    for action in plans.iter().flat_map(|plan| &plan.actions) {
+        let (what, uid, object) = match &action.operation {
+            Operation::Create(object) => ("create", "", Some(object)),
+            Operation::Update { object, take_over: false } => ("update", "", Some(object)),
+            Operation::Update { object, take_over: true } => ("take over", "", Some(object)),
+            Operation::Remake { uid, object } => ("remake", uid.as_str(), Some(object)),
+            Operation::Delete { uid } => ("delete", uid.as_str(), None),
+        };
+        feed(&mut hasher, &Value::from(vec![action.key.to_string(), what.to_owned(), uid.to_owned()]));
+        // What differs now belongs to it: the same object over another one is another plan.
+        for change in &action.changes {
+            feed(&mut hasher, &Value::from(change.path.as_str()));
+            feed(&mut hasher, change.before.as_ref().unwrap_or(&Value::Null));
+        }
+        feed(&mut hasher, object.map_or(&Value::Null, |object| object.as_ref()));
+    }
+    let digest = hasher.finalize();
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Lengths and tags before contents keep different values from running into the same bytes.

@@ -15,6 +15,7 @@ mod ownership;
 mod policy;
 mod prune;
 mod show;
+mod stateful;
 mod status;
 mod unit;
 
@@ -30,12 +31,13 @@ use crate::project::{ObjectKey, Unit};
 pub use check::{Context, SecretValues, Violation, check, secret_values};
 pub use confine::secret_type_problem;
 pub use drift::drifted_by;
-pub use hash::object_hash;
+pub use hash::{object_hash, plan_hash};
 pub use policy::{
     Confinement, Drift, DriftMode, FieldRule, ManagerRule, POLICY_FILE, PodSecurity, Policy, PolicyError, PruneLimit,
     Rollout,
 };
 pub use show::show;
+pub use stateful::restarts;
 pub use status::{StatusInput, status};
 pub use unit::{is_gone, unit};
 
@@ -118,6 +120,13 @@ pub enum Operation {
         /// that leave Git later really go away.
         take_over: bool,
     },
+    /// A StatefulSet with changed immutable fields: deleted without its pods, then applied; the new one adopts them.
+    Remake {
+        /// The precondition of the delete.
+        uid: String,
+        /// What to send then.
+        object: Arc<Value>,
+    },
     /// Delete this very object.
     Delete {
         /// The precondition.
@@ -133,6 +142,7 @@ impl fmt::Debug for Operation {
             Self::Update { take_over, .. } => {
                 f.debug_struct("Update").field("take_over", take_over).finish_non_exhaustive()
             }
+            Self::Remake { uid, .. } => f.debug_struct("Remake").field("uid", uid).finish_non_exhaustive(),
             Self::Delete { uid } => f.debug_struct("Delete").field("uid", uid).finish(),
         }
     }

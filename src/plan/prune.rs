@@ -1,7 +1,7 @@
 //! What is deleted because it is not in Git any more, and what is kept although it is not.
 //!
-//! **Architecture invariant:** a volume is deleted only when a tombstone says so, a namespace never; no rule here looks
-//! at anything that a person could take off an object by mistake.
+//! **Architecture invariant:** a volume is deleted only when a tombstone says so, a namespace never. Neither rests on
+//! anything that a person could take off an object by mistake; the annotation that keeps any other object does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,9 @@ use super::ownership::Ownership;
 use super::unit::{is_going, owner, waiting_for};
 use super::{Action, Desired, Held, Observation, Operation, UnitPlan, order};
 use crate::project::{ObjectKey, Unit};
+
+/// The annotation that keeps an object which leaves Git.
+const PRUNE_ANNOTATION: &str = "claude-manager.io/prune";
 
 /// Adds the deletes of `unit` to `plan`, which holds its applies already.
 ///
@@ -41,6 +44,7 @@ pub(super) fn prune(
             Some(format!("is being deleted{}", waiting_for(object)))
         } else {
             kept(unit, desired, key)
+                .or_else(|| opted_out(object))
                 .or_else(|| rollout.as_ref().filter(|_| is_generated(key)).map(|why| format!("still in use: {why}")))
         };
         let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
@@ -83,6 +87,12 @@ fn kept(unit: &Unit, desired: &Desired, key: &ObjectKey) -> Option<String> {
         },
         _ => None,
     }
+}
+
+/// Whether somebody wants to keep an object although it leaves Git.
+fn opted_out(object: &Value) -> Option<String> {
+    let value = object.pointer("/metadata/annotations")?.get(PRUNE_ANNOTATION)?.as_str()?;
+    (value == "disabled").then(|| format!("the annotation {PRUNE_ANNOTATION} keeps it"))
 }
 
 /// Whether kustomize generated the object under a name that changes with its content.

@@ -22,6 +22,7 @@ pub fn show(plans: &[UnitPlan]) -> String {
             let sign = match &action.operation {
                 Operation::Create(_) => '+',
                 Operation::Update { .. } => '~',
+                Operation::Remake { .. } => '±',
                 Operation::Delete { .. } => '-',
             };
             line(&mut text, 2, &format!("{sign} {} ({})", action.key, action.reason));
@@ -30,7 +31,7 @@ pub fn show(plans: &[UnitPlan]) -> String {
                     created += 1;
                     leaves(&mut text, "", &mask::object(&action.key, object));
                 }
-                Operation::Update { .. } => {
+                Operation::Update { .. } | Operation::Remake { .. } => {
                     changed += 1;
                     action.changes.iter().for_each(|change| field(&mut text, change));
                 }

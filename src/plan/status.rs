@@ -4,6 +4,7 @@
 //! answer. The sentence names the object and the way out. What the cluster says is quoted bounded and without control
 //! characters: it comes from images and admission rules that anybody may have written.
 
+mod other;
 mod pod;
 mod text;
 mod volume;
@@ -39,7 +40,9 @@ pub struct StatusInput<'a> {
     pub suspended: Option<(&'a str, &'a str)>,
     /// Why a deletion waits for somebody's word.
     pub deletion_held: Option<&'a str>,
-    /// What the StatefulSet's newest `FailedCreate` event says, where events are read.
+    /// How many environments may restart at once, where this one waits for its turn.
+    pub waits_for_turn: Option<usize>,
+    /// What the newest event says of the pod that is not made, or of the volume that is not bound, where events are read.
     pub pod_refusal: Option<&'a str>,
     /// What the agent of a pod that runs and is not ready says: a reason and a sentence.
     pub agent: Option<(Reason, &'a str)>,
@@ -164,6 +167,12 @@ fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
         );
         return Some(Verdict::new(Phase::Failed, Reason::Contested, message));
     }
+    if let Some(budget) = input.waits_for_turn {
+        let message = format!(
+            "Waits for its turn to restart: {budget} at a time, as rollout.restarts in claude-manager.yaml says."
+        );
+        return Some(Verdict::new(Phase::Pending, Reason::WaitingForApply, message));
+    }
     let writes = |plan: &UnitPlan| {
         let is_write = |operation: &Operation| !matches!(operation, Operation::Delete { .. });
         plan.actions.iter().filter(|action| is_write(&action.operation)).count()
@@ -195,8 +204,17 @@ fn deleting(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     Verdict::new(Phase::Deleting, Reason::ObjectsTerminating, message)
 }
 
-/// What the project's workload does.
+/// What the project's workload does, or what is wrong beside it.
 fn workload(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
+    let environment = environment(unit, input);
+    match environment.phase {
+        Phase::Running | Phase::Stopped => other::failed(unit, input.observation).unwrap_or(environment),
+        _ => environment,
+    }
+}
+
+/// What the environment does.
+fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     if let Some(verdict) = volume::lost(unit, input.observation) {
         return verdict;
     }
@@ -250,7 +268,7 @@ fn workload(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
         None => no_pod(name, set, going, input),
         Some(verdict) if matches!(verdict.reason, Reason::ContainersStarting | Reason::Unschedulable) => {
             pods.retain(|pod| pod::may_wait_for_volume(pod));
-            let unbound = (!pods.is_empty()).then(|| volume::unbound(unit, input.observation, &pods, input.now));
+            let unbound = (!pods.is_empty()).then(|| volume::unbound(unit, input, &pods));
             unbound.flatten().or_else(|| said_by_agent(&verdict, input.agent)).unwrap_or(verdict)
         }
         Some(verdict) => verdict,

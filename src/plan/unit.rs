@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::diff::{as_sent, diff};
 use super::drift::Rules;
 use super::policy::{Drift, POLICY_FILE};
-use super::{Action, Desired, Held, Live, Observation, Operation, UnitPlan, object_hash, order, prune};
+use super::stateful::{self, Remake};
+use super::{Action, Desired, Held, Observation, Operation, UnitPlan, object_hash, order, prune};
 use crate::kustomize::Object;
 use crate::project::{PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
 
@@ -24,10 +25,11 @@ pub fn unit(unit: &Unit, desired: &Desired, observation: &Observation, drift: &D
     if let Desired::Objects(objects) = desired {
         for object in objects.iter() {
             wanted.insert(&object.key);
-            apply(unit, object, observation.objects.get(&object.key), &Rules::of(unit, drift), &mut plan);
+            apply(unit, object, observation, &Rules::of(unit, drift), &mut plan);
         }
     }
     prune::prune(unit, desired, &wanted, observation, &mut plan);
+    stateful::release(unit, observation, &mut plan);
     plan.actions.sort_by(|a, b| (a.stage, &a.key).cmp(&(b.stage, &b.key)));
     plan.held.sort_by(|a, b| a.key.cmp(&b.key));
     plan
@@ -57,7 +59,7 @@ pub(super) fn is_going(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
-fn apply(unit: &Unit, object: &Object, live: Option<&Live>, rules: &Rules<'_>, plan: &mut UnitPlan) {
+fn apply(unit: &Unit, object: &Object, observation: &Observation, rules: &Rules<'_>, plan: &mut UnitPlan) {
     let key = &object.key;
     let value = as_sent(object);
     let action = |operation, reason: String, changes| Action {
@@ -68,7 +70,7 @@ fn apply(unit: &Unit, object: &Object, live: Option<&Live>, rules: &Rules<'_>, p
         reason,
         changes,
     };
-    let Some(live) = live else {
+    let Some(live) = observation.objects.get(key) else {
         let operation = Operation::Create(Arc::new(value.into_owned()));
         plan.actions.push(action(operation, "not in the cluster".to_owned(), Vec::new()));
         return;
@@ -100,8 +102,18 @@ fn apply(unit: &Unit, object: &Object, live: Option<&Live>, rules: &Rules<'_>, p
         plan.held.push(Held { key: key.clone(), reason });
     }
     if let Some(reason) = diff.reason {
-        let value = diff.reduced.unwrap_or_else(|| value.into_owned());
-        let operation = Operation::Update { object: Arc::new(value), take_over: diff.take_over };
+        let value = Arc::new(diff.reduced.unwrap_or_else(|| value.into_owned()));
+        let uid = live.object.pointer("/metadata/uid").and_then(Value::as_str);
+        let remake = match stateful::is_set(key) {
+            true => stateful::remake(unit, key, &value, &diff.changes, observation),
+            false => Remake::No,
+        };
+        let update = |object| Operation::Update { object, take_over: diff.take_over };
+        let (operation, reason) = match (remake, uid) {
+            (Remake::AroundPods(why), Some(uid)) => (Operation::Remake { uid: uid.to_owned(), object: value }, why),
+            (Remake::Unsafe(why) | Remake::AroundPods(why), _) => (update(value), why),
+            (Remake::No, _) => (update(value), reason),
+        };
         plan.actions.push(action(operation, reason, diff.changes));
     }
 }

@@ -103,6 +103,8 @@ pub enum Reason {
     WaitingForCredentials,
     /// The repository cannot be cloned.
     CloneFailed,
+    /// An object beside the environment has failed.
+    ObjectFailed,
     /// Git says that nothing is to be applied.
     Suspended,
     /// So much was deleted at once that somebody has to confirm it.

@@ -13,6 +13,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::packed::Packed;
 use crate::edit;
 use crate::kustomize::{self, BuildError, Object};
 use crate::plan::{self, Policy};
@@ -43,7 +44,7 @@ pub(super) struct DesiredUnit {
     /// The revision that this was rendered from.
     pub(super) revision: Revision,
     /// The objects with the decrypted secrets, or why there are none.
-    pub(super) objects: Result<Arc<Vec<Object>>, UnitError>,
+    pub(super) objects: Result<Arc<Packed>, UnitError>,
     /// A project as its overlay reads.
     pub(super) spec: Option<ProjectSpec>,
     /// The blob id of a project's overlay.
@@ -257,7 +258,7 @@ fn render_unit(
 ) -> (DesiredUnit, BTreeSet<RepoPath>) {
     let mut inputs = BTreeSet::new();
     let mut spec = None;
-    let mut objects = || -> Result<Arc<Vec<Object>>, UnitError> {
+    let mut objects = || -> Result<Vec<Object>, UnitError> {
         let is_base = *unit == Unit::Base;
         let build = kustomize::build_part(tree, &RepoPath::root(), &|path| members.contains(path), is_base)
             .map_err(|error| render_failed(&error))?;
@@ -277,10 +278,11 @@ fn render_unit(
         if matches!(tree.entry(&secrets), Ok(Entry::File)) {
             objects.push(secret(tree, &secrets, unit, root, identities)?);
         }
-        Ok(Arc::new(objects))
+        Ok(objects)
     };
     let objects = objects();
-    let suspended = objects.iter().flat_map(|objects| objects.iter()).find_map(suspension);
+    let suspended = objects.iter().flatten().find_map(suspension);
+    let objects = objects.map(|objects| Arc::new(Packed::of(objects)));
     let overlay_id = own_folder(unit)
         .and_then(|folder| folder.join("kustomization.yaml").ok())
         .and_then(|path| tree.content_id(&path))

@@ -9,11 +9,13 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::agents::{self, Agents};
+use super::announce::{announce, announcement};
 use super::breaker;
 use super::execute::{Applied, apply, not_begun};
 use super::follow::Look;
 use super::ledger::{self, Entry};
-use super::unit::{PATIENCE, Step, UnitState};
+use super::rollout::Turns;
+use super::unit::{Awaited, PATIENCE, Step, UnitState};
 use super::{Deletion, Parts, ProjectState, Snapshot};
 use crate::agent;
 use crate::cluster;
@@ -21,8 +23,10 @@ use crate::git;
 use crate::plan::{self, Desired, Observation, Policy, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectName, Reason, Revision, Unit};
 
-/// Units that are applied at the same time; each sends several requests at once.
-const PARALLEL_UNITS: usize = 8;
+/// Units that are applied at the same time; how many requests they send together is for [`cluster::Pace`] to say.
+const PARALLEL_UNITS: usize = 32;
+/// Snapshots that nobody waits for are this far apart: each is a copy of the list of all projects.
+const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(20);
 /// After these times a project that still starts is looked at again: some reasons only count when they last (a moment for
 /// a pod that is not made, 15 s for one that no node takes, 120 s for a volume).
 const SECOND_LOOKS: [Duration; 3] = [PATIENCE, Duration::from_secs(16), Duration::from_secs(121)];
@@ -71,7 +75,8 @@ pub(super) async fn run(
     let mut connection = observer.connection();
     let mut driver = Driver::new(parts, observer, back, inventory);
     loop {
-        let deadline = driver.timers.first_key_value().map(|(at, _)| *at);
+        let timer = driver.timers.first_key_value().map(|(at, _)| *at);
+        let deadline = timer.into_iter().chain(driver.publish_at).min();
         tokio::select! {
             message = messages.recv() => {
                 let Some(message) = message else { return };
@@ -105,8 +110,7 @@ async fn sleep_until(deadline: Option<Instant>) {
 
 /// What is known of a unit in the cluster.
 fn observe(observer: &cluster::Observer, unit: &Unit, state: &UnitState) -> Observation {
-    let mut objects = observer.objects(Some(unit));
-    objects.extend(observer.objects_at(state.keys()));
+    let objects = observer.objects_for(unit, state.keys());
     Observation { objects, inventory: BTreeMap::from([(unit.clone(), state.inventory.clone())]) }
 }
 
@@ -115,6 +119,7 @@ struct Driver {
     observer: cluster::Observer,
     back: mpsc::WeakSender<Message>,
     slots: Arc<Semaphore>,
+    pace: cluster::Pace,
     /// Where the inventory goes.
     ledger: mpsc::UnboundedSender<Entry>,
     units: BTreeMap<Unit, UnitState>,
@@ -135,6 +140,8 @@ struct Driver {
     warnings: Vec<String>,
     /// The policy in force.
     policy: Arc<Policy>,
+    /// Who may restart.
+    turns: Turns,
     /// How many objects of each kind are managed.
     kinds: BTreeMap<String, i64>,
     /// Who waits for the next snapshot.
@@ -143,6 +150,9 @@ struct Driver {
     refreshing: Vec<(Option<ProjectName>, oneshot::Sender<()>)>,
     next: Snapshot,
     published: bool,
+    published_at: Option<Instant>,
+    /// When the next snapshot is due.
+    publish_at: Option<Instant>,
 }
 
 impl Driver {
@@ -165,6 +175,7 @@ impl Driver {
             observer,
             back,
             slots: Arc::new(Semaphore::new(PARALLEL_UNITS)),
+            pace: cluster::Pace::default(),
             ledger,
             units,
             dirty: BTreeSet::new(),
@@ -177,11 +188,14 @@ impl Driver {
             base_error: None,
             warnings: Vec::new(),
             policy: Arc::default(),
+            turns: Turns::default(),
             kinds,
             loading: Vec::new(),
             refreshing: Vec::new(),
             next: Snapshot::default(),
             published: false,
+            published_at: None,
+            publish_at: None,
         }
     }
 
@@ -202,6 +216,13 @@ impl Driver {
             Message::Applied(unit, run, applied) => {
                 self.runs.remove(&unit);
                 if let Some(state) = self.units.get_mut(&unit) {
+                    let outdated = state.pause() == Step::Preempt;
+                    if let (Unit::Project(name), Some(attempt), false) = (&unit, &mut state.attempt, outdated) {
+                        if let Some(took) = attempt.ended(&applied.failures, applied.complete) {
+                            self.parts.metrics.reconciled("applied", took);
+                        }
+                        let _ = self.ledger.send(Entry::History(attempt.passage(name)));
+                    }
                     state.ended(run, applied.failures, applied.complete, Instant::now());
                 }
                 self.dirty.insert(unit);
@@ -260,6 +281,7 @@ impl Driver {
             self.policy = desired.policy;
             self.dirty.extend(self.units.keys().cloned());
         }
+        self.turns.changed(&desired.rendered, self.policy.rollout.restarts);
         let observed = self.observer.units();
         let gone: Vec<Unit> = (self.units.iter())
             .filter(|(unit, state)| state.desired.is_some() && !desired.units.contains_key(*unit))
@@ -361,13 +383,21 @@ impl Driver {
         if !self.known {
             return;
         }
-        for unit in std::mem::take(&mut self.dirty) {
-            self.advance_unit(&unit);
+        // What one does may concern others: a turn that becomes free is taken at once.
+        while !self.dirty.is_empty() {
+            for unit in std::mem::take(&mut self.dirty) {
+                self.advance_unit(&unit);
+            }
         }
     }
 
     fn advance_unit(&mut self, unit: &Unit) {
         let Some(state) = self.units.get_mut(unit) else { return };
+        let is_described = matches!(unit, Unit::Project(name) if self.next.projects.contains_key(name));
+        if state.is_running() && state.pause() == Step::Rest && is_described {
+            // Every answer to a write of ours comes by here; the end of the run looks at all of them together.
+            return;
+        }
         let now = Instant::now();
         let mut observation = Observation::default();
         let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
@@ -377,7 +407,10 @@ impl Driver {
             if let Some(desired) = &planned {
                 plan = plan::unit(unit, desired, &observation, &self.policy.drift);
             }
-            let rests = planned.is_none() || state.suspended(&self.policy).is_some();
+            let mut rests = planned.is_none() || state.suspended(&self.policy).is_some();
+            if !rests && plan::restarts(&plan, &observation) {
+                rests = !self.turns.may_restart(unit, self.policy.rollout.restarts);
+            }
             match if rests { state.pause() } else { state.step(&mut plan, now) } {
                 Step::Rest => {}
                 Step::Later(at) => {
@@ -401,14 +434,23 @@ impl Driver {
     /// Applies `plan` in a task of its own. What is about to exist is written to the inventory first, so that
     /// nothing that was applied can be forgotten.
     fn start(&mut self, unit: &Unit, run: u64, plan: UnitPlan) {
+        if let Some(state) = self.units.get_mut(unit) {
+            if state.is_drift() {
+                plan.actions.iter().for_each(|action| self.parts.metrics.drift(plan::drifted_by(action)));
+            }
+            if let Some(attempt) = &mut state.attempt {
+                attempt.begins(&plan);
+            }
+        }
         let known = self.units.get(unit).map(|state| state.inventory.clone()).unwrap_or_default();
         let more: BTreeSet<ObjectKey> = plan.actions.iter().map(|action| action.key.clone()).chain(known).collect();
         let written = self.remember(unit, more).map(|keys| {
             let (written, wait) = oneshot::channel();
-            let _ = self.ledger.send(Entry { unit: unit.clone(), keys, written: Some(written) });
+            let _ = self.ledger.send(Entry::Inventory { unit: unit.clone(), keys, written: Some(written) });
             wait
         });
         let (parts, observer, slots) = (self.parts.clone(), self.observer.clone(), Arc::clone(&self.slots));
+        let pace = self.pace.clone();
         let (canceller, cancel) = cluster::cancellation();
         self.runs.insert(unit.clone(), canceller);
         let (back, unit) = (self.back.clone(), unit.clone());
@@ -416,11 +458,11 @@ impl Driver {
             let Ok(_slot) = slots.acquire().await else { return };
             let applied = match written {
                 Some(written) => match written.await {
-                    Ok(Ok(())) => apply(&parts, &observer, &plan, &cancel).await,
+                    Ok(Ok(())) => apply(&parts, &observer, &pace, &plan, &cancel).await,
                     Ok(Err(error)) => not_begun(&plan, &error),
                     Err(_) => not_begun(&plan, "the program is stopping"),
                 },
-                None => apply(&parts, &observer, &plan, &cancel).await,
+                None => apply(&parts, &observer, &pace, &plan, &cancel).await,
             };
             if let Some(back) = back.upgrade() {
                 let _ = back.send(Message::Applied(unit, run, applied)).await;
@@ -460,7 +502,7 @@ impl Driver {
                 .collect();
             if let Some(keys) = self.remember(unit, keep) {
                 // Nobody waits for it: until it is written, more is known to be ours than there is.
-                let _ = self.ledger.send(Entry { unit: unit.clone(), keys, written: None });
+                let _ = self.ledger.send(Entry::Inventory { unit: unit.clone(), keys, written: None });
             }
         }
         let Some(state) = self.units.get_mut(unit) else { return };
@@ -475,6 +517,7 @@ impl Driver {
         };
         if gone || state.is_strange() {
             self.next.projects.remove(name);
+            self.dirty.extend(self.turns.done(unit));
             if observation.objects.is_empty() {
                 self.units.remove(unit);
             }
@@ -497,6 +540,7 @@ impl Driver {
             contested: &contested,
             suspended: state.suspended(&self.policy),
             deletion_held: state.deletion_held.as_deref(),
+            waits_for_turn: self.turns.waits(unit).then_some(self.policy.rollout.restarts).flatten(),
             pod_refusal: state.refusal.as_deref(),
             plan: &plan,
             observation,
@@ -505,9 +549,28 @@ impl Driver {
             now: Timestamp::now(),
         };
         let status = plan::status(unit, &input);
-        let waits = matches!(status.reason, Reason::WaitingForPod | Reason::PodRefused);
-        if state.waits_for_pod(waits, Instant::now()) {
-            ask_why(&self.parts, self.back.clone(), unit.clone(), observation);
+        let awaited = match status.reason {
+            Reason::WaitingForPod | Reason::PodRefused => Some(Awaited::Pod),
+            Reason::WaitingForVolume => Some(Awaited::Volume),
+            _ => None,
+        };
+        let comes_up = matches!(status.phase, Phase::Pending | Phase::Starting | Phase::Failed | Phase::Suspended);
+        if matches!(status.phase, Phase::Running | Phase::Stopped)
+            && let Some(attempt) = &mut state.attempt
+            && let Some(took) = attempt.is_healthy()
+        {
+            self.parts.metrics.reconciled("healthy", took);
+            let _ = self.ledger.send(Entry::History(attempt.passage(name)));
+        }
+        let is_first = !self.next.projects.contains_key(name);
+        if let Some(news) = announcement(name, &mut state.announced, is_first, &status, observation) {
+            announce(&self.parts.client, news);
+        }
+        if !comes_up && plan.actions.is_empty() && !state.is_running() {
+            self.dirty.extend(self.turns.done(unit));
+        }
+        if let (true, Some(awaited)) = (state.waits_for(awaited, Instant::now()), awaited) {
+            ask_why(&self.parts, self.back.clone(), unit.clone(), awaited, observation);
         }
         ask_agent(&self.parts, &self.back, &mut self.timers, &mut self.agents, name, observation);
         if status.phase == Phase::Starting {
@@ -534,7 +597,15 @@ impl Driver {
 
     fn publish(&mut self, publish: &watch::Sender<Arc<Snapshot>>) {
         if !self.published {
+            let due = self.published_at.map(|at| at + BETWEEN_SNAPSHOTS);
+            let is_wanted = !self.loading.is_empty() || !self.refreshing.is_empty();
+            if let Some(due) = due.filter(|due| *due > Instant::now() && !is_wanted) {
+                self.publish_at = Some(due);
+                return;
+            }
             self.published = true;
+            self.publish_at = None;
+            self.published_at = Some(Instant::now());
             let strange = self.units.iter().filter(|(unit, state)| **unit != Unit::Base && state.is_strange());
             let told = strange.map(|(unit, _)| {
                 format!(
@@ -603,13 +674,20 @@ fn ask_agent(
     }
 }
 
-/// Asks the events why a project has no pod, in a task of its own.
-fn ask_why(parts: &Parts, back: mpsc::WeakSender<Message>, unit: Unit, observation: &Observation) {
-    let mut sets = observation.objects.keys().filter(|key| key.kind == "StatefulSet");
-    let Some(ObjectKey { namespace: Some(namespace), name, .. }) = sets.next().cloned() else { return };
-    let client = parts.client.clone();
+/// Asks the events why a project has no pod or no volume, in a task of its own.
+fn ask_why(parts: &Parts, back: mpsc::WeakSender<Message>, unit: Unit, awaited: Awaited, observation: &Observation) {
+    let concerned = observation.objects.iter().find(|(key, live)| match awaited {
+        Awaited::Pod => key.kind == "StatefulSet",
+        Awaited::Volume => key.kind == "PersistentVolumeClaim" && live.object["status"]["phase"] == "Pending",
+    });
+    let Some((ObjectKey { namespace: Some(namespace), name, .. }, _)) = concerned else { return };
+    let (client, namespace, name) = (parts.client.clone(), namespace.clone(), name.clone());
     tokio::spawn(async move {
-        match cluster::pod_refusal(&client, &namespace, &name).await {
+        let refusal = match awaited {
+            Awaited::Pod => cluster::pod_refusal(&client, &namespace, &name).await,
+            Awaited::Volume => cluster::volume_refusal(&client, &namespace, &name).await,
+        };
+        match refusal {
             Ok(refusal) => {
                 if let Some(back) = back.upgrade() {
                     let _ = back.send(Message::Refusal(unit, refusal)).await;

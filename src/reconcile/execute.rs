@@ -26,10 +26,11 @@ pub(super) fn not_begun(plan: &UnitPlan, error: &str) -> Applied {
 pub(super) async fn apply(
     parts: &Parts,
     observer: &cluster::Observer,
+    pace: &cluster::Pace,
     plan: &UnitPlan,
     cancel: &cluster::Cancel,
 ) -> Applied {
-    let outcomes = cluster::apply(&parts.client, observer.kinds(), plan, cancel).await;
+    let outcomes = cluster::apply(&parts.client, observer.kinds(), pace, plan, cancel).await;
     let mut applied = Applied { failures: Vec::new(), complete: !cancel.is_cancelled() };
     for (action, outcome) in plan.actions.iter().zip(outcomes) {
         let operation = if matches!(action.operation, Operation::Delete { .. }) { "delete" } else { "apply" };
@@ -38,7 +39,9 @@ pub(super) async fn apply(
             Ok(done) => {
                 if let (
                     cluster::Done::Applied(answer),
-                    Operation::Create(sent) | Operation::Update { object: sent, .. },
+                    Operation::Create(sent)
+                    | Operation::Update { object: sent, .. }
+                    | Operation::Remake { object: sent, .. },
                 ) = (&done, &action.operation)
                 {
                     observer.record(answer, plan::object_hash(sent));
@@ -48,7 +51,8 @@ pub(super) async fn apply(
             Err(cluster::Error::Cancelled) => {}
             Err(error) => {
                 tracing::warn!(unit = %plan.unit, object = %outcome.key, %error, "could not be applied");
-                applied.failures.push((outcome.key, error.to_string()));
+                let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                applied.failures.push((outcome.key, format!("{error}{hint}")));
             }
         }
     }

@@ -1,30 +1,57 @@
-//! The way of the inventory to the store: written in order, one entry after the other.
+//! The way to the store, for the inventory and the history: in order, and what waits is written together.
 
 use std::collections::BTreeSet;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::project::{ObjectKey, Unit};
-use crate::store::Store;
+use crate::store::{Passage, Store};
 
-/// What belongs to a unit, on its way to the store.
-pub(super) struct Entry {
-    pub(super) unit: Unit,
-    /// Everything that is its own.
-    pub(super) keys: BTreeSet<ObjectKey>,
-    /// Whom to tell when it is there.
-    pub(super) written: Option<oneshot::Sender<Result<(), String>>>,
+/// So much is written in one transaction: whoever comes first should not wait for too many others.
+const BATCH: usize = 256;
+
+/// Something on its way to the store.
+pub(super) enum Entry {
+    /// What belongs to a unit.
+    Inventory {
+        unit: Unit,
+        /// Everything that is its own.
+        keys: BTreeSet<ObjectKey>,
+        /// Whom to tell when it is there.
+        written: Option<oneshot::Sender<Result<(), String>>>,
+    },
+    /// What came of a commit.
+    History(Passage),
 }
 
-/// Writes the inventory, one entry after the other: an older one must never overwrite a newer one.
+/// Writes entries in order: an older one must never overwrite a newer one.
 pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entry>) {
-    while let Some(Entry { unit, keys, written }) = entries.recv().await {
-        let result = store.set_inventory(&unit, &keys).await.map_err(|error| error.to_string());
-        if let Err(error) = &result {
-            tracing::warn!(%unit, error, "the inventory could not be written");
+    let mut batch = Vec::new();
+    while entries.recv_many(&mut batch, BATCH).await > 0 {
+        let (mut inventory, mut passages, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+        for entry in batch.drain(..) {
+            match entry {
+                Entry::Inventory { unit, keys, written } => {
+                    inventory.push((unit, keys));
+                    waiting.extend(written);
+                }
+                Entry::History(passage) => passages.push(passage),
+            }
         }
-        if let Some(written) = written {
-            let _ = written.send(result);
+        let result = match inventory.is_empty() {
+            true => Ok(()),
+            false => store.set_inventories(&inventory).await.map_err(|error| error.to_string()),
+        };
+        if let Err(error) = &result {
+            tracing::warn!(error, "the inventory could not be written");
+        }
+        for written in waiting {
+            let _ = written.send(result.clone());
+        }
+        if !passages.is_empty()
+            && let Err(error) = store.record_passages(&passages).await
+        {
+            tracing::warn!(%error, "the history could not be written");
         }
     }
 }

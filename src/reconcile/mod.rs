@@ -10,14 +10,18 @@
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
 
 mod agents;
+mod announce;
 mod breaker;
 mod desired;
 mod driver;
 mod execute;
 mod fights;
 mod follow;
+mod history;
 mod ledger;
 mod once;
+mod packed;
+mod rollout;
 mod unit;
 
 use std::collections::BTreeMap;
@@ -25,7 +29,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use once::{OnceError, OnceReport, check_at, plan_at, reconcile_once};
+pub use once::{OnceError, OnceReport, ask_server, check_at, plan_at, reconcile_once, reconcile_planned};
 
 use crate::agent;
 use crate::git;

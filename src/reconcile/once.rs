@@ -8,7 +8,7 @@ use super::desired::{DesiredTree, DesiredUnit, Renderer};
 use super::{Parts, Reconciler, Snapshot};
 use crate::cluster;
 use crate::git::GitError;
-use crate::plan::{self, Desired, Observation, UnitPlan};
+use crate::plan::{self, Desired, Observation, POLICY_FILE, UnitPlan};
 use crate::project::{Phase, ProjectName, Revision, Unit};
 use crate::store::StoreError;
 
@@ -30,6 +30,14 @@ pub enum OnceError {
     /// The cluster does not answer.
     #[error("the cluster does not answer: {0}")]
     Cluster(String),
+    /// The plan that somebody looked at is not the plan any more.
+    #[error("the plan is {found} by now, not {wanted}: look at it again with `claude-manager plan`; nothing was done")]
+    Outdated {
+        /// What was asked for.
+        wanted: String,
+        /// What would be done.
+        found: String,
+    },
 }
 
 /// What one pass did and found.
@@ -87,16 +95,21 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
     units.sort();
     units.dedup();
     for unit in units {
-        let mut observation = Observation { objects: observer.objects(Some(&unit)), ..Observation::default() };
         let wanted_keys =
             desired.units.get(&unit).into_iter().flat_map(|unit| unit.objects.iter().flat_map(|all| all.iter()));
         let known = inventory.get(&unit).into_iter().flatten();
-        observation.objects.extend(observer.objects_at(wanted_keys.map(|object| &object.key).chain(known)));
+        let objects = observer.objects_for(&unit, wanted_keys.map(|object| &object.key).chain(known));
+        let mut observation = Observation { objects, ..Observation::default() };
         if let Some(keys) = inventory.get(&unit) {
             observation.inventory.insert(unit.clone(), keys.clone());
         }
         if !desired.units.contains_key(&unit) && !inventory.contains_key(&unit) {
             report.warnings.push(format!("the cluster has objects of {unit}, which is neither in Git nor known here"));
+            continue;
+        }
+        if let Some((file, why)) = suspended(&desired, &unit) {
+            let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+            report.warnings.push(format!("{unit} is suspended by {file}{why}: nothing of it is applied"));
             continue;
         }
         match wanted(&desired, &unit) {
@@ -107,10 +120,16 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
     Ok(report)
 }
 
+fn suspended<'a>(tree: &'a DesiredTree, unit: &Unit) -> Option<(&'a str, &'a str)> {
+    let own = tree.units.get(unit).and_then(|desired| desired.suspended.as_deref());
+    let all = tree.policy.suspended.as_deref().map(|why| (POLICY_FILE, why));
+    all.or_else(|| own.map(|why| ("its overlay", why)))
+}
+
 fn wanted(tree: &DesiredTree, unit: &Unit) -> Result<Desired, String> {
     match tree.units.get(unit) {
         Some(desired) => match &desired.objects {
-            Ok(objects) => Ok(Desired::Objects(Arc::clone(objects))),
+            Ok(objects) => Ok(Desired::Objects(Arc::new(objects.unpack()))),
             Err(error) => Err(error.message.clone()),
         },
         None => {
@@ -139,6 +158,51 @@ pub async fn reconcile_once(parts: Parts) -> Result<OnceReport, OnceError> {
     }
     let after = reconciler.refresh(None).await;
     Ok(OnceReport { plans: before.plans, errors: errors(&after), warnings: after.warnings.clone() })
+}
+
+/// Executes the plan of the head, if it is the one with this hash, and nothing else: what differs only later is left to the
+/// next plan.
+///
+/// # Errors
+/// [`OnceError`] when nothing was done.
+pub async fn reconcile_planned(parts: &Parts, hash: &str) -> Result<OnceReport, OnceError> {
+    let mut report = match parts.repository.head()? {
+        Some(head) => plan_at(parts, head).await?,
+        None => OnceReport::default(),
+    };
+    let found = plan::plan_hash(&report.plans);
+    if found != hash {
+        return Err(OnceError::Outdated { wanted: hash.to_owned(), found });
+    }
+    let mut inventory = parts.store.inventory().await?;
+    let (kinds, pace) = (cluster::Kinds::new(parts.client.clone()), cluster::Pace::default());
+    for plan in report.plans.iter().filter(|plan| !plan.actions.is_empty()) {
+        // First what may exist from now on, so that nothing that was applied can be forgotten.
+        let mut keys = inventory.remove(&plan.unit).unwrap_or_default();
+        keys.extend(plan.actions.iter().map(|action| action.key.clone()));
+        parts.store.set_inventory(&plan.unit, &keys).await?;
+        let outcomes = cluster::apply(&parts.client, &kinds, &pace, plan, &cluster::Cancel::never()).await;
+        report.errors.extend(failed(plan, outcomes));
+    }
+    Ok(report)
+}
+
+/// Asks the API server what it would say to the plans of a report, and adds what it would refuse to its errors.
+pub async fn ask_server(parts: &Parts, report: &mut OnceReport) {
+    let (kinds, pace) = (cluster::Kinds::new(parts.client.clone()), cluster::Pace::default());
+    for plan in report.plans.iter().filter(|plan| !plan.actions.is_empty()) {
+        let outcomes = cluster::dry_run(&parts.client, &kinds, &pace, plan, &cluster::Cancel::never()).await;
+        report.errors.extend(failed(plan, outcomes));
+    }
+}
+
+fn failed(plan: &UnitPlan, outcomes: Vec<cluster::Outcome>) -> impl Iterator<Item = (Unit, String)> {
+    let unit = plan.unit.clone();
+    outcomes.into_iter().filter_map(move |outcome| {
+        let error = outcome.result.err()?;
+        let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        Some((unit.clone(), format!("{}: {error}{hint}", outcome.key)))
+    })
 }
 
 fn errors(snapshot: &Snapshot) -> Vec<(Unit, String)> {

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::desired::DesiredUnit;
 use super::fights::Fights;
+use super::history::Attempt;
 use crate::plan::{Desired, POLICY_FILE, Policy, UnitPlan};
-use crate::project::{ObjectKey, Revision};
+use crate::project::{ObjectKey, Reason, Revision};
 
 /// The longest wait between two tries of one failing unit.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
@@ -30,7 +31,7 @@ pub(super) struct UnitState {
     pub(super) applied_revision: Option<Revision>,
     /// Why the cluster refuses its pod, as far as an event says so.
     pub(super) refusal: Option<String>,
-    /// Since when it should have a pod and has none.
+    /// Since when it should have something and has not.
     waiting: Option<Waiting>,
     /// What was last written to the inventory.
     pub(super) inventory: BTreeSet<ObjectKey>,
@@ -39,13 +40,27 @@ pub(super) struct UnitState {
     attempts: u32,
     retry_at: Option<Instant>,
     fights: Fights,
+    /// The failure that was announced last.
+    pub(super) announced: Option<Reason>,
+    /// How the wanted commit gets on.
+    pub(super) attempt: Option<Attempt>,
     /// Why its objects are not deleted although Git does not have it any more.
     pub(super) deletion_held: Option<String>,
 }
 
-/// The wait for a pod.
+/// What a project may wait for that only the cluster's events explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Its pod is to be made.
+    Pod,
+    /// A volume is to be bound.
+    Volume,
+}
+
+/// The wait for a pod or a volume.
 #[derive(Debug)]
 struct Waiting {
+    what: Awaited,
     since: Instant,
     asked: bool,
 }
@@ -85,6 +100,10 @@ impl UnitState {
 
     /// Takes what a newer revision wants (`None`: nothing any more). Failures of the older one are forgotten.
     pub(super) fn want(&mut self, desired: Option<Arc<DesiredUnit>>, volumes_given_up: bool) {
+        self.attempt = desired.as_ref().and_then(|desired| {
+            let objects = desired.objects.as_ref().ok()?;
+            Some(Attempt::new(desired.revision, objects.digest()))
+        });
         self.desired = desired;
         self.volumes_given_up = volumes_given_up;
         self.attempts = 0;
@@ -96,15 +115,15 @@ impl UnitState {
         self.waiting = None;
     }
 
-    /// Takes whether it should have a pod and has none. Answers whether it is time to ask the cluster's events why: once
-    /// for each wait, and not before a healthy controller would have made the pod.
-    pub(super) fn waits_for_pod(&mut self, waits: bool, now: Instant) -> bool {
-        if !waits {
+    /// Takes what it should have and has not. Answers whether it is time to ask the cluster's events why: once for each
+    /// wait, and not before a healthy controller would have brought it.
+    pub(super) fn waits_for(&mut self, what: Option<Awaited>, now: Instant) -> bool {
+        if self.waiting.as_ref().map(|waiting| waiting.what) != what {
             self.waiting = None;
             self.refusal = None;
-            return false;
         }
-        let waiting = self.waiting.get_or_insert(Waiting { since: now, asked: false });
+        let Some(what) = what else { return false };
+        let waiting = self.waiting.get_or_insert(Waiting { what, since: now, asked: false });
         let ask = !waiting.asked && now.duration_since(waiting.since) >= PATIENCE;
         waiting.asked |= ask;
         ask
@@ -122,7 +141,7 @@ impl UnitState {
         match &self.desired {
             None if self.is_strange() || self.deletion_held.is_some() => None,
             None => Some(Desired::Absent { delete_volumes: self.volumes_given_up }),
-            Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(Arc::clone(objects))),
+            Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(Arc::new(objects.unpack()))),
         }
     }
 
@@ -186,7 +205,7 @@ impl UnitState {
     }
 
     /// Whether the cluster had already been brought to what is wanted, and differs again.
-    fn is_drift(&self) -> bool {
+    pub(super) fn is_drift(&self) -> bool {
         self.applied_revision.is_some() && self.applied_revision == self.wanted_revision() && self.attempts == 0
     }
 
@@ -248,7 +267,7 @@ fn backoff(attempts: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::plan::{Action, Operation};
-    use crate::project::{Reason, Revision, Unit};
+    use crate::project::{Revision, Unit};
     use crate::reconcile::desired::UnitError;
     use crate::reconcile::fights;
 
@@ -355,15 +374,17 @@ mod tests {
     fn events_are_asked_once_for_each_wait_that_lasts() {
         let now = Instant::now();
         let mut unit = UnitState::default();
-        assert!(!unit.waits_for_pod(true, now));
-        assert!(!unit.waits_for_pod(true, now + PATIENCE / 2));
-        assert!(unit.waits_for_pod(true, now + PATIENCE));
-        assert!(!unit.waits_for_pod(true, now + PATIENCE * 2), "once");
+        assert!(!unit.waits_for(Some(Awaited::Pod), now));
+        assert!(!unit.waits_for(Some(Awaited::Pod), now + PATIENCE / 2));
+        assert!(unit.waits_for(Some(Awaited::Pod), now + PATIENCE));
+        assert!(!unit.waits_for(Some(Awaited::Pod), now + PATIENCE * 2), "once");
         unit.refusal = Some("quota".into());
-        assert!(!unit.waits_for_pod(false, now + PATIENCE * 3));
+        assert!(!unit.waits_for(None, now + PATIENCE * 3));
         assert_eq!(unit.refusal, None);
-        assert!(!unit.waits_for_pod(true, now + PATIENCE * 4));
-        assert!(unit.waits_for_pod(true, now + PATIENCE * 5), "another wait");
+        assert!(!unit.waits_for(Some(Awaited::Pod), now + PATIENCE * 4));
+        assert!(unit.waits_for(Some(Awaited::Pod), now + PATIENCE * 5), "another wait");
+        assert!(!unit.waits_for(Some(Awaited::Volume), now + PATIENCE * 5), "and another one");
+        assert!(unit.waits_for(Some(Awaited::Volume), now + PATIENCE * 6));
     }
 
     #[test]

@@ -31,21 +31,31 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`]; the inventory is as before then.
     pub async fn set_inventory(&self, unit: &Unit, keys: &BTreeSet<ObjectKey>) -> Result<(), StoreError> {
-        let unit = match unit {
-            Unit::Base => BASE,
-            Unit::Project(name) => name.as_str(),
-        };
+        self.set_inventories(&[(unit.clone(), keys.clone())]).await
+    }
+
+    /// As [`Store::set_inventory`] for many units in order, all or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; the inventory is as before then.
+    pub async fn set_inventories(&self, all: &[(Unit, BTreeSet<ObjectKey>)]) -> Result<(), StoreError> {
         in_transaction!(self, transaction => {
-            sqlx::query("DELETE FROM inventory WHERE unit = $1").bind(unit).execute(&mut *transaction).await?;
-            for key in keys {
-                sqlx::query("INSERT INTO inventory VALUES ($1, $2, $3, $4, $5)")
-                    .bind(unit)
-                    .bind(&key.group)
-                    .bind(&key.kind)
-                    .bind(key.namespace.as_deref().unwrap_or_default())
-                    .bind(&key.name)
-                    .execute(&mut *transaction)
-                    .await?;
+            for (unit, keys) in all {
+                let unit = match unit {
+                    Unit::Base => BASE,
+                    Unit::Project(name) => name.as_str(),
+                };
+                sqlx::query("DELETE FROM inventory WHERE unit = $1").bind(unit).execute(&mut *transaction).await?;
+                for key in keys {
+                    sqlx::query("INSERT INTO inventory VALUES ($1, $2, $3, $4, $5)")
+                        .bind(unit)
+                        .bind(&key.group)
+                        .bind(&key.kind)
+                        .bind(key.namespace.as_deref().unwrap_or_default())
+                        .bind(&key.name)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
             }
         });
         Ok(())

@@ -3,6 +3,7 @@
 //! Nothing here is desired state, and losing it loses no project. Both dialects take `$1` parameters, so that a
 //! statement is written twice only where they differ. Times are seconds since 1970, given by the caller.
 
+mod history;
 mod idempotency;
 mod inventory;
 mod migrate;
@@ -19,6 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::project::ErrorKind;
 
+pub use history::{KEPT, Passage};
 pub use idempotency::{Answer, Begun, Fingerprint};
 pub use sessions::Session;
 

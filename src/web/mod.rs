@@ -14,6 +14,7 @@ mod body;
 mod call;
 mod caller;
 mod fields;
+mod history;
 mod json;
 mod layers;
 mod list;
@@ -93,6 +94,7 @@ fn routes() -> Router<AppState> {
         .route("/api/projects/{id}/stop", post(api::stop))
         .route("/api/projects/{id}/logs", get(logs::read))
         .route("/api/projects/{id}/refresh", post(api::refresh))
+        .route("/api/projects/{id}/history", get(history::history))
         .route("/api/monitoring/health", get(monitoring::health))
         .route("/api/monitoring/metrics", get(monitoring::metrics))
         .route("/api/monitoring/status", get(monitoring::status))

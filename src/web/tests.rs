@@ -252,7 +252,7 @@ fn body() -> Value {
 }
 
 /// Every route with a method that it knows.
-const ROUTES: [(&str, &str); 14] = [
+const ROUTES: [(&str, &str); 15] = [
     ("GET", "/api/projects"),
     ("POST", "/api/projects"),
     ("GET", "/api/projects/alpha"),
@@ -261,6 +261,7 @@ const ROUTES: [(&str, &str); 14] = [
     ("POST", "/api/projects/alpha/start"),
     ("POST", "/api/projects/alpha/stop"),
     ("POST", "/api/projects/alpha/refresh"),
+    ("GET", "/api/projects/alpha/history"),
     ("GET", "/api/projects/alpha/logs"),
     ("GET", "/api/monitoring/status"),
     ("GET", "/api/monitoring/health"),

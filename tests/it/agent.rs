@@ -170,9 +170,10 @@ async fn one_workspace_has_one_agent() {
     assert_eq!((holder.pid, holder.pod_uid.as_deref()), (environment.pid(), Some("1234")));
     assert_eq!(holder.address, environment.address());
 
-    let second = environment.command(&[]).output().unwrap();
+    // Bounded, since an agent that is let in would never end.
+    let second = Command::new("timeout").arg("10").args(words(&environment.command(&[]))).output().unwrap();
 
-    assert_eq!(second.status.code(), Some(75));
+    assert_eq!(second.status.code(), Some(75), "{second:?}");
     let said = String::from_utf8_lossy(&second.stdout).into_owned();
     assert!(said.contains("another agent") && said.contains(&format!("\"pid\":{}", holder.pid)), "{said}");
     assert!(environment.status().await["ready"] == true, "the first one goes on");
@@ -182,6 +183,20 @@ async fn one_workspace_has_one_agent() {
     environment.start(&[]);
     environment.until(|status| status["ready"] == true).await;
     assert_eq!(environment.stop(), Some(0), "SIGTERM is an orderly end");
+}
+
+/// A command with its variables, for a program that runs another one.
+fn words(command: &Command) -> Vec<std::ffi::OsString> {
+    let mut words = vec!["env".into(), "-i".into()];
+    for (name, value) in command.get_envs() {
+        let mut word = name.to_owned();
+        word.push("=");
+        word.push(value.unwrap_or_default());
+        words.push(word);
+    }
+    words.push(command.get_program().to_owned());
+    words.extend(command.get_args().map(ToOwned::to_owned));
+    words
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ impl Server {
 
     async fn run(&self, actions: Vec<Action>) -> Vec<cluster::Outcome> {
         let plan = UnitPlan { unit: unit(), actions, held: Vec::new() };
-        cluster::apply(&self.client, &self.kinds, &plan, &Cancel::never()).await
+        cluster::apply(&self.client, &self.kinds, &cluster::Pace::default(), &plan, &Cancel::never()).await
     }
 
     fn environment(&self) -> Vec<Value> {
@@ -267,7 +267,8 @@ async fn a_dry_run_tells_what_would_be_and_changes_nothing() {
     let actions =
         environment.iter().map(|object| action(object, Operation::Create(Arc::new(object.clone())))).collect();
     let plan = UnitPlan { unit: unit(), actions, held: Vec::new() };
-    let outcomes = cluster::dry_run(&server.client, &server.kinds, &plan, &Cancel::never()).await;
+    let outcomes =
+        cluster::dry_run(&server.client, &server.kinds, &cluster::Pace::default(), &plan, &Cancel::never()).await;
     assert_eq!(answers(outcomes)[2]["spec"]["revisionHistoryLimit"], 10);
     let left = server.kubectl(&["get", "-n", &server.namespace, "sts,cm,pvc", "-l", PROJECT_LABEL, "-o", "name"], "");
     assert_eq!(left, "");
@@ -281,7 +282,7 @@ async fn a_cancelled_plan_begins_nothing_more() {
     let actions =
         server.environment().iter().map(|object| action(object, Operation::Create(Arc::new(object.clone())))).collect();
     let plan = UnitPlan { unit: unit(), actions, held: Vec::new() };
-    for outcome in cluster::apply(&server.client, &server.kinds, &plan, &cancel).await {
+    for outcome in cluster::apply(&server.client, &server.kinds, &cluster::Pace::default(), &plan, &cancel).await {
         assert_eq!(outcome.result, Err(Error::Cancelled));
     }
 }
@@ -367,7 +368,8 @@ async fn a_missing_right_for_one_kind_leaves_the_others_working() {
     let actions =
         environment.iter().map(|object| action(object, Operation::Create(Arc::new(object.clone())))).collect();
     let plan = UnitPlan { unit: unit(), actions, held: Vec::new() };
-    let outcomes = cluster::apply(&client, &Kinds::new(client.clone()), &plan, &Cancel::never()).await;
+    let outcomes =
+        cluster::apply(&client, &Kinds::new(client.clone()), &cluster::Pace::default(), &plan, &Cancel::never()).await;
     let failed: Vec<_> =
         outcomes.iter().filter(|outcome| outcome.result.is_err()).map(|outcome| outcome.key.kind.clone()).collect();
     assert_eq!(failed, ["Secret"]);

@@ -50,7 +50,10 @@ async fn run(cluster: &Cluster, object: &Value, operation: Operation) -> Result<
     let action = Action { key, api_version, stage: 0, operation, reason: String::new(), changes: Vec::new() };
     let plan = UnitPlan { unit: unit(), actions: vec![action], held: Vec::new() };
     let client = cluster.client();
-    cluster::apply(&client, &Kinds::new(client.clone()), &plan, &Cancel::never()).await.remove(0).result
+    cluster::apply(&client, &Kinds::new(client.clone()), &cluster::Pace::default(), &plan, &Cancel::never())
+        .await
+        .remove(0)
+        .result
 }
 
 /// Everything that can be seen, by kind and name.

@@ -571,7 +571,7 @@ fn errors_name_the_file_the_line_the_field_and_a_way_out() {
         (
             &[("kustomization.yaml", "resources: [a.yaml]\n\nhelmCharts: [{name: x}]\n")],
             "kustomization.yaml:3: helmCharts: is not supported",
-            "render the chart",
+            "render the chart with `helm template`",
         ),
         (
             &[("kustomization.yaml", "resource: [a.yaml]\n")],

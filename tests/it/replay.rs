@@ -416,7 +416,8 @@ async fn kubectl_is_taken_over_the_same_way_in_both() {
         let unit = claude_manager::project::Unit::Base;
         let plan = UnitPlan { unit, actions: actions.collect(), held: Vec::new() };
         let kinds = cluster::Kinds::new(client.clone());
-        for outcome in cluster::apply(client, &kinds, &plan, &cluster::Cancel::never()).await {
+        for outcome in cluster::apply(client, &kinds, &cluster::Pace::default(), &plan, &cluster::Cancel::never()).await
+        {
             assert!(outcome.result.is_ok(), "{}: {:?}", outcome.key, outcome.result);
         }
     }

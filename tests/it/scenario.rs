@@ -3,7 +3,12 @@
 mod confinement;
 mod deletion;
 mod drift;
+mod history;
+mod plan;
+mod rollout;
+mod stateful;
 mod suspension;
+mod upgrade;
 
 use std::path::Path;
 

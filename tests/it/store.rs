@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use claude_manager::project::{ObjectKey, ProjectName, Unit};
-use claude_manager::store::{Answer, Begun, Fingerprint, Session, Store, StoreError};
+use claude_manager::store::{Answer, Begun, Fingerprint, KEPT, Passage, Session, Store, StoreError};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -94,6 +94,28 @@ async fn of_many_equal_requests_at_once_one_is_executed(store: &Store) {
     assert_eq!(executed, 1);
 }
 
+async fn the_last_passages_of_a_project_are_kept_and_written_again(store: &Store) {
+    let project = ProjectName::parse("shop").unwrap();
+    let passage = |number: i64, outcome: &str| Passage {
+        project: project.clone(),
+        revision: format!("{number:040}"),
+        seen_at: 1000 + number,
+        digest: "d".to_owned(),
+        summary: "1 created".to_owned(),
+        outcome: outcome.to_owned(),
+        message: String::new(),
+        applied_ms: Some(number),
+        healthy_ms: None,
+    };
+    let many: Vec<Passage> = (0..KEPT + 5).map(|number| passage(number, "failed")).collect();
+    store.record_passages(&many).await.unwrap();
+    store.record_passages(&[passage(KEPT + 4, "applied")]).await.unwrap();
+    let kept = store.passages(&project).await.unwrap();
+    assert_eq!((kept.len() as i64, kept[0].seen_at, kept[0].outcome.as_str()), (KEPT, 1000 + KEPT + 4, "applied"));
+    assert_eq!(kept[1].outcome, "failed");
+    assert!(store.passages(&ProjectName::parse("other").unwrap()).await.unwrap().is_empty());
+}
+
 async fn a_session_lasts_until_its_time_or_its_sign_out(store: &Store) {
     let session =
         |expires_at| Session { principal: "ana".to_owned(), credential: "what she knows".to_owned(), expires_at };
@@ -112,6 +134,7 @@ async fn a_session_lasts_until_its_time_or_its_sign_out(store: &Store) {
 }
 
 async fn all_scenarios(store: &Store) {
+    the_last_passages_of_a_project_are_kept_and_written_again(store).await;
     a_session_lasts_until_its_time_or_its_sign_out(store).await;
     an_inventory_is_read_back_as_it_was_set(store).await;
     a_repeated_request_gets_the_first_answer_for_a_day(store).await;
@@ -154,7 +177,7 @@ async fn processes_that_start_at_once_agree_on_one_schema() {
     }
     for task in tasks {
         let store = task.await.unwrap().unwrap();
-        assert_eq!(store.schema().await.unwrap(), 2);
+        assert_eq!(store.schema().await.unwrap(), 3);
         store.close().await;
     }
 }

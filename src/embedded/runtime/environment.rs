@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::objects::Values;
 use super::spec::{PodSpec, Reference};
 
 /// Whether a variable of this machine is the agent's business: where programs, certificates and proxies are, and how the
@@ -34,9 +35,6 @@ pub(super) fn passed(name: &str) -> bool {
     ];
     NAMES.contains(&name) || name.starts_with("LC_")
 }
-
-/// The values of a ConfigMap or Secret by their keys, as they are now.
-pub(super) type Values = BTreeMap<String, Vec<u8>>;
 
 /// The variables that the pod's agent container asks for.
 ///
@@ -164,7 +162,7 @@ mod tests {
         .unwrap()
     }
 
-    fn values(reference: &Reference) -> Option<BTreeMap<String, Vec<u8>>> {
+    fn values(reference: &Reference) -> Option<Values> {
         let config = BTreeMap::from([("HOME".to_owned(), b"/config".to_vec()), ("A".to_owned(), b"1".to_vec())]);
         match (reference.kind, reference.name.as_str()) {
             ("ConfigMap", "env") => Some(config),

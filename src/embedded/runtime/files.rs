@@ -10,6 +10,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use super::objects::Values;
 use super::paths;
 use super::spec::Files;
 
@@ -26,10 +27,7 @@ pub(super) struct Wanted {
 ///
 /// # Errors
 /// What is missing or has no usable name, in a sentence.
-pub(super) fn wanted(
-    files: &Files,
-    values: Option<BTreeMap<String, Vec<u8>>>,
-) -> Result<BTreeMap<PathBuf, Wanted>, String> {
+pub(super) fn wanted(files: &Files, values: Option<Values>) -> Result<BTreeMap<PathBuf, Wanted>, String> {
     let kind = files.reference.kind.to_lowercase();
     let name = &files.reference.name;
     let Some(mut values) = values else {
@@ -140,7 +138,7 @@ mod tests {
         Files { reference, optional, mode: 0o440, items }
     }
 
-    fn values(values: &[(&str, &str)]) -> Option<BTreeMap<String, Vec<u8>>> {
+    fn values(values: &[(&str, &str)]) -> Option<Values> {
         Some(values.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect())
     }
 

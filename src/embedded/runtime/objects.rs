@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::spec::Reference;
 
+/// What is in a Secret or ConfigMap, by key.
+pub(super) type Values = BTreeMap<String, Vec<u8>>;
+
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Objects(Arc<Mutex<BTreeMap<Reference, Arc<Value>>>>);
@@ -23,7 +26,7 @@ impl Objects {
     }
 
     /// The values of an object, decoded.
-    pub(super) fn values(&self, reference: &Reference) -> Option<BTreeMap<String, Vec<u8>>> {
+    pub(super) fn values(&self, reference: &Reference) -> Option<Values> {
         let object = self.lock().get(reference).cloned()?;
         let base64 = |value: &str| base64::engine::general_purpose::STANDARD.decode(value).unwrap_or_default();
         let mut values = BTreeMap::new();

@@ -103,9 +103,11 @@ fn registries(pod: &Template<'_>, registries: &[String], problems: &mut Problems
     }
 }
 
-/// A beginning ends where a name ends: `registry.example` is not `registry.example.attacker.example`.
+/// A beginning ends where a name ends, which may be the whole: `registry.example` is not `registry.example.attacker.example`.
 fn is_from(image: &str, registry: &str) -> bool {
-    image.strip_prefix(registry).is_some_and(|rest| registry.ends_with('/') || rest.starts_with(['/', ':', '@']))
+    image
+        .strip_prefix(registry)
+        .is_some_and(|rest| rest.is_empty() || registry.ends_with('/') || rest.starts_with(['/', ':', '@']))
 }
 
 fn baseline(pod: &Template<'_>, problems: &mut Problems<'_>) {

@@ -62,6 +62,7 @@ fn transcript(desired: &Desired, observation: &Observation) -> Vec<String> {
         let verb = match action.operation {
             Operation::Create(_) => "create",
             Operation::Update { .. } => "update",
+            Operation::Remake { .. } => "remake",
             Operation::Delete { .. } => "delete",
         };
         format!("{verb} {} {}", action.key.kind, action.key.name)
@@ -108,6 +109,17 @@ fn a_volume_that_only_left_the_overlay_stays() {
         [
             "hold PersistentVolumeClaim a-workspace: volumes are kept; delete it by hand if its data is not wanted any more"
         ]
+    );
+}
+
+#[test]
+fn an_annotation_keeps_an_object_that_leaves_git() {
+    let kept = json!({"metadata": {"annotations": {"claude-manager.io/prune": "disabled"}}});
+    let other = json!({"metadata": {"annotations": {"claude-manager.io/prune": "no"}}});
+    let observation = observed([live(&key("ConfigMap", "a-kept"), kept), live(&key("ConfigMap", "a-other"), other)]);
+    assert_eq!(
+        transcript(&desired(&[]), &observation),
+        ["delete ConfigMap a-other", "hold ConfigMap a-kept: the annotation claude-manager.io/prune keeps it"]
     );
 }
 
@@ -187,7 +199,8 @@ fn an_old_config_map_goes_only_when_the_rollout_that_left_it_is_complete() {
         live(
             &key("Pod", name),
             json!({"metadata": {"labels": {"controller-revision-hash": revision},
-            "ownerReferences": [{"kind": "StatefulSet", "name": "a-env"}]}}),
+            "ownerReferences": [{"kind": "StatefulSet", "name": "a-env"}]},
+                "status": {"conditions": [{"type": "Ready", "status": "True"}]}}),
         )
     };
     let status = |generation: i64, observed: i64, current: &str, update: &str, updated: i64| {

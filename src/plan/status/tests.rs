@@ -63,6 +63,7 @@ fn applied<'a>(plan: &'a UnitPlan, observation: &'a Observation) -> StatusInput<
         contested: &[],
         suspended: None,
         deletion_held: None,
+        waits_for_turn: None,
         pod_refusal: None,
         agent: None,
         plan,

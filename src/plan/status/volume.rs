@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Verdict, of};
+use super::text::quote;
+use super::{StatusInput, Verdict, of};
 use crate::plan::Observation;
 use crate::project::{Phase, Reason, Unit};
 
@@ -22,15 +23,16 @@ pub(super) fn lost(unit: &Unit, observation: &Observation) -> Option<Verdict> {
 
 /// A volume that one of these pods waits for. Without a pod an unbound volume is as it should be, because most classes
 /// bind when the first pod comes; so the time counts from the pod.
-pub(super) fn unbound(unit: &Unit, observation: &Observation, pods: &[&Value], now: Timestamp) -> Option<Verdict> {
-    let (name, claim) = claims(unit, observation).find(|(_, claim)| phase(claim) == Some("Pending"))?;
+pub(super) fn unbound(unit: &Unit, input: &StatusInput<'_>, pods: &[&Value]) -> Option<Verdict> {
+    let (name, claim) = claims(unit, input.observation).find(|(_, claim)| phase(claim) == Some("Pending"))?;
     let since = pods.iter().filter_map(|pod| made(pod)).min().max(made(claim));
-    let late = since.is_some_and(|since| now.as_second() - since.as_second() > PROVISIONING);
+    let late = since.is_some_and(|since| input.now.as_second() - since.as_second() > PROVISIONING);
     let class = claim.pointer("/spec/storageClassName").and_then(Value::as_str).filter(|class| !class.is_empty());
+    let said = input.pod_refusal.map(|said| format!(" The cluster says: {}.", quote(said))).unwrap_or_default();
     let message = match class {
-        Some(class) => format!("Volume {name} is not bound yet; the storage class {class} has to provide it."),
+        Some(class) => format!("Volume {name} is not bound yet; the storage class {class} has to provide it.{said}"),
         None => format!(
-            "Volume {name} is not bound yet and names no storage class; the cluster needs a default class, or the project one of its own."
+            "Volume {name} is not bound yet and names no storage class; the cluster needs a default class, or the project one of its own.{said}"
         ),
     };
     Some(Verdict::new(if late { Phase::Failed } else { Phase::Starting }, Reason::WaitingForVolume, message))

@@ -108,7 +108,7 @@ fn the_units_together_are_what_a_build_of_the_root_gives_object_for_object() {
     let desired = renderer().render(&tree.0, revision(1), None).unwrap();
 
     let mut parts: Vec<Object> =
-        desired.units.values().flat_map(|unit| unit.objects.as_ref().unwrap().iter().cloned()).collect();
+        desired.units.values().flat_map(|unit| unit.objects.as_ref().unwrap().unpack()).collect();
     let mut whole = whole.objects;
     parts.sort_by(|a, b| a.key.cmp(&b.key));
     whole.sort_by(|a, b| a.key.cmp(&b.key));

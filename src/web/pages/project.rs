@@ -157,6 +157,7 @@ pub(super) const fn operation(operation: &Operation) -> &'static str {
     match operation {
         Operation::Create(_) => "make",
         Operation::Update { .. } => "change",
+        Operation::Remake { .. } => "make anew",
         Operation::Delete { .. } => "delete",
     }
 }

@@ -20,6 +20,7 @@ async fn api_server(agent: std::net::SocketAddr) -> (kube::Client, tokio::task::
     let served = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let mut asked = String::new();
+        #[allow(clippy::result_large_err, reason = "the library's own type of a refusal")]
         let answer = |request: &Request, mut response: Response| {
             asked = request.uri().to_string();
             response.headers_mut().insert("sec-websocket-protocol", "v4.channel.k8s.io".parse().unwrap());

@@ -6,15 +6,15 @@ use super::{append, project, push, update};
 use crate::control_plane::{ControlPlane, eventually};
 use crate::manager::{Manager, git_ok};
 
-struct Fleet {
-    cluster: &'static ControlPlane,
-    namespace: String,
-    manager: Manager,
+pub(super) struct Fleet {
+    pub(super) cluster: &'static ControlPlane,
+    pub(super) namespace: String,
+    pub(super) manager: Manager,
 }
 
 impl Fleet {
     /// A manager on the real API server with one project.
-    async fn start(prefix: &str) -> Option<Self> {
+    pub(super) async fn start(prefix: &str) -> Option<Self> {
         let cluster = ControlPlane::with_pods()?;
         cluster.volumes("", 2);
         let namespace = cluster.namespace(prefix);
@@ -25,12 +25,16 @@ impl Fleet {
         Some(Self { cluster, namespace, manager })
     }
 
-    fn kubectl(&self, arguments: &[&str]) {
+    pub(super) fn kubectl(&self, arguments: &[&str]) {
         self.cluster.expect(["-n", self.namespace.as_str()].iter().chain(arguments));
     }
 
-    fn set(&self) -> Value {
+    pub(super) fn set(&self) -> Value {
         self.cluster.object(&self.namespace, "statefulset", "shop-env").expect("the StatefulSet")
+    }
+
+    pub(super) fn set_if_there(&self) -> Option<Value> {
+        self.cluster.object(&self.namespace, "statefulset", "shop-env")
     }
 
     /// Writes a field as another program would.

@@ -1,0 +1,82 @@
+//! The base of this program into an older state repository, as one commit.
+
+use jiff::Timestamp;
+
+use super::judge::{Root, policy_in_force};
+use super::{ChangeError, ErrorKind};
+use crate::edit;
+use crate::git::{CommitMeta, Person, Repository};
+use crate::project::{Overlaid, RepoPath, Revision, Unit};
+
+/// The trailer of the commits that write the base.
+const SOURCE: (&str, &str) = ("Source", "upgrade");
+/// More commits than this are not searched for the last upgrade.
+const LOOK_BACK: usize = 100_000;
+
+/// What an upgrade did.
+#[derive(Clone, Debug)]
+pub struct Upgraded {
+    /// The commit; `None` when there was nothing to write.
+    pub revision: Option<Revision>,
+    /// The files that were written.
+    pub written: Vec<RepoPath>,
+    /// Files that were kept, and why.
+    pub kept: Vec<(RepoPath, &'static str)>,
+}
+
+/// Commits the base of this program where the repository has an older one. Blocks.
+///
+/// # Errors
+/// [`ChangeError`] when a project that builds would not build any more, or when the repository fails; nothing was committed
+/// then.
+pub fn upgrade(repository: &Repository) -> Result<Upgraded, ChangeError> {
+    let failed = |error: &dyn std::fmt::Display| ChangeError::new(ErrorKind::Unavailable, error);
+    let mut batch = repository.begin()?;
+    let before = batch.tree()?;
+    let Some(tip) = batch.tip() else {
+        return Err(ChangeError::new(ErrorKind::Conflict, "the state repository has no commit yet"));
+    };
+    let history = repository.log(tip, None, LOOK_BACK)?;
+    let is_upgrade =
+        |trailers: &[(String, String)]| trailers.iter().any(|(key, value)| (key.as_str(), value.as_str()) == SOURCE);
+    // Without an earlier upgrade, the base is that of the first commit.
+    let last = history.iter().find(|entry| is_upgrade(&entry.trailers)).or(history.last());
+    let written = repository.tree(last.map_or(tip, |entry| entry.revision))?;
+    let edit::upgrade::Upgrade { mut changes, mut kept } =
+        edit::upgrade::upgrade(&before, &written).map_err(|error| failed(&error))?;
+    // An upgrade leaves a person's edit in its own commit, so that the commit of a file, too, has to be an upgrade's.
+    let first = history.last().map(|entry| entry.revision);
+    for path in changes.0.keys().cloned().collect::<Vec<_>>() {
+        let last = repository.log(tip, Some(&path), 1)?.pop();
+        let is_ours = last.is_none_or(|entry| is_upgrade(&entry.trailers) || Some(entry.revision) == first);
+        if !is_ours {
+            changes.0.remove(&path);
+            kept.push((path, "it was edited here"));
+        }
+    }
+    if changes.is_empty() {
+        return Ok(Upgraded { revision: None, written: Vec::new(), kept });
+    }
+    let after = Overlaid { base: &before, changes: &changes };
+    let policy = policy_in_force(repository, Some(tip))?;
+    let conflict = |message: String| ChangeError::new(ErrorKind::Conflict, message);
+    let (old, new) = (Root::read(&before).map_err(conflict)?, Root::read(&after).map_err(conflict)?);
+    for name in &new.projects {
+        let unit = Unit::Project(name.clone());
+        if let Err(problems) = new.render(&after, &unit, &policy)
+            && old.render(&before, &unit, &policy).is_ok()
+        {
+            let problems = problems.join("; ");
+            return Err(conflict(format!("the project {name} would not build on the new base: {problems}")));
+        }
+    }
+    let meta = CommitMeta {
+        author: Person::manager(),
+        committer: Person::manager(),
+        time: Timestamp::now(),
+        message: format!("Upgrade the base to {}\n\n{}: {}\n", env!("CARGO_PKG_VERSION"), SOURCE.0, SOURCE.1),
+    };
+    let revision = batch.commit(&changes, &meta)?;
+    batch.publish().map_err(|error| ChangeError::new(error.kind(), error))?;
+    Ok(Upgraded { revision: Some(revision), written: changes.0.into_keys().collect(), kept })
+}

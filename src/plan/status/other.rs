@@ -1,0 +1,89 @@
+//! What the objects beside the environment say: a Deployment, a Job, an object of any kind that follows the conventions.
+//!
+//! Only what has failed for good is told: the environment itself speaks for the project otherwise.
+
+use serde_json::Value;
+
+use super::text::quote;
+use super::{Verdict, of};
+use crate::plan::Observation;
+use crate::plan::unit::is_going;
+use crate::project::{ObjectKey, Phase, Reason, Unit};
+
+/// The first object of the unit that has failed.
+pub(super) fn failed(unit: &Unit, observation: &Observation) -> Option<Verdict> {
+    of(unit, observation).filter(|(_, object)| !is_going(object)).find_map(|(key, object)| judge(key, object))
+}
+
+fn judge(key: &ObjectKey, object: &Value) -> Option<Verdict> {
+    let current = object
+        .pointer("/status/observedGeneration")
+        .is_none_or(|seen| Some(seen) == object.pointer("/metadata/generation"));
+    if !current {
+        return None;
+    }
+    let what = match (key.group.as_str(), key.kind.as_str()) {
+        // Both have words of their own.
+        ("apps", "StatefulSet") | ("", "Pod" | "PersistentVolumeClaim") => return None,
+        ("apps", "Deployment") => condition(object, "Progressing", "False", Some("ProgressDeadlineExceeded"))
+            .or_else(|| condition(object, "ReplicaFailure", "True", None))?,
+        ("apps", "ReplicaSet") => condition(object, "ReplicaFailure", "True", None)?,
+        ("batch", "Job") => condition(object, "Failed", "True", None)?,
+        _ => condition(object, "Stalled", "True", None)?,
+    };
+    let said = match what {
+        "" => String::new(),
+        what => format!(": {}", quote(what)),
+    };
+    let message = format!(
+        "{} {} has failed{said}. Correct it in the overlay; the environment itself runs on.",
+        key.kind, key.name
+    );
+    Some(Verdict::new(Phase::Failed, Reason::ObjectFailed, message))
+}
+
+/// The message of a condition with this status (and reason).
+fn condition<'a>(object: &'a Value, kind: &str, status: &str, reason: Option<&str>) -> Option<&'a str> {
+    let mut all = object.pointer("/status/conditions").and_then(Value::as_array)?.iter();
+    let found = all.find(|condition| {
+        condition["type"] == kind
+            && condition["status"] == status
+            && reason.is_none_or(|reason| condition["reason"] == reason)
+    })?;
+    Some(found["message"].as_str().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(group: &str, kind: &str, object: Value) -> Option<String> {
+        let key = ObjectKey { group: group.into(), kind: kind.into(), namespace: None, name: "a-db".into() };
+        judge(&key, &object).map(|verdict| verdict.message)
+    }
+
+    fn with(kind: &str, status: &str, reason: &str) -> Value {
+        json!({"metadata": {"generation": 2}, "status": {"observedGeneration": 2,
+            "conditions": [{"type": kind, "status": status, "reason": reason, "message": "because"}]}})
+    }
+
+    #[test]
+    fn what_has_failed_for_good_is_told_with_the_clusters_words() {
+        let late = with("Progressing", "False", "ProgressDeadlineExceeded");
+        let said = told("apps", "Deployment", late.clone()).unwrap();
+        assert_eq!(
+            said,
+            "Deployment a-db has failed: because. Correct it in the overlay; the environment itself runs on."
+        );
+        assert!(told("apps", "Deployment", with("Progressing", "True", "NewReplicaSetAvailable")).is_none());
+        assert!(told("batch", "Job", with("Failed", "True", "BackoffLimitExceeded")).is_some());
+        assert!(told("batch", "Job", with("Complete", "True", "")).is_none());
+        assert!(told("example.org", "Widget", with("Stalled", "True", "")).is_some());
+        assert!(told("example.org", "Widget", with("Ready", "False", "")).is_none(), "it may come");
+        let mut older = late;
+        older["metadata"]["generation"] = json!(3);
+        assert!(told("apps", "Deployment", older).is_none(), "it was said of an earlier generation");
+    }
+}

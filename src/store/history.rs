@@ -1,0 +1,87 @@
+//! How the last commits of each project came into the cluster. Bounded: a project keeps its last [`KEPT`].
+
+use super::{Store, StoreError, in_transaction, on_pool};
+use crate::project::ProjectName;
+
+/// So many commits are remembered for each project.
+pub const KEPT: i64 = 20;
+
+/// One commit's way into the cluster, for one project. Its key is project and revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passage {
+    /// The project.
+    pub project: ProjectName,
+    /// The commit.
+    pub revision: String,
+    /// When the manager saw it, in seconds since 1970.
+    pub seen_at: i64,
+    /// A short name of what it rendered to.
+    pub digest: String,
+    /// What was done, for people: `1 created, 2 changed`.
+    pub summary: String,
+    /// `applied` or `failed`.
+    pub outcome: String,
+    /// What the API server refused; empty when nothing.
+    pub message: String,
+    /// After how many milliseconds everything was applied.
+    pub applied_ms: Option<i64>,
+    /// After how many milliseconds it was healthy, or stopped as desired.
+    pub healthy_ms: Option<i64>,
+}
+
+/// A row of the table, in the order of its columns.
+type Row = (String, String, i64, String, String, String, String, Option<i64>, Option<i64>);
+
+const UPSERT: &str = "INSERT INTO history VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+     ON CONFLICT (project, revision) DO UPDATE SET seen_at = excluded.seen_at, digest = excluded.digest, \
+     summary = excluded.summary, outcome = excluded.outcome, message = excluded.message, \
+     applied_ms = excluded.applied_ms, healthy_ms = excluded.healthy_ms";
+const FORGET: &str = "DELETE FROM history WHERE project = $1 AND revision NOT IN \
+     (SELECT revision FROM history WHERE project = $1 ORDER BY seen_at DESC, revision LIMIT $2)";
+const NEWEST: &str = "SELECT project, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms \
+     FROM history WHERE project = $1 ORDER BY seen_at DESC, revision LIMIT $2";
+
+impl Store {
+    /// Writes what is known of these passages by now.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; nothing was written then.
+    pub async fn record_passages(&self, passages: &[Passage]) -> Result<(), StoreError> {
+        in_transaction!(self, transaction => {
+            for passage in passages {
+                sqlx::query(UPSERT)
+                    .bind(passage.project.as_str())
+                    .bind(&passage.revision)
+                    .bind(passage.seen_at)
+                    .bind(&passage.digest)
+                    .bind(&passage.summary)
+                    .bind(&passage.outcome)
+                    .bind(&passage.message)
+                    .bind(passage.applied_ms)
+                    .bind(passage.healthy_ms)
+                    .execute(&mut *transaction)
+                    .await?;
+                let forget = sqlx::query(FORGET).bind(passage.project.as_str()).bind(KEPT);
+                forget.execute(&mut *transaction).await?;
+            }
+        });
+        Ok(())
+    }
+
+    /// The last passages of a project, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn passages(&self, project: &ProjectName) -> Result<Vec<Passage>, StoreError> {
+        let rows: Vec<Row> = on_pool!(self, pool => {
+            sqlx::query_as(NEWEST).bind(project.as_str()).bind(KEPT).fetch_all(pool).await?
+        });
+        rows.into_iter().map(passage).collect()
+    }
+}
+
+fn passage(row: Row) -> Result<Passage, StoreError> {
+    let (project, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms) = row;
+    let project = ProjectName::parse(&project).map_err(|_| StoreError::Content(format!("the project {project:?}")))?;
+    Ok(Passage { project, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms })
+}

@@ -1,0 +1,13 @@
+-- How the last commits of each project came into the cluster.
+CREATE TABLE history (
+  project    TEXT    NOT NULL,
+  revision   TEXT    NOT NULL,
+  seen_at    INTEGER NOT NULL,
+  digest     TEXT    NOT NULL,
+  summary    TEXT    NOT NULL,
+  outcome    TEXT    NOT NULL,
+  message    TEXT    NOT NULL,
+  applied_ms INTEGER,
+  healthy_ms INTEGER,
+  PRIMARY KEY (project, revision)
+) WITHOUT ROWID;

@@ -1,0 +1,384 @@
+//! The reconciler's figures on the real API server, beside its peers: `cargo bench --bench reconciler [-- PROJECTS]`.
+//!
+//! In one run and against one control plane, each in a namespace of its own: a plain loop of concurrent server-side applies
+//! of the same objects (the best that the API server gives), the manager, a small program on Flux's libraries
+//! (`tests/bench/flux`, built with Go), and `kubectl apply --server-side -k` of up to 100 projects. Prints a table.
+
+#![allow(dead_code, missing_docs, reason = "the harness is shared with the integration tests, which use all of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark whose set-up fails has nothing to say")]
+
+#[path = "../it/control_plane.rs"]
+mod control_plane;
+#[path = "../it/manager.rs"]
+mod manager;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt as _, stream};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use control_plane::{ControlPlane, User};
+use manager::{Manager, git_ok};
+
+/// How many requests the plain loop has on their way.
+const LOOP: usize = 32;
+/// `kubectl apply -k` is quadratic; more than this would only be waited for.
+const KUBECTL: usize = 100;
+/// How often one project is changed.
+const ROUNDS: usize = 40;
+/// How many objects drift at once.
+const DRIFTED: usize = 100;
+
+#[tokio::main(flavor = "multi_thread")]
+async fn main() {
+    let projects = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100);
+    let Some(cluster) = ControlPlane::get() else {
+        say("not measured: there is no control plane");
+        return;
+    };
+    let fleet = Fleet::make(cluster, projects).await;
+    let plain = fleet.plain_loop().await;
+    fleet.manager(plain).await;
+    fleet.flux();
+    fleet.kubectl();
+}
+
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// The state repository of a fleet, in a clone without a home, and its objects.
+struct Fleet {
+    cluster: &'static ControlPlane,
+    projects: usize,
+    directory: tempfile::TempDir,
+    objects: Vec<Value>,
+}
+
+impl Fleet {
+    /// Makes one project through the API and copies its overlay, so that the copies are what the API would have made.
+    async fn make(cluster: &'static ControlPlane, projects: usize) -> Self {
+        let manager = Manager::embedded();
+        let body = json!({"name": "p0000", "shortName": "p0000", "gitRepository": "https://git.example/team/app.git"});
+        manager.expect("POST", "/api/projects", Some(body), 201).await;
+        manager.expect("POST", "/api/projects/p0000/stop", None, 200).await;
+        let clone = manager.clone_state("clone");
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        copy(&clone, &state);
+        let overlay = std::fs::read_to_string(state.join("projects/p0000/kustomization.yaml")).unwrap();
+        let root = std::fs::read_to_string(state.join("kustomization.yaml")).unwrap();
+        let mut lines = String::new();
+        for number in 0..projects {
+            let name = format!("p{number:04}");
+            let folder = state.join("projects").join(&name);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("kustomization.yaml"), overlay.replace("p0000", &name)).unwrap();
+            lines.push_str(&format!("- projects/{name}\n"));
+        }
+        std::fs::write(state.join("kustomization.yaml"), root.replace("- projects/p0000\n", &lines)).unwrap();
+        let built = manager.command(&["build", &state.display().to_string()]).output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        let objects = serde_yaml_documents(&built.stdout);
+        say(&format!("{projects} projects, {} objects, {} cores", objects.len(), cores()));
+        Self { cluster, projects, directory, objects }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// Every object once by a forced server-side apply, stage by stage as they come: objects a second.
+    async fn plain_loop(&self) -> f64 {
+        let namespace = self.cluster.namespace("plain");
+        let client = self.cluster.client().await;
+        let before = cpu("self");
+        let began = Instant::now();
+        let apply = |object: &Value| {
+            let mut object = object.clone();
+            object["metadata"]["namespace"] = json!(namespace);
+            let api = api_of(&client, &object, &namespace);
+            async move {
+                let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+                api.patch(&name, &PatchParams::apply("plain").force(), &Patch::Apply(&object)).await.expect("applied");
+            }
+        };
+        stream::iter(self.objects.iter().map(apply)).buffer_unordered(LOOP).collect::<Vec<()>>().await;
+        let took = began.elapsed();
+        let rate = self.objects.len() as f64 / took.as_secs_f64();
+        say(&format!(
+            "plain loop of {LOOP} concurrent applies: cold {took:.2?}, {rate:.0} objects/s, {:.1} CPU s",
+            cpu("self") - before
+        ));
+        rate
+    }
+
+    async fn manager(&self, plain: f64) {
+        let namespace = self.cluster.namespace("manager");
+        let user = self.cluster.user();
+        let kubeconfig = user.kubeconfig.display().to_string();
+        let mut manager =
+            Manager::start(&[("KUBECONFIG", &kubeconfig), ("KUBERNETES_NAMESPACE", &namespace), ("LOG_LEVEL", "warn")]);
+        let clone = manager.clone_state("clone");
+        copy(&self.state().join("projects"), &clone.join("projects"));
+        let root = std::fs::read_to_string(self.state().join("kustomization.yaml")).unwrap();
+        let own = std::fs::read_to_string(clone.join("kustomization.yaml")).unwrap();
+        let line = own.lines().find(|line| line.starts_with("namespace:")).unwrap();
+        let root: Vec<&str> =
+            root.lines().map(|text| if text.starts_with("namespace:") { line } else { text }).collect();
+        std::fs::write(clone.join("kustomization.yaml"), root.join("\n") + "\n").unwrap();
+        git_ok(&clone, &["add", "--all"]);
+        git_ok(&clone, &["commit", "-q", "-m", "The fleet"]);
+        let pushed = Instant::now();
+        git_ok(&clone, &["push", "-q"]);
+        let judged = pushed.elapsed();
+        let began = Instant::now();
+        self.settled(&manager).await;
+        let took = began.elapsed();
+        let rate = self.objects.len() as f64 / took.as_secs_f64();
+        say(&format!(
+            "manager: cold {took:.2?} after the push was accepted (its check took {judged:.2?}), {rate:.0} objects/s = {:.0} % of the plain loop",
+            100.0 * rate / plain
+        ));
+        self.figures(&manager, &user, "after the cold apply");
+
+        self.one_change(&manager, &namespace, &user).await;
+        self.drift(&manager, &namespace, &user).await;
+
+        let before = self.writes(&user).len();
+        let all = self.cluster.requests(&user.name).len();
+        manager.expect("POST", "/api/projects/p0000/refresh", None, 200).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        say(&format!(
+            "manager: resync and 5 s of quiet: {} requests ({} writes)",
+            self.cluster.requests(&user.name).len() - all,
+            self.writes(&user).len() - before
+        ));
+
+        manager.kill();
+        let started = Instant::now();
+        manager.run();
+        let serving = started.elapsed();
+        self.settled(&manager).await;
+        say(&format!(
+            "manager: restart: serving after {serving:.2?}, settled after {:.2?}, {} writes",
+            started.elapsed(),
+            self.writes(&user).len() - before
+        ));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        self.figures(&manager, &user, "after the restart");
+    }
+
+    /// Waits until every project is applied.
+    async fn settled(&self, manager: &Manager) {
+        loop {
+            let page = manager.expect("GET", "/api/projects?limit=1&phase=Stopped", None, 200).await;
+            if page["total"] == self.projects {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn one_change(&self, manager: &Manager, namespace: &str, user: &User) {
+        let sets: Api<StatefulSet> = Api::namespaced(self.cluster.client().await, namespace);
+        let (mut times, before) = (Vec::new(), self.cluster.requests(&user.name).len());
+        for round in 0..ROUNDS {
+            let name = format!("p{:04}", (round * 7) % self.projects);
+            let display = format!("Round {round}");
+            manager.expect("PUT", &format!("/api/projects/{name}"), Some(json!({"name": display})), 200).await;
+            let committed = Instant::now();
+            while display_name(&sets.get(&format!("{name}-env")).await.unwrap()) != Some(&display) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            times.push(committed.elapsed());
+        }
+        let requests = self.cluster.requests(&user.name).len() - before;
+        say(&format!(
+            "manager: one project changed, commit to applied: {}, {requests} requests for {ROUNDS}",
+            spread(&mut times)
+        ));
+    }
+
+    /// Many objects changed by somebody else at once, until each is as it was.
+    async fn drift(&self, manager: &Manager, namespace: &str, user: &User) {
+        let client = self.cluster.client().await;
+        let sets: Arc<Api<StatefulSet>> = Arc::new(Api::namespaced(client, namespace));
+        let count = DRIFTED.min(self.projects);
+        let writes = self.writes(user).len();
+        let times = stream::iter(0..count).map(|number| {
+            let sets = Arc::clone(&sets);
+            async move {
+                let name = format!("p{number:04}-env");
+                let patch = json!({"metadata": {"annotations": {"claude-manager.io/display-name": "drifted"}}});
+                sets.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+                let drifted = Instant::now();
+                while display_name(&sets.get(&name).await.unwrap()).map(String::as_str) == Some("drifted") {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                drifted.elapsed()
+            }
+        });
+        let mut times: Vec<Duration> = times.buffer_unordered(count).collect().await;
+        self.settled(manager).await;
+        say(&format!(
+            "manager: drift of {count} objects at once, healed: {}, {} writes",
+            spread(&mut times),
+            self.writes(user).len() - writes
+        ));
+    }
+
+    fn writes(&self, user: &User) -> Vec<String> {
+        let all = self.cluster.requests(&user.name).into_iter().map(|request| request.verb);
+        all.filter(|verb| !matches!(verb.as_str(), "get" | "list" | "watch")).collect()
+    }
+
+    fn figures(&self, manager: &Manager, user: &User, when: &str) {
+        let pid = manager.pid().to_string();
+        let mut verbs: BTreeMap<String, usize> = BTreeMap::new();
+        for request in self.cluster.requests(&user.name) {
+            *verbs.entry(request.verb).or_default() += 1;
+        }
+        say(&format!(
+            "manager {when}: {:.1} CPU s, {} now, {} at most, requests {verbs:?}",
+            cpu(&pid),
+            memory(&pid, "VmRSS"),
+            memory(&pid, "VmHWM")
+        ));
+    }
+
+    /// The peer on Flux's libraries, cold and with nothing to do.
+    fn flux(&self) {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/flux");
+        let program = self.directory.path().join("flux");
+        let built = Command::new("go").current_dir(&source).args(["build", "-o"]).arg(&program).arg(".").status();
+        if !built.is_ok_and(|status| status.success()) {
+            say("peer on Flux's libraries: not measured, it could not be built");
+            return;
+        }
+        let namespace = self.cluster.namespace("flux");
+        let user = self.cluster.user();
+        for when in ["cold", "again"] {
+            let before = self.cluster.requests(&user.name).len();
+            let cpu_before = children_cpu();
+            let output = Command::new(&program)
+                .arg(&user.kubeconfig)
+                .args([&namespace, &self.state().display().to_string(), "20"])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            say(&format!(
+                "peer on Flux's libraries, {when}: {} s, {:.1} CPU s, {} requests",
+                text.split_whitespace().next().unwrap_or_default(),
+                children_cpu() - cpu_before,
+                self.cluster.requests(&user.name).len() - before
+            ));
+        }
+    }
+
+    fn kubectl(&self) {
+        if self.projects > KUBECTL {
+            say(&format!("kubectl apply --server-side -k: not measured with more than {KUBECTL} projects"));
+            return;
+        }
+        let namespace = self.cluster.namespace("kubectl");
+        let root = self.state().join("kustomization.yaml");
+        let text = std::fs::read_to_string(&root).unwrap();
+        let text: Vec<String> = text
+            .lines()
+            .map(
+                |line| if line.starts_with("namespace:") { format!("namespace: {namespace}") } else { line.to_owned() },
+            )
+            .collect();
+        std::fs::write(&root, text.join("\n") + "\n").unwrap();
+        for when in ["cold", "again"] {
+            let began = Instant::now();
+            let path = self.state().display().to_string();
+            self.cluster.expect(["apply", "--server-side", "--force-conflicts", "--field-manager=peer", "-k", &path]);
+            say(&format!("kubectl apply --server-side -k, {when}: {:.2?}", began.elapsed()));
+        }
+    }
+}
+
+fn display_name(set: &StatefulSet) -> Option<&String> {
+    set.metadata.annotations.as_ref()?.get("claude-manager.io/display-name")
+}
+
+fn api_of(client: &kube::Client, object: &Value, namespace: &str) -> Api<DynamicObject> {
+    let (api_version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let plural = match kind {
+        "NetworkPolicy" => "networkpolicies".to_owned(),
+        kind => kind.to_lowercase() + "s",
+    };
+    let resource = ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        plural,
+    };
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+fn serde_yaml_documents(bytes: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    let documents = text.split("\n---\n").map(|text| serde_yaml::from_str::<Value>(text).unwrap());
+    documents.filter(|document| !document.is_null()).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true if entry.file_name() == ".git" => {}
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), &target).unwrap()),
+        }
+    }
+}
+
+/// Seconds of processor time of a process so far.
+fn cpu(pid: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<f64> =
+        stat.rsplit(") ").next().unwrap_or_default().split(' ').map(|field| field.parse().unwrap_or(0.0)).collect();
+    // utime and stime, in hundredths of a second on every Linux that this runs on.
+    fields.get(11..13).map_or(0.0, |times| times.iter().sum::<f64>() / 100.0)
+}
+
+/// Seconds of processor time of the processes that this one started and that have ended.
+fn children_cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<f64> =
+        stat.rsplit(") ").next().unwrap_or_default().split(' ').map(|field| field.parse().unwrap_or(0.0)).collect();
+    fields.get(13..15).map_or(0.0, |times| times.iter().sum::<f64>() / 100.0)
+}
+
+fn memory(pid: &str, field: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
+    let kilobytes: u64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+    format!("{} MB", kilobytes / 1024)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Median, 95th percentile and worst.
+fn spread(times: &mut [Duration]) -> String {
+    times.sort();
+    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
+    format!("p50 {:.0?}, p95 {:.0?}, max {:.0?}", at(50), at(95), at(100))
+}
