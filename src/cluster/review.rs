@@ -29,10 +29,10 @@ pub const RIGHTS: &[Right] = &[
     Right { group: "", resource: "serviceaccounts", verbs: WRITTEN },
     Right { group: "apps", resource: "statefulsets", verbs: WRITTEN },
     Right { group: "networking.k8s.io", resource: "networkpolicies", verbs: WRITTEN },
-    Right { group: "", resource: "pods", verbs: &["get", "list", "watch"] },
+    Right { group: "", resource: "pods", verbs: &["get", "list", "watch", "delete"] },
     Right { group: "", resource: "pods/log", verbs: &["get"] },
     Right { group: "", resource: "pods/portforward", verbs: &["create"] },
-    Right { group: "", resource: "events", verbs: &["list"] },
+    Right { group: "", resource: "events", verbs: &["create", "list"] },
 ];
 
 /// Whether this identity may do `verb` (SelfSubjectAccessReview, which stores nothing).

@@ -69,6 +69,9 @@ pub(super) fn run(
         types_used: false,
     };
     let Accumulated { mut objects, config, vars } = run.accumulate(directory, &top, Accumulated::default(), part)?;
+    if part.is_some() {
+        vars.refuse_in_part()?;
+    }
     hash::add_to_names(&mut objects)?;
     references::update(&mut objects, &config)?;
     run.warnings.extend(vars.resolve(&config, &mut objects)?);

@@ -169,7 +169,8 @@ pub fn build_with(files: &dyn Files, directory: &RepoPath, options: &Options) ->
 
 /// Builds `directory` as if its own `resources` held only the entries that `keep` wants (asked with the resolved path),
 /// and its own generators only where `generators` is true. All its transformers still apply, but a patch of the
-/// directory itself that finds no object is no error here: its object may belong to another part.
+/// directory itself that finds no object is no error here: its object may belong to another part. What could differ from
+/// the whole build is refused: `vars` anywhere, and `replacements` of the directory itself that read an object.
 ///
 /// Entries that `keep` does not want are not looked at, so that a part costs what it holds.
 ///

@@ -649,7 +649,7 @@ fn errors_name_the_file_the_line_the_field_and_a_way_out() {
                 ("a.yaml", cm),
             ],
             "kustomization.yaml:3: patches[0]: no object is ConfigMap v1 b",
-            "use a target",
+            "the nearest object is ConfigMap v1 a",
         ),
         (
             &[
@@ -710,6 +710,42 @@ impl Files for Counted {
     fn content_id(&self, _: &RepoPath) -> Option<[u8; 20]> {
         None
     }
+}
+
+#[test]
+fn a_part_refuses_what_would_make_it_differ_from_the_whole() {
+    let mut files = tree(&STATE);
+    let project = |files: &MemoryFiles| {
+        kustomize::build_part(files, &RepoPath::root(), &|entry| *entry == path("projects/checkout"), false)
+    };
+    let root = "namespace: claude\nresources:\n- projects/checkout\n";
+    let reads = "replacements:\n- source: {kind: Service, name: checkout-env}\n  targets:\n  - select: {kind: StatefulSet}\n    fieldPaths: [spec.serviceName]\n";
+    files.insert(path("kustomization.yaml"), format!("{root}{reads}"));
+    let error = project(&files).unwrap_err();
+    assert!(
+        error.to_string().starts_with("kustomization.yaml:") && error.to_string().contains("built apart"),
+        "{error}"
+    );
+
+    // A value that is written there is the same for each part.
+    let constant = "replacements:\n- sourceValue: other\n  targets:\n  - select: {kind: StatefulSet}\n    fieldPaths: [spec.serviceName]\n";
+    files.insert(path("kustomization.yaml"), format!("{root}{constant}"));
+    let part = project(&files).unwrap();
+    assert!(kustomize::to_yaml(&part.objects).contains("serviceName: other"));
+    assert_eq!(part.objects, kustomize::build(&files, &RepoPath::root()).unwrap().objects);
+
+    // Within the overlay a replacement stays in its part; a variable would not.
+    files.insert(path("kustomization.yaml"), root);
+    files.insert(
+        path("projects/checkout/kustomization.yaml"),
+        format!("{OVERLAY}{}", reads.replace("checkout-env", "env")),
+    );
+    assert_eq!(project(&files).unwrap().objects, kustomize::build(&files, &RepoPath::root()).unwrap().objects);
+    let vars = "vars:\n- name: X\n  objref: {apiVersion: v1, kind: Service, name: env}\n";
+    files.insert(path("projects/checkout/kustomization.yaml"), format!("{OVERLAY}{vars}"));
+    let error = project(&files).unwrap_err();
+    assert!(error.to_string().contains("variable X"), "{error}");
+    assert!(kustomize::build(&files, &RepoPath::root()).is_ok());
 }
 
 #[test]

@@ -196,10 +196,15 @@ fn load(context: &Context<'_>, path: &str, place: &Place) -> Result<Vec<Replacem
 
 impl Replacement {
     fn run(&self, context: &Context<'_>, objects: &mut Collection) -> Result<(), BuildError> {
-        let value = match self.source.value(objects) {
-            // The source may belong to another part, and then the whole is built for it.
-            Err(_) if context.lenient && matches!(&self.source, Source::Field(_)) => return Ok(()),
-            other => other?,
+        let value = match &self.source {
+            // In a part the object may be missing that the whole has, or be the only one where the whole has two.
+            Source::Field(field) if context.lenient => {
+                return Err(field.place.error_with_hint(
+                    "takes a value from an object at the root, whose projects are built apart",
+                    "move it into the overlay that it is about, or write the value as `sourceValue`",
+                ));
+            }
+            source => source.value(objects)?,
         };
         self.targets.iter().try_for_each(|target| target.run(&value, objects))
     }
