@@ -91,6 +91,15 @@ impl Browser {
         format!("{}{}", url.path(), url.query().map_or_else(String::new, |query| format!("?{query}")))
     }
 
+    /// Waits until the browser is at `path`: a click is done before the page that it leads to is there.
+    async fn arrives(&self, path: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.path().await != path {
+            assert!(Instant::now() < deadline, "never at {path}, but at {}", self.path().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     async fn text(&self, css: &str) -> String {
         let found = self.client.find(Locator::Css(css)).await;
         match found {
@@ -177,9 +186,11 @@ async fn first_run(scripts: bool) {
     let manager = Manager::embedded();
     let (address, _kept) = repository().await;
     browser.goto(&manager, "/projects").await;
-    assert_eq!(browser.path().await, "/sign-in?next=%2Fprojects", "strangers are led here");
+    // Strangers are led here.
+    browser.arrives("/sign-in?next=%2Fprojects").await;
     browser.goto(&manager, &format!("/sign-in?token={}", manager.token())).await;
-    assert_eq!(browser.path().await, "/projects", "the token has left the address");
+    // The token has left the address.
+    browser.arrives("/projects").await;
 
     browser.click(".empty a.button").await;
     browser.fill("#name", "My Shop").await;
@@ -193,7 +204,7 @@ async fn first_run(scripts: bool) {
     browser.client.find(Locator::Css("#gitRepository")).await.expect("the field").clear().await.expect("cleared");
     browser.fill("#gitRepository", &address).await;
     browser.click("main button[type=submit]").await;
-    assert_eq!(browser.path().await, "/projects/my-shop");
+    browser.arrives("/projects/my-shop").await;
     browser.until(".notice.good", "my-shop is made: commit", false).await;
     assert!(browser.text("#overlay + p + figure pre").await.contains("my-shop"), "the overlay as it is in Git");
     assert!(browser.text("#commits ~ table").await.contains("my-shop: create"), "its commits");
@@ -221,7 +232,7 @@ async fn first_run(scripts: bool) {
     browser.click("#drop").await;
     browser.fill("#confirm", "my-shop").await;
     browser.click("button.danger").await;
-    assert_eq!(browser.path().await, "/projects");
+    browser.arrives("/projects").await;
     browser.until(".notice.good", "is to be deleted", false).await;
     browser.until("main .empty", "There is no project yet", true).await;
 
@@ -235,7 +246,7 @@ async fn first_run(scripts: bool) {
     browser.click(".out button").await;
     browser.until("main", "You are signed out", false).await;
     browser.goto(&manager, "/projects").await;
-    assert_eq!(browser.path().await, "/sign-in?next=%2Fprojects");
+    browser.arrives("/sign-in?next=%2Fprojects").await;
     assert!(!manager.log().contains(&manager.token()), "the token is in no log line");
     browser.close().await;
 }
