@@ -15,6 +15,8 @@ mod hide;
 mod install;
 mod layout;
 mod lock;
+#[cfg(target_os = "linux")]
+mod orphans;
 mod secrets;
 mod server;
 mod source;
@@ -170,12 +172,21 @@ pub fn run(options: Options) -> Result<(), AgentError> {
         tokio::select! {
             ended = server::serve(listener, Arc::clone(&world)) => ended.map_err(AgentError::System)?,
             () = clone::keep(&world) => {}
+            () = orphans() => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("the agent stops");
         Ok(())
     })
+}
+
+/// Looks after what loses its parent, where that is the agent's part.
+async fn orphans() {
+    #[cfg(target_os = "linux")]
+    orphans::keep().await;
+    #[cfg(not(target_os = "linux"))]
+    std::future::pending::<()>().await;
 }
 
 /// Opens the port; where there is no IPv6, of IPv4 alone.

@@ -92,6 +92,10 @@ pub async fn logs(
     if !known.contains(&query.container) {
         return Err(LogError::NoContainer { wanted: query.container.clone(), known });
     }
+    // Of such a pod the API server gives an empty log, as if all were well.
+    if let Some(why) = unscheduled(pod) {
+        return Err(LogError::NotStarted(why.to_owned()));
+    }
     let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     open(client, &format!("{path}/{name}/log?{}", parameters(query))).await
 }
@@ -110,6 +114,14 @@ fn containers(pod: &Value) -> Vec<String> {
     let of = |list: &str| pod.pointer(list).and_then(Value::as_array).into_iter().flatten();
     let all = of("/spec/containers").chain(of("/spec/initContainers"));
     all.filter_map(|container| container["name"].as_str().map(str::to_owned)).collect()
+}
+
+/// Why no node has taken the pod, where the scheduler has looked at it to no avail.
+fn unscheduled(pod: &Value) -> Option<&str> {
+    let conditions = pod.pointer("/status/conditions")?.as_array()?;
+    let waits = |condition: &&Value| condition["type"] == "PodScheduled" && condition["status"] == "False";
+    let condition = conditions.iter().find(waits)?;
+    Some(condition["reason"].as_str().unwrap_or("no node has taken its pod"))
 }
 
 fn parameters(query: &LogQuery) -> String {
@@ -238,6 +250,22 @@ mod tests {
                 "new/log?container=agent&tailLines=100&sinceSeconds=90",
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_no_node_takes_has_not_an_empty_log_but_none() {
+        let mut waiting = pod("one", "", false);
+        waiting["status"] = json!({"conditions": [
+            {"type": "PodReadyToStartContainers", "status": "False", "reason": "Other"},
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"},
+        ]});
+        let (client, asked) = client(json!([waiting.clone()]), 200, "");
+        assert_eq!(read(&client, &query()).await, Err(LogError::NotStarted("Unschedulable".to_owned())));
+        assert_eq!(asked.lock().unwrap().len(), 1, "no log was asked for");
+
+        waiting["status"]["conditions"][1]["status"] = json!("True");
+        let (client, _) = self::client(json!([waiting]), 200, "one\n");
+        assert_eq!(read(&client, &query()).await.unwrap(), "one\n");
     }
 
     #[tokio::test]

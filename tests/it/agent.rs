@@ -132,6 +132,30 @@ async fn what_cannot_be_cloned_says_why_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_try_after_a_failed_one_leaves_the_reason_until_it_takes_long() {
+    let server = GitServer::start(None).await;
+    let mut environment = Environment::new();
+    environment.start(&[("GIT_REPOSITORY", &server.url("checkout"))]);
+    environment.until(|status| status["reason"] == "CloneFailed").await;
+    // The tries of two and of six seconds.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(8) {
+        let status = environment.status().await;
+        assert_eq!(status["reason"], "CloneFailed", "{status}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(environment.log().matches("Cloning into").count() >= 3, "{}", environment.log());
+
+    server.hold();
+    server.repository("checkout", &["main"]);
+    environment.secret("git-token", TOKEN);
+    let status = environment.until(|status| status["reason"] == "Cloning").await;
+    assert_eq!(status["ready"], false);
+    server.release();
+    environment.until(|status| status["ready"] == true).await;
+}
+
+#[tokio::test]
 async fn a_clone_that_was_cut_off_is_made_again_and_never_taken_for_whole() {
     let server = GitServer::start(None).await;
     server.repository("checkout", &["main"]);

@@ -113,7 +113,11 @@ async fn git_settings(layout: &Layout, source: &Source) -> io::Result<()> {
         command.args(["config", "--global"]).args(arguments);
         command
     };
-    let there = config(&["--get-all", "include.path"]).output().await?;
+    let there = config(&["--get-all", "include.path"]).output().await.map_err(|error| match error.kind() {
+        // Not a file of the volume: the program.
+        ErrorKind::NotFound => io::Error::new(ErrorKind::NotFound, "the image has no git"),
+        _ => error,
+    })?;
     if String::from_utf8_lossy(&there.stdout).lines().any(|line| line == path) {
         return Ok(());
     }

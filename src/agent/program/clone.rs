@@ -23,6 +23,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often the mounted credentials are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// After how long a try that follows a failed one is what the status speaks of.
+const LONG_TRY: Duration = Duration::from_secs(5);
 /// The most lines of one run that are kept to judge by.
 const KEPT_LINES: usize = 200;
 
@@ -49,8 +51,7 @@ pub(super) async fn keep(world: &World) {
             pause = FIRST_PAUSE;
             Instant::now() + LONGEST_PAUSE
         } else {
-            set(world, Readiness::Cloning, format!("{} is being cloned.", source.url));
-            match attempt(world, source, &target).await {
+            match told(world, source, &target).await {
                 Ok(message) => {
                     set(world, Readiness::Ready, message);
                     pause = FIRST_PAUSE;
@@ -98,6 +99,19 @@ fn ready(source: &Source, target: &Path) -> String {
         ),
         _ => "The repository is cloned.".to_owned(),
     }
+}
+
+/// One try, told in the status: at once where none has failed yet, else only when it takes long. Why the last one failed is
+/// worth more to people than that it is tried once more, and a project is not to go from failed to starting every minute.
+async fn told(world: &World, source: &Source, target: &Path) -> Result<String, Condition> {
+    let cloning = || set(world, Readiness::Cloning, format!("{} is being cloned.", source.url));
+    let failed = matches!(world.condition.borrow().reason, Readiness::CloneFailed | Readiness::WaitingForCredentials);
+    let mut attempt = std::pin::pin!(attempt(world, source, target));
+    if failed && let Ok(result) = tokio::time::timeout(LONG_TRY, &mut attempt).await {
+        return result;
+    }
+    cloning();
+    attempt.await
 }
 
 /// One try, from nothing to the clone in its place; a sentence for people, or what the status should say.

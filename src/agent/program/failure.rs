@@ -86,6 +86,11 @@ fn credentials(source: &Source, mounted: Mounted) -> (Readiness, &'static str) {
         (Way::Web { safe: false, .. }, Mounted { token: true, .. }) => {
             (Readiness::CloneFailed, "the token is not sent over plain http; use the https address")
         }
+        // Said before a token is given, so that nobody gives one to no avail.
+        (Way::Web { safe: false, .. }, _) => (
+            Readiness::WaitingForCredentials,
+            "use the https address, and give the project a token (gitCredentials.token): none is sent over plain http",
+        ),
         (Way::Web { .. }, Mounted { token: true, .. }) => {
             (Readiness::CloneFailed, "the token is refused: check that it is valid and may read the repository")
         }
@@ -145,6 +150,8 @@ mod tests {
                 "refused",
             ),
             ("http://git.example/a", asks, TOKEN, Readiness::CloneFailed, "plain http"),
+            ("http://git.example/a", asks, NOTHING, Readiness::WaitingForCredentials, "use the https address"),
+            ("http://127.0.0.1/a", asks, NOTHING, Readiness::WaitingForCredentials, "; give the project a token"),
             (SSH, denied, NOTHING, Readiness::WaitingForCredentials, "gitCredentials.sshPrivateKey"),
             (SSH, denied, TOKEN, Readiness::WaitingForCredentials, "wants an SSH key"),
             (SSH, denied, KEY, Readiness::CloneFailed, "register"),

@@ -97,11 +97,7 @@ fn broken(pod: &str, container: &Value) -> Option<Verdict> {
                 || word.ends_with("BackOff")
                 || word == "ContainerCannotRun" =>
             {
-                let message = format!(
-                    "Container {name} in pod {pod} cannot be made ({}{said}). Check the Secrets, ConfigMaps and command that it names.",
-                    quote(word)
-                );
-                Some(Verdict::new(Phase::Failed, Reason::ContainerConfigError, message))
+                Some(not_made(pod, name, word, &said))
             }
             _ => None,
         };
@@ -112,8 +108,23 @@ fn broken(pod: &str, container: &Value) -> Option<Verdict> {
     (failed && restarts > 0).then(|| crash_loop(pod, name, container, restarts))
 }
 
+fn not_made(pod: &str, name: &str, word: &str, said: &str) -> Verdict {
+    let message = format!(
+        "Container {name} in pod {pod} cannot be made ({}{said}). Check the Secrets, ConfigMaps and command that it names.",
+        quote(word)
+    );
+    Verdict::new(Phase::Failed, Reason::ContainerConfigError, message)
+}
+
 fn crash_loop(pod: &str, name: &str, container: &Value, restarts: i64) -> Verdict {
     let ended = container.pointer("/state/terminated").or_else(|| container.pointer("/lastState/terminated"));
+    // What never began has written no log, so that only these words say why.
+    if let Some(ended) = ended
+        && let Some(word @ ("StartError" | "ContainerCannotRun")) = ended["reason"].as_str()
+    {
+        let said = ended["message"].as_str().map(quote).filter(|said| !said.is_empty());
+        return not_made(pod, name, word, &said.map(|said| format!(": {said}")).unwrap_or_default());
+    }
     let how = match ended {
         Some(ended) if ended["reason"] == "OOMKilled" => "; it ran out of memory, so raise resources.memory".to_owned(),
         Some(ended) => {

@@ -131,6 +131,16 @@ fn a_pod_tells_how_the_project_is_doing() {
              Its log says why (kubectl logs a-env-0 -c agent --previous).",
         ),
         (
+            json!({"containerStatuses": [{"name": "ide", "restartCount": 1,
+                "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}},
+                "lastState": {"terminated": {"exitCode": 128, "reason": "StartError",
+                    "message": "runc create failed: exec: \"/bin/sh\": stat /bin/sh: no such file or directory: unknown"}}}]}),
+            Failed,
+            Reason::ContainerConfigError,
+            "Container ide in pod a-env-0 cannot be made (StartError: runc create failed: exec: \"/bin/sh\": stat /bin/sh: \
+             no such file or directory: unknown). Check the Secrets, ConfigMaps and command that it names.",
+        ),
+        (
             json!({"containerStatuses": [{"name": "agent", "restartCount": 1,
                 "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}),
             Failed,
