@@ -85,7 +85,7 @@ impl Attempt {
         Passage {
             project: project.clone(),
             revision: self.revision.to_string(),
-            seen_at: self.seen_at.as_second(),
+            seen_at: self.seen_at.as_millisecond(),
             digest: self.digest.clone(),
             summary: summary.join(", "),
             outcome: if self.message.is_empty() { "applied" } else { "failed" }.to_owned(),

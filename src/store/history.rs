@@ -13,7 +13,7 @@ pub struct Passage {
     pub project: ProjectName,
     /// The commit.
     pub revision: String,
-    /// When the manager saw it, in seconds since 1970.
+    /// When the manager saw it, in milliseconds since 1970: two commits of one second have an order.
     pub seen_at: i64,
     /// A short name of what it rendered to.
     pub digest: String,

@@ -1,7 +1,7 @@
 //! What the manager remembers beside Git: SQLite by default, PostgreSQL by address, one set of functions for both.
 //!
 //! Nothing here is desired state, and losing it loses no project. Both dialects take `$1` parameters, so that a
-//! statement is written twice only where they differ. Times are seconds since 1970, given by the caller.
+//! statement is written twice only where they differ. Times are given by the caller, in seconds since 1970 where nothing else is said.
 
 mod history;
 mod idempotency;

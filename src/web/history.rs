@@ -40,7 +40,7 @@ pub(super) async fn history(State(state): State<AppState>, id: Id, call: Call) -
 }
 
 fn item(passage: Passage) -> Item {
-    let seen_at = jiff::Timestamp::from_second(passage.seen_at).unwrap_or_default().to_string();
+    let seen_at = jiff::Timestamp::from_millisecond(passage.seen_at).unwrap_or_default().to_string();
     let Passage { revision, digest, summary, outcome, message, applied_ms, healthy_ms, .. } = passage;
     Item { revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms }
 }
