@@ -13,7 +13,15 @@ async fn each_commit_leaves_a_line_and_only_news_becomes_an_event() {
     fleet.manager.expect("PUT", "/api/projects/shop", Some(json!({"image": "claude-dev-env:2"})), 200).await;
     let running = fleet.manager.project_until("shop", |shop| shop["phase"] == "Running").await;
 
-    let history = fleet.manager.expect("GET", "/api/projects/shop/history", None, 200).await;
+    // It is written behind what it tells of, so the last line of it comes a moment later.
+    let mut history = json!(null);
+    for _ in 0..100 {
+        history = fleet.manager.expect("GET", "/api/projects/shop/history", None, 200).await;
+        if history["items"][0]["healthyMs"].is_number() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     let items = history["items"].as_array().expect("items");
     assert_eq!(items.len(), 3, "{history:#}");
     let [mended, broken, made] = [&items[0], &items[1], &items[2]];
