@@ -12,6 +12,7 @@ mod hash;
 mod mask;
 mod order;
 mod ownership;
+mod pack;
 mod policy;
 mod prune;
 mod show;
@@ -32,6 +33,7 @@ pub use check::{Context, SecretValues, Violation, check, secret_values};
 pub use confine::secret_type_problem;
 pub use drift::drifted_by;
 pub use hash::{object_hash, plan_hash};
+pub use pack::{Packed, Packer};
 pub use policy::{
     Confinement, Drift, DriftMode, FieldRule, ManagerRule, POLICY_FILE, PodSecurity, Policy, PolicyError, PruneLimit,
     Rollout,

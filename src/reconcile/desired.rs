@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::packed::Packed;
 use crate::edit;
 use crate::kustomize::{self, BuildError, Object};
-use crate::plan::{self, Policy};
+use crate::plan::{self, Packer, Policy};
 use crate::project::{
     Entry, Files, ObjectKey, PROJECT_LABEL, ProjectName, ProjectSpec, Reason, RepoPath, Revision, SCOPE_LABEL,
     SUSPENDED_ANNOTATION, Unit,
@@ -70,6 +70,7 @@ pub(super) struct Renderer {
     skeleton: Option<[u8; 32]>,
     /// The last policy that could be read.
     policy: Option<Policy>,
+    packer: Packer,
     inputs: BTreeMap<Unit, BTreeSet<RepoPath>>,
     last: DesiredTree,
 }
@@ -77,7 +78,14 @@ pub(super) struct Renderer {
 impl Renderer {
     /// A renderer that decrypts with `identities` and remembers nothing yet.
     pub(super) fn new(identities: Arc<Vec<sops::Identity>>) -> Self {
-        Self { identities, skeleton: None, policy: None, inputs: BTreeMap::new(), last: DesiredTree::default() }
+        Self {
+            identities,
+            skeleton: None,
+            policy: None,
+            packer: Packer::default(),
+            inputs: BTreeMap::new(),
+            last: DesiredTree::default(),
+        }
     }
 
     /// Takes the policy that is in force while the tree's own does not read.
@@ -123,9 +131,9 @@ impl Renderer {
         let context = plan::Context { namespace: &namespace, policy: &policy, projects: &projects };
 
         let stale: Vec<&Unit> = members.keys().filter(|unit| !self.is_current(unit, &members, changed)).collect();
-        let fresh = in_parallel(&stale, |unit| {
-            render_unit(tree, revision, unit, &members[*unit], &root, &context, &self.identities)
-        });
+        let means = Means { identities: &self.identities, packer: &self.packer };
+        let fresh =
+            in_parallel(&stale, |unit| render_unit(tree, revision, unit, &members[*unit], &root, &context, means));
 
         let mut next = DesiredTree {
             warnings,
@@ -246,6 +254,13 @@ fn tombstones(tree: &dyn Files) -> BTreeSet<ProjectName> {
         .collect()
 }
 
+/// What a unit's objects are decrypted and packed with.
+#[derive(Clone, Copy)]
+struct Means<'a> {
+    identities: &'a [sops::Identity],
+    packer: &'a Packer,
+}
+
 /// Renders one unit. Never fails as a whole: what is wrong becomes the unit's own error.
 fn render_unit(
     tree: &dyn Files,
@@ -254,7 +269,7 @@ fn render_unit(
     members: &BTreeSet<RepoPath>,
     root: &Root,
     context: &plan::Context<'_>,
-    identities: &[sops::Identity],
+    means: Means<'_>,
 ) -> (DesiredUnit, BTreeSet<RepoPath>) {
     let mut inputs = BTreeSet::new();
     let mut spec = None;
@@ -276,13 +291,13 @@ fn render_unit(
         let secrets = secrets_file(unit);
         inputs.insert(secrets.clone());
         if matches!(tree.entry(&secrets), Ok(Entry::File)) {
-            objects.push(secret(tree, &secrets, unit, root, identities)?);
+            objects.push(secret(tree, &secrets, unit, root, means.identities)?);
         }
         Ok(objects)
     };
     let objects = objects();
     let suspended = objects.iter().flatten().find_map(suspension);
-    let objects = objects.map(|objects| Arc::new(Packed::of(objects)));
+    let objects = objects.map(|objects| Arc::new(Packed::of(means.packer, objects)));
     let overlay_id = own_folder(unit)
         .and_then(|folder| folder.join("kustomization.yaml").ok())
         .and_then(|path| tree.content_id(&path))
