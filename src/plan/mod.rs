@@ -8,6 +8,7 @@ mod confine;
 mod diff;
 mod drift;
 mod field;
+mod half;
 mod hash;
 mod mask;
 mod order;
@@ -31,6 +32,7 @@ use crate::project::{ObjectKey, Unit};
 pub use check::{Context, SecretValues, Violation, check, secret_values};
 pub use confine::secret_type_problem;
 pub use drift::drifted_by;
+pub use half::may_leave_half;
 pub use hash::{object_hash, plan_hash};
 pub use policy::{
     Confinement, Drift, DriftMode, FieldRule, ManagerRule, POLICY_FILE, PodSecurity, Policy, PolicyError, PruneLimit,

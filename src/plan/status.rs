@@ -17,6 +17,9 @@ use super::{Observation, Operation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectSpec, ProjectStatus, Reason, Revision, Unit};
 use text::{bounded, quote};
 
+/// So many of the objects that the API server refuses are told with its words.
+const TOLD_ERRORS: usize = 3;
+
 /// What a project's status is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct StatusInput<'a> {
@@ -34,6 +37,8 @@ pub struct StatusInput<'a> {
     pub cluster_error: Option<&'a str>,
     /// What the API server refused since the last clean apply.
     pub apply_errors: &'a [(ObjectKey, String)],
+    /// Whether it was asked beforehand, so that nothing of the commit was applied.
+    pub untouched: bool,
     /// Objects that somebody else keeps changing back, with the field manager where it is known.
     pub contested: &'a [(ObjectKey, Option<String>)],
     /// Why Git wants nothing applied, and in which file it says so.
@@ -147,11 +152,16 @@ fn in_git(input: &StatusInput<'_>) -> Option<Verdict> {
 
 /// What keeps the cluster from being as Git says.
 fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
-    if let Some((key, error)) = input.apply_errors.first() {
+    if !input.apply_errors.is_empty() {
         let phase = if input.deleted { Phase::Deleting } else { Phase::Failed };
-        let more = more(input.apply_errors.len(), "object");
-        let message =
-            format!("The API server refused {} {}: {}{more}. It is tried again.", key.kind, key.name, quote(error));
+        let told = input.apply_errors.iter().take(TOLD_ERRORS);
+        let told: Vec<_> = told.map(|(key, error)| format!("{} {}: {}", key.kind, key.name, quote(error))).collect();
+        let more = more(input.apply_errors.len() + 1 - told.len(), "object");
+        let refused = match input.untouched {
+            true => "Nothing of the commit is applied, because the API server would refuse",
+            false => "The API server refused",
+        };
+        let message = format!("{refused} {}{more}. It is tried again.", told.join("; "));
         return Some(Verdict::new(phase, Reason::ApplyFailed, message));
     }
     if input.deleted {

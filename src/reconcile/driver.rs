@@ -224,7 +224,9 @@ impl Driver {
                         }
                         let _ = self.ledger.send(Entry::History(attempt.passage(name)));
                     }
-                    state.ended(run, applied.failures, applied.complete, Instant::now());
+                    if state.ended(run, applied.failures, applied.complete, Instant::now()) {
+                        state.untouched = applied.untouched && !state.failures.is_empty();
+                    }
                 }
                 self.dirty.insert(unit);
             }

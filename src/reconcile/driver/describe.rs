@@ -70,6 +70,7 @@ impl Driver {
             secrets_error: because(Reason::SecretsUnreadable),
             cluster_error: self.next.cluster.as_deref(),
             apply_errors: &state.failures,
+            untouched: state.untouched,
             contested: &contested,
             suspended: state.suspended(&self.policy),
             deletion_held: state.deletion_held.as_deref(),

@@ -16,8 +16,10 @@ impl Driver {
     /// Applies `plan` in a task of its own. What is about to exist is written to the inventory first, so that
     /// nothing that was applied can be forgotten.
     pub(super) fn start(&mut self, unit: &Unit, run: u64, plan: UnitPlan) {
+        let mut heals = false;
         if let Some(state) = self.units.get_mut(unit) {
-            if state.is_drift() {
+            heals = state.is_drift();
+            if heals {
                 plan.actions.iter().for_each(|action| self.parts.metrics.drift(plan::drifted_by(action)));
             }
             if let Some(attempt) = &mut state.attempt {
@@ -40,11 +42,11 @@ impl Driver {
             let Ok(_slot) = slots.acquire().await else { return };
             let applied = match written {
                 Some(written) => match written.await {
-                    Ok(Ok(())) => apply(&parts, &observer, &pace, &plan, &cancel).await,
+                    Ok(Ok(())) => apply(&parts, &observer, &pace, &plan, &cancel, heals).await,
                     Ok(Err(error)) => not_begun(&plan, &error),
                     Err(_) => not_begun(&plan, "the program is stopping"),
                 },
-                None => apply(&parts, &observer, &pace, &plan, &cancel).await,
+                None => apply(&parts, &observer, &pace, &plan, &cancel, heals).await,
             };
             if let Some(back) = back.upgrade() {
                 let _ = back.send(Message::Applied(unit, run, applied)).await;
