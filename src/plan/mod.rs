@@ -4,6 +4,7 @@
 //! input gives the same plan, and a plan leaves its execution no choice.
 
 mod check;
+mod clear;
 mod confine;
 mod diff;
 mod drift;
@@ -30,6 +31,7 @@ use crate::kustomize::Object;
 use crate::project::{ObjectKey, Unit};
 
 pub use check::{Context, SecretValues, Violation, check, secret_values};
+pub use clear::without_secrets;
 pub use confine::secret_type_problem;
 pub use drift::drifted_by;
 pub use half::may_leave_half;
@@ -40,7 +42,7 @@ pub use policy::{
 };
 pub use show::show;
 pub use stateful::restarts;
-pub use status::{StatusInput, status};
+pub use status::{CrashLoop, StatusInput, crash_loop, status};
 pub use unit::{is_gone, unit};
 
 /// What is known of the cluster.

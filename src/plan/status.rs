@@ -15,7 +15,8 @@ use serde_json::Value;
 use super::unit::{is_going, owner};
 use super::{Observation, Operation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectSpec, ProjectStatus, Reason, Revision, Unit};
-use text::{bounded, quote};
+pub use pod::CrashLoop;
+use text::{bounded, last_lines, quote};
 
 /// So many of the objects that the API server refuses are told with its words.
 const TOLD_ERRORS: usize = 3;
@@ -51,6 +52,8 @@ pub struct StatusInput<'a> {
     pub pod_refusal: Option<&'a str>,
     /// What the agent of a pod that runs and is not ready says: a reason and a sentence.
     pub agent: Option<(Reason, &'a str)>,
+    /// What a container that ends again and again wrote last, without secrets.
+    pub last_words: Option<&'a str>,
     /// What still differs between Git and the cluster.
     pub plan: &'a UnitPlan,
     /// What was seen of the cluster.
@@ -281,8 +284,24 @@ fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
             let unbound = (!pods.is_empty()).then(|| volume::unbound(unit, input, &pods));
             unbound.flatten().or_else(|| said_by_agent(&verdict, input.agent)).unwrap_or(verdict)
         }
+        Some(verdict) if verdict.reason == Reason::CrashLoop => {
+            let words = input.last_words.map(last_lines).filter(|words| !words.is_empty());
+            let message = match words {
+                Some(words) => format!("{} Its last lines: {words}", verdict.message),
+                None => verdict.message,
+            };
+            Verdict { message, ..verdict }
+        }
         Some(verdict) => verdict,
     }
+}
+
+/// The first container of a project that ends again and again.
+#[must_use]
+pub fn crash_loop(unit: &Unit, observation: &Observation) -> Option<CrashLoop> {
+    let mut pods =
+        of(unit, observation).filter(|(key, pod)| key.group.is_empty() && key.kind == "Pod" && !is_going(pod));
+    pods.find_map(|(key, pod)| pod::crash_of(key.namespace.as_deref().unwrap_or_default(), pod))
 }
 
 /// A pod that is not ready, in the words of its agent.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::agents::Agents;
+use super::crashes::Crashes;
 use super::execute::Applied;
 use super::follow::Look;
 use super::ledger::{self, Entry};
@@ -26,7 +27,7 @@ use super::{Deletion, Parts, Snapshot};
 use crate::agent;
 use crate::cluster;
 use crate::git;
-use crate::plan::{self, Desired, Observation, Policy, UnitPlan};
+use crate::plan::{self, CrashLoop, Desired, Observation, Policy, UnitPlan};
 use crate::project::{ObjectKey, ProjectName, Revision, Unit};
 
 /// Units that are applied at the same time; how many requests they send together is for [`cluster::Pace`] to say.
@@ -47,6 +48,8 @@ pub(super) enum Message {
     Refusal(Unit, Option<String>),
     /// What the agent in the pod with this uid says.
     Agent(ProjectName, String, Box<Result<agent::Status, agent::ClientError>>),
+    /// What a container wrote before it ended.
+    LastWords(ProjectName, CrashLoop, String),
     /// Which of the projects that are gone at this head somebody has deleted knowingly.
     Meant(Revision, BTreeSet<ProjectName>),
     /// Somebody wants to see it done.
@@ -131,6 +134,7 @@ struct Driver {
     runs: BTreeMap<Unit, cluster::Canceller>,
     last_changes: BTreeMap<ProjectName, git::LastChange>,
     agents: Agents,
+    crashes: Crashes,
     /// Whether it was ever read what Git wants.
     known: bool,
     /// What is wrong with the root.
@@ -184,6 +188,7 @@ impl Driver {
             runs: BTreeMap::new(),
             last_changes: BTreeMap::new(),
             agents: Agents::default(),
+            crashes: Crashes::default(),
             known: false,
             root_error: None,
             base_error: None,
@@ -238,6 +243,11 @@ impl Driver {
             }
             Message::Agent(project, uid, answer) => {
                 self.agents.answered(&project, &uid, &answer, Instant::now());
+                self.dirty.insert(Unit::Project(project));
+            }
+            Message::LastWords(project, crash, log) => {
+                let words = self.without_secrets(&project, &log);
+                self.crashes.answered(&project, &crash, words);
                 self.dirty.insert(Unit::Project(project));
             }
             Message::Meant(head, meant) => {

@@ -53,12 +53,23 @@ impl Packed {
 
     /// The objects as they were.
     pub(super) fn unpack(&self) -> Vec<Object> {
-        let unpack = |object: &PackedObject| Object {
-            key: object.key.clone(),
-            api_version: object.api_version.to_string(),
+        self.0.iter().map(PackedObject::unpack).collect()
+    }
+
+    /// The Secrets among them, as they were.
+    pub(super) fn unpack_secrets(&self) -> Vec<Object> {
+        let secrets = self.0.iter().filter(|object| object.key.group.is_empty() && object.key.kind == "Secret");
+        secrets.map(PackedObject::unpack).collect()
+    }
+}
+
+impl PackedObject {
+    fn unpack(&self) -> Object {
+        Object {
+            key: self.key.clone(),
+            api_version: self.api_version.to_string(),
             // What was written here as JSON is JSON.
-            value: serde_json::from_slice(&object.json).unwrap_or(Value::Null),
-        };
-        self.0.iter().map(unpack).collect()
+            value: serde_json::from_slice(&self.json).unwrap_or(Value::Null),
+        }
     }
 }

@@ -61,6 +61,7 @@ fn applied<'a>(plan: &'a UnitPlan, observation: &'a Observation) -> StatusInput<
         cluster_error: None,
         apply_errors: &[],
         untouched: false,
+        last_words: None,
         contested: &[],
         suspended: None,
         deletion_held: None,
@@ -438,4 +439,16 @@ fn every_refusal_is_told_and_whether_anything_was_done() {
          Service two: two is wrong. It is tried again."
     );
     assert!(told(5, false).contains("three is wrong (and 2 more objects). It"), "{}", told(5, false));
+}
+
+#[test]
+fn a_crash_loop_is_told_with_the_last_lines_of_its_log_and_nothing_else_is() {
+    let crashes = json!([{"name": "agent", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]);
+    let (plan, observation) = (empty_plan(), seen(&[set(1), pod(json!({"containerStatuses": crashes}))]));
+    let input = StatusInput { last_words: Some("start\nno such file\n"), ..applied(&plan, &observation) };
+    let message = status(&project(), &input).message;
+    assert!(message.ends_with("--previous). Its last lines: start | no such file"), "{message}");
+    let observation = seen(&[set(1), pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}))]);
+    let input = StatusInput { observation: &observation, ..input };
+    assert_eq!(status(&project(), &input).message, "Pod a-env-0 is ready.");
 }

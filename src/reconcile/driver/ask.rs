@@ -10,7 +10,7 @@ use super::super::agents::{self, Agents};
 use super::super::unit::Awaited;
 use super::Message;
 use crate::cluster;
-use crate::plan::Observation;
+use crate::plan::{CrashLoop, Observation};
 use crate::project::{ObjectKey, ProjectName, Unit};
 
 /// Asks the agent of a pod that is not ready, in a task of its own, now or when it is time.
@@ -69,6 +69,20 @@ pub(super) fn ask_why(
                 }
             }
             Err(error) => tracing::debug!(%unit, %error, "the events could not be read"),
+        }
+    });
+}
+
+/// Asks for the end of the log of a container that has ended, in a task of its own.
+pub(super) fn ask_last_words(parts: &Parts, back: mpsc::WeakSender<Message>, project: ProjectName, crash: CrashLoop) {
+    let client = parts.client.clone();
+    tokio::spawn(async move {
+        let read =
+            cluster::log_end(&client, &crash.namespace, &crash.pod, &crash.container, crash.is_earlier_run).await;
+        match (read, back.upgrade()) {
+            (Ok(log), Some(back)) => drop(back.send(Message::LastWords(project, crash, log)).await),
+            (Err(error), _) => tracing::debug!(%project, %error, "the log of a crash could not be read"),
+            _ => {}
         }
     });
 }

@@ -11,15 +11,24 @@ use super::super::announce::{announce, announcement};
 use super::super::ledger::Entry;
 use super::super::unit::{Awaited, PATIENCE};
 use super::Driver;
-use super::ask::{ask_agent, ask_why};
+use super::ask::{ask_agent, ask_last_words, ask_why};
+use crate::kustomize::Object;
 use crate::plan::{self, Observation, UnitPlan};
-use crate::project::{ObjectKey, Phase, Reason, Unit};
+use crate::project::{ObjectKey, Phase, ProjectName, Reason, Unit};
 
 /// After these times a project that still starts is looked at again: some reasons only count when they last (a moment for
 /// a pod that is not made, 15 s for one that no node takes, 120 s for a volume).
 const SECOND_LOOKS: [Duration; 3] = [PATIENCE, Duration::from_secs(16), Duration::from_secs(121)];
 
 impl Driver {
+    /// A text from an environment without the values of the Secrets that Git gives it.
+    pub(super) fn without_secrets(&self, project: &ProjectName, text: &str) -> String {
+        let units = [Unit::Base, Unit::Project(project.clone())];
+        let desired = units.iter().filter_map(|unit| self.units.get(unit)?.desired.as_ref()?.objects.as_ref().ok());
+        let secrets: Vec<Object> = desired.flat_map(|objects| objects.unpack_secrets()).collect();
+        plan::without_secrets(text, secrets.iter().map(|secret| &secret.value))
+    }
+
     /// Puts into words how a unit is doing, and tidies up behind a unit that is gone.
     pub(super) fn describe(&mut self, unit: &Unit, plan: UnitPlan, observation: &Observation) {
         let Some(state) = self.units.get_mut(unit) else { return };
@@ -50,6 +59,7 @@ impl Driver {
         };
         if gone || state.is_strange() {
             self.next.projects.remove(name);
+            self.crashes.forget(name);
             self.dirty.extend(self.turns.done(unit));
             if observation.objects.is_empty() {
                 self.units.remove(unit);
@@ -76,6 +86,7 @@ impl Driver {
             deletion_held: state.deletion_held.as_deref(),
             waits_for_turn: self.turns.waits(unit).then_some(self.policy.rollout.restarts).flatten(),
             pod_refusal: state.refusal.as_deref(),
+            last_words: self.crashes.words(name),
             plan: &plan,
             observation,
             applied_revision: state.applied_revision,
@@ -105,6 +116,9 @@ impl Driver {
         }
         if let (true, Some(awaited)) = (state.waits_for(awaited, Instant::now()), awaited) {
             ask_why(&self.parts, self.back.clone(), unit.clone(), awaited, observation);
+        }
+        if let Some(crash) = self.crashes.step(name, observation) {
+            ask_last_words(&self.parts, self.back.clone(), name.clone(), crash);
         }
         ask_agent(&self.parts, &self.back, &mut self.timers, &mut self.agents, name, observation);
         if status.phase == Phase::Starting {
