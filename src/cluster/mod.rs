@@ -30,7 +30,7 @@ pub use error::Error;
 pub use events::{Announcement, announce, pod_refusal, volume_refusal};
 pub use info::{Version, version};
 pub use kinds::{Kind, Kinds, Resource};
-pub use logs::{LogError, LogQuery, LogStream, Since, logs};
+pub use logs::{LogError, LogQuery, LogStream, Since, log_end, logs};
 pub use observe::{Changes, Connection, Observer};
 pub use pace::Pace;
 pub use review::{RIGHTS, Right, StorageClass, clock, enforced_level, may, storage_classes};

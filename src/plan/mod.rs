@@ -4,10 +4,12 @@
 //! input gives the same plan, and a plan leaves its execution no choice.
 
 mod check;
+mod clear;
 mod confine;
 mod diff;
 mod drift;
 mod field;
+mod half;
 mod hash;
 mod mask;
 mod order;
@@ -30,8 +32,10 @@ use crate::kustomize::Object;
 use crate::project::{ObjectKey, Unit};
 
 pub use check::{Context, SecretValues, Violation, check, secret_values};
+pub use clear::without_secrets;
 pub use confine::secret_type_problem;
 pub use drift::drifted_by;
+pub use half::may_leave_half;
 pub use hash::{object_hash, plan_hash};
 pub use pack::{Packed, Packer};
 pub use policy::{
@@ -40,7 +44,7 @@ pub use policy::{
 };
 pub use show::show;
 pub use stateful::restarts;
-pub use status::{StatusInput, status};
+pub use status::{CrashLoop, StatusInput, crash_loop, status};
 pub use unit::{is_gone, unit};
 
 /// What is known of the cluster.

@@ -60,7 +60,8 @@ impl Attempt {
         if self.applied.is_some() {
             return None;
         }
-        self.message = failures.first().map(|(key, message)| format!("{key}: {message}")).unwrap_or_default();
+        let all: Vec<_> = failures.iter().map(|(key, message)| format!("{key}: {message}")).collect();
+        self.message = all.join("; ");
         if failures.is_empty() && complete {
             self.applied = Some(self.seen.elapsed());
         }

@@ -12,6 +12,7 @@
 mod agents;
 mod announce;
 mod breaker;
+mod crashes;
 mod desired;
 mod driver;
 mod execute;

@@ -53,11 +53,22 @@ impl Packed {
 
     /// The objects as they were.
     pub(super) fn unpack(&self) -> Vec<Object> {
-        let unpack = |object: &PackedObject| Object {
-            key: object.key.clone(),
-            api_version: object.api_version.to_string(),
-            value: object.value.unpack(),
-        };
-        self.objects.iter().map(unpack).collect()
+        self.objects.iter().map(PackedObject::unpack).collect()
+    }
+
+    /// The Secrets among them, as they were.
+    pub(super) fn unpack_secrets(&self) -> Vec<Object> {
+        let secrets = self.objects.iter().filter(|object| object.key.group.is_empty() && object.key.kind == "Secret");
+        secrets.map(PackedObject::unpack).collect()
+    }
+}
+
+impl PackedObject {
+    fn unpack(&self) -> Object {
+        Object {
+            key: self.key.clone(),
+            api_version: self.api_version.to_string(),
+            value: self.value.unpack(),
+        }
     }
 }

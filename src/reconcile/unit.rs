@@ -27,6 +27,8 @@ pub(super) struct UnitState {
     pub(super) volumes_given_up: bool,
     /// What the last apply could not do.
     pub(super) failures: Vec<(ObjectKey, String)>,
+    /// Whether these failures were found out beforehand, so that nothing was done.
+    pub(super) untouched: bool,
     /// The commit that the cluster was last brought to.
     pub(super) applied_revision: Option<Revision>,
     /// Why the cluster refuses its pod, as far as an event says so.

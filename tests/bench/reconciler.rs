@@ -298,7 +298,7 @@ impl Fleet {
         let version = sets.list_metadata(&ListParams::default().limit(1)).await.unwrap().metadata.resource_version;
         let mut events = sets.watch(&WatchParams::default(), &version.unwrap()).await.unwrap().boxed();
         let began = Instant::now();
-        let change = |number: usize| {
+        let change = move |number: usize| {
             let sets = sets.clone();
             async move {
                 let patch = json!({"metadata": {"annotations": {"claude-manager.io/display-name": "drifted"}}});

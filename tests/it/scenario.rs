@@ -3,6 +3,7 @@
 mod confinement;
 mod deletion;
 mod drift;
+mod halves;
 mod history;
 mod plan;
 mod rollout;
