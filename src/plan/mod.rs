@@ -96,6 +96,21 @@ pub struct UnitPlan {
     pub held: Vec<Held>,
 }
 
+impl UnitPlan {
+    /// The same without what would be sent, which is most of its size: enough to be counted and told.
+    #[must_use]
+    pub fn without_objects(mut self) -> Self {
+        for action in &mut self.actions {
+            if let Operation::Create(object) | Operation::Update { object, .. } | Operation::Remake { object, .. } =
+                &mut action.operation
+            {
+                *object = Arc::default();
+            }
+        }
+        self
+    }
+}
+
 /// One write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {

@@ -14,13 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::agents::Agents;
 use super::crashes::Crashes;
 use super::execute::Applied;
 use super::follow::Look;
 use super::ledger::{self, Entry};
+use super::queue::Queue;
 use super::rollout::Turns;
 use super::unit::{Step, UnitState};
 use super::{Deletion, Parts, Snapshot};
@@ -32,6 +33,8 @@ use crate::project::{ObjectKey, ProjectName, Revision, Unit};
 
 /// Units that are applied at the same time; how many requests they send together is for [`cluster::Pace`] to say.
 const PARALLEL_UNITS: usize = 32;
+/// So long units are planned before the loop looks at what has happened meanwhile.
+const SLICE: Duration = Duration::from_millis(20);
 
 /// What wakes the loop.
 #[derive(Debug)]
@@ -80,7 +83,8 @@ pub(super) async fn run(
     let mut driver = Driver::new(parts, observer, back, inventory);
     loop {
         let timer = driver.timers.first_key_value().map(|(at, _)| *at);
-        let deadline = timer.into_iter().chain(driver.publish_at).min();
+        let rest = (!driver.dirty.is_empty()).then(Instant::now);
+        let deadline = timer.into_iter().chain(driver.publish_at).chain(rest).min();
         tokio::select! {
             message = messages.recv() => {
                 let Some(message) = message else { return };
@@ -96,8 +100,10 @@ pub(super) async fn run(
         let now = connection.borrow_and_update().clone();
         driver.connected(now);
         driver.advance();
-        driver.publish(&publish);
-        driver.answer();
+        if driver.dirty.is_empty() || !driver.known {
+            driver.publish(&publish);
+            driver.answer();
+        }
     }
 }
 
@@ -122,7 +128,7 @@ struct Driver {
     parts: Parts,
     observer: cluster::Observer,
     back: mpsc::WeakSender<Message>,
-    slots: Arc<Semaphore>,
+    queue: Queue,
     pace: cluster::Pace,
     /// Where the inventory goes.
     ledger: mpsc::UnboundedSender<Entry>,
@@ -179,7 +185,7 @@ impl Driver {
             parts,
             observer,
             back,
-            slots: Arc::new(Semaphore::new(PARALLEL_UNITS)),
+            queue: Queue::default(),
             pace: cluster::Pace::default(),
             ledger,
             units,
@@ -316,15 +322,25 @@ impl Driver {
         if !self.known {
             return;
         }
+        let began = Instant::now();
         // What one does may concern others: a turn that becomes free is taken at once.
-        while !self.dirty.is_empty() {
-            for unit in std::mem::take(&mut self.dirty) {
-                self.advance_unit(&unit);
+        while began.elapsed() < SLICE {
+            if self.runs.len() < PARALLEL_UNITS
+                && let Some(unit) = self.queue.take()
+            {
+                self.dirty.remove(&unit);
+                self.advance_unit(&unit, true);
+            } else if let Some(unit) = self.dirty.pop_first() {
+                let has_room = self.runs.len() < PARALLEL_UNITS;
+                self.advance_unit(&unit, has_room);
+            } else {
+                return;
             }
         }
     }
 
-    fn advance_unit(&mut self, unit: &Unit) {
+    /// Plans a unit, and starts what is to be done if there is room for it.
+    fn advance_unit(&mut self, unit: &Unit, has_room: bool) {
         let Some(state) = self.units.get_mut(unit) else { return };
         let is_described = matches!(unit, Unit::Project(name) if self.next.projects.contains_key(name));
         if state.is_running() && state.pause() == Step::Rest && is_described {
@@ -344,7 +360,12 @@ impl Driver {
             if !rests && plan::restarts(&plan, &observation) {
                 rests = !self.turns.may_restart(unit, self.policy.rollout.restarts);
             }
-            match if rests { state.pause() } else { state.step(&mut plan, now) } {
+            let waits = !rests && !has_room && !plan.actions.is_empty() && !state.is_running();
+            match waits {
+                true => self.queue.put(unit, if state.is_drift() { 0 } else { state.changed_with }),
+                false => self.queue.forget(unit),
+            }
+            match if rests || waits { state.pause() } else { state.step(&mut plan, now) } {
                 Step::Rest => {}
                 Step::Later(at) => {
                     self.timers.entry(at).or_default().insert(unit.clone());

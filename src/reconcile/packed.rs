@@ -65,10 +65,6 @@ impl Packed {
 
 impl PackedObject {
     fn unpack(&self) -> Object {
-        Object {
-            key: self.key.clone(),
-            api_version: self.api_version.to_string(),
-            value: self.value.unpack(),
-        }
+        Object { key: self.key.clone(), api_version: self.api_version.to_string(), value: self.value.unpack() }
     }
 }

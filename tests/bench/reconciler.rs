@@ -22,7 +22,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
-use control_plane::{ControlPlane, MISSING_IMAGE, User, text_of};
+use control_plane::{ControlPlane, MISSING_IMAGE, User};
 use manager::{Manager, git_ok};
 
 /// How many requests the plain loop has on their way.
@@ -220,15 +220,15 @@ impl Fleet {
     /// What a project with a broken image, one that is no YAML and one over quota do to the others, and how soon the commit
     /// that mends them is in the cluster.
     async fn bad_neighbours(&self, manager: &Manager, clone: &Path, namespace: &str, user: &User) {
-        self.cluster.volumes("", 8);
-        let made = json!({"apiVersion": "v1", "kind": "List", "items": [
-            {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": OVER_QUOTA}, "value": 1},
-            {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": namespace},
-             "spec": {"hard": {"pods": "0"}, "scopeSelector": {"matchExpressions": [
-                 {"scopeName": "PriorityClass", "operator": "In", "values": [OVER_QUOTA]}]}}},
-        ]});
-        text_of(self.cluster.kubectl_reading(&made.to_string(), ["apply", "-f", "-"]));
+        self.cluster.apply(vec![
+            json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": OVER_QUOTA}, "value": 1}),
+            json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": namespace},
+                "spec": {"hard": {"pods": "0"}, "scopeSelector": {"matchExpressions": [
+                    {"scopeName": "PriorityClass", "operator": "In", "values": [OVER_QUOTA]}]}}}),
+        ]);
         let [image, quota, yaml] = [3, 2, 1].map(|from_the_end| format!("p{:04}", self.projects - from_the_end));
+        let claims = [&image, &quota].map(|name| ["config", "workspace"].map(|volume| format!("{name}-{volume}")));
+        self.cluster.volumes_for(namespace, &claims.concat());
         // The hook would keep the third one out; a remote repository does not have our hook.
         std::fs::remove_file(manager.data().join("state.git/hooks/pre-receive")).unwrap();
         git_ok(clone, &["pull", "-q", "--rebase"]);

@@ -37,6 +37,7 @@ impl Driver {
                 self.dirty.insert(unit);
             }
         }
+        let rendered = desired.rendered.len();
         for (unit, wanted) in desired.units {
             let state = self.units.entry(unit.clone()).or_default();
             let known = state.desired.as_ref().is_some_and(|known| Arc::ptr_eq(known, &wanted));
@@ -45,6 +46,7 @@ impl Driver {
                     self.observer.watch_kind(&kind_of(&object.key));
                 }
                 state.want(Some(wanted), false);
+                state.changed_with = rendered;
                 self.dirty.insert(unit);
             }
         }
