@@ -14,14 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ask::ask_busy;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::agents::Agents;
+use super::agents::{self, Agents};
 use super::crashes::Crashes;
 use super::execute::Applied;
 use super::follow::Look;
 use super::ledger::{self, Entry};
-use super::rollout::Turns;
+use super::rollout::{Turn, Turns};
 use super::unit::{Step, UnitState};
 use super::{Deletion, Parts, Snapshot};
 use crate::agent;
@@ -48,6 +49,8 @@ pub(super) enum Message {
     Refusal(Unit, Option<String>),
     /// What the agent in the pod with this uid says.
     Agent(ProjectName, String, Box<Result<agent::Status, agent::ClientError>>),
+    /// Whether a turn runs in a project that is to restart.
+    Busy(ProjectName, bool),
     /// What a container wrote before it ended.
     LastWords(ProjectName, CrashLoop, String),
     /// Which of the projects that are gone at this head somebody has deleted knowingly.
@@ -245,6 +248,9 @@ impl Driver {
                 self.agents.answered(&project, &uid, &answer, Instant::now());
                 self.dirty.insert(Unit::Project(project));
             }
+            Message::Busy(project, is_busy) => {
+                self.dirty.extend(self.turns.answered(&Unit::Project(project), is_busy, Instant::now()));
+            }
             Message::LastWords(project, crash, log) => {
                 let words = self.without_secrets(&project, &log);
                 self.crashes.answered(&project, &crash, words);
@@ -342,7 +348,16 @@ impl Driver {
             }
             let mut rests = planned.is_none() || state.suspended(&self.policy).is_some();
             if !rests && plan::restarts(&plan, &observation) {
-                rests = !self.turns.may_restart(unit, self.policy.rollout.restarts);
+                let pod = agents::ready(&observation).filter(|_| self.parts.agents.is_some());
+                let turn = self.turns.may_restart(unit, self.policy.rollout.restarts, pod.is_some(), now);
+                rests = turn != Turn::Now;
+                match (turn, pod, unit) {
+                    (Turn::Ask, Some(pod), Unit::Project(name)) => ask_busy(&self.parts, self.back.clone(), name, pod),
+                    (Turn::Later(at), ..) => {
+                        self.timers.entry(at).or_default().insert(unit.clone());
+                    }
+                    _ => {}
+                }
             }
             match if rests { state.pause() } else { state.step(&mut plan, now) } {
                 Step::Rest => {}
