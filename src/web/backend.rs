@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::problem::Problem;
-use crate::change::{ChangeError, Changes, Committed};
+use crate::change::{ChangeError, Changes, Committed, Upgraded};
 use crate::cluster::{self, LogError, LogQuery, LogStream};
 use crate::git::{self, Folder};
 use crate::project::{Actor, Intent, ProjectName, RepoPath, Revision};
@@ -66,6 +66,28 @@ impl Backend {
             Self::Live(services) => services.reconciler.refresh(Some(project)).await,
             #[cfg(test)]
             Self::Scripted(script) => script.snapshot(),
+        }
+    }
+
+    /// What renewing the base would do.
+    pub(super) async fn base(&self) -> Result<Upgraded, ChangeError> {
+        match self {
+            Self::Live(services) => services.changes.base().await,
+            #[cfg(test)]
+            Self::Scripted(script) => Ok(script.base()),
+        }
+    }
+
+    /// Renews the base.
+    pub(super) async fn upgrade(&self, actor: Actor) -> Result<Upgraded, ChangeError> {
+        match self {
+            Self::Live(services) => {
+                let upgraded = services.changes.upgrade(actor).await?;
+                services.reconciler.load().await;
+                Ok(upgraded)
+            }
+            #[cfg(test)]
+            Self::Scripted(script) => Ok(script.base()),
         }
     }
 

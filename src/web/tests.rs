@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::change::{ChangeError, Committed};
+use crate::change::{ChangeError, Committed, Upgraded};
 use crate::cluster::{LogError, LogQuery, LogStream};
 use crate::git::Folder;
 use crate::plan::UnitPlan;
 use crate::project::{
     Actor, ErrorKind, FieldError, Intent, Phase, Principal, ProjectName, ProjectSpec, ProjectStatus, Quantity, Reason,
-    Resources, Revision, Role, Storage, Unit, Volumes,
+    RepoPath, Resources, Revision, Role, Storage, Unit, Volumes,
 };
 use crate::reconcile::{Deletion, ProjectState, Snapshot};
 
@@ -63,6 +63,12 @@ impl Script {
 
     pub(super) fn deletion(&self, _: &ProjectName) -> Option<Deletion> {
         self.deletion.clone()
+    }
+
+    pub(super) fn base(&self) -> Upgraded {
+        let path = |text: &str| RepoPath::parse(text).unwrap();
+        let kept = vec![(path("base/service.yaml"), "it was edited here")];
+        Upgraded { revision: None, written: vec![path("base/statefulset.yaml")], kept }
     }
 
     pub(super) fn folder(&self) -> Folder {

@@ -18,6 +18,7 @@ mod log;
 mod problem;
 mod project;
 mod sign_in;
+mod upgrade;
 mod visit;
 mod words;
 
@@ -46,6 +47,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/projects/{id}/stop", post(project::stop))
         .route("/projects/{id}/delete", get(delete::page).post(delete::delete))
         .route("/projects/{id}/logs", get(log::page))
+        .route("/upgrade", get(upgrade::page).post(upgrade::commit))
         .route("/fragments/projects", get(list::fragment))
         .route("/fragments/projects/{id}", get(project::fragment))
         .route("/assets/{file}", get(assets::file))

@@ -449,3 +449,17 @@ async fn what_is_wrong_with_everything_is_told_on_every_page() {
         assert!(ana.get(path).await.text.contains("The cluster does not answer"), "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_base_is_renewed_by_an_administrator_from_a_page_that_shows_what_it_does() {
+    let app = TestApp::new().await;
+    let ana = Browser::new(&app, "admin").await;
+    let page = ana.get("/upgrade").await;
+    assert!(page.text.contains("base/statefulset.yaml") && page.text.contains("it was edited here"), "{}", page.text);
+    let done = ana.post("/upgrade", &[]).await;
+    assert_eq!((done.status, done.header("location")), (StatusCode::SEE_OTHER, "/upgrade"));
+    let olga = Browser::new(&app, "operator").await;
+    assert_eq!(olga.get("/upgrade").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(olga.post("/upgrade", &[]).await.status, StatusCode::FORBIDDEN);
+    assert!(!olga.get("/projects").await.text.contains("/upgrade"), "what nobody may do is not offered");
+}
