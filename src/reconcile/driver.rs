@@ -34,6 +34,9 @@ use crate::project::{ObjectKey, ProjectName, Revision, Unit};
 /// Units that are applied at the same time; how many requests they send together is for [`cluster::Pace`] to say.
 const PARALLEL_UNITS: usize = 32;
 
+/// The copy of the cluster, and what was applied for each unit.
+pub(super) type Seen = (cluster::Observer, BTreeMap<Unit, BTreeSet<ObjectKey>>);
+
 /// What wakes the loop.
 #[derive(Debug)]
 pub(super) enum Message {
@@ -57,6 +60,8 @@ pub(super) enum Message {
     Meant(Revision, BTreeSet<ProjectName>),
     /// Somebody wants to see it done.
     Refresh(Option<ProjectName>, oneshot::Sender<()>),
+    /// Somebody wants to compare with what was seen.
+    Seen(oneshot::Sender<Seen>),
     /// Somebody asks what deleting a project would do.
     Deletion(ProjectName, oneshot::Sender<Option<Deletion>>),
 }
@@ -269,6 +274,11 @@ impl Driver {
                     }
                 }
                 self.refreshing.push((project, done));
+            }
+            Message::Seen(answer) => {
+                let inventory = self.units.iter().filter(|(_, state)| !state.inventory.is_empty());
+                let inventory = inventory.map(|(unit, state)| (unit.clone(), state.inventory.clone())).collect();
+                let _ = answer.send((self.observer.clone(), inventory));
             }
             Message::Deletion(project, answer) => {
                 let _ = answer.send(self.deletion(project));

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::problem::Problem;
 use crate::change::{ChangeError, Changes, Committed, Upgraded};
 use crate::cluster::{self, LogError, LogQuery, LogStream};
 use crate::git::{self, Folder};
 use crate::project::{Actor, Intent, ProjectName, RepoPath, Revision};
-use crate::reconcile::{Deletion, Reconciler, Snapshot};
+use crate::reconcile::{self, Deletion, OnceReport, Reconciler, Snapshot};
 
 /// What the interface is made of, as the running manager has it.
 #[derive(Clone)]
@@ -18,10 +20,10 @@ pub struct Services {
     pub reconciler: Reconciler,
     /// Overlays and commits as people read them.
     pub reader: git::Reader,
-    /// The cluster, to ask for logs.
-    pub client: kube::Client,
-    /// Where its pods are.
-    pub namespace: String,
+    /// What the reconciler works with: for plans, and for logs.
+    pub parts: reconcile::Parts,
+    /// Plans of whole commits are made one at a time.
+    pub planning: Arc<Semaphore>,
 }
 
 /// Where intents go and snapshots come from.
@@ -67,6 +69,37 @@ impl Backend {
             #[cfg(test)]
             Self::Scripted(script) => script.snapshot(),
         }
+    }
+
+    /// What a commit (`None`: the head) would change in the cluster, with what the API server says to it where `server`.
+    pub(super) async fn plan(&self, revision: Option<String>, server: bool) -> Result<(Revision, OnceReport), Problem> {
+        match self {
+            Self::Live(services) => {
+                let busy = |error| Problem::internal(format!("no plans any more: {error}"));
+                let _place = services.planning.acquire().await.map_err(busy)?;
+                let parts = &services.parts;
+                let resolve = || parts.repository.resolve(revision.as_deref().unwrap_or("HEAD"));
+                let revision = tokio::task::block_in_place(resolve)
+                    .map_err(|error| Problem::of_kind(error.kind(), error.to_string()))?;
+                let mut report = reconcile::plan_seen(parts, &services.reconciler, revision).await?;
+                if server {
+                    reconcile::ask_server(parts, &mut report).await;
+                }
+                Ok((revision, report))
+            }
+            #[cfg(test)]
+            Self::Scripted(script) => script.plan(revision),
+        }
+    }
+
+    /// Adds what the API server says to the plans of a report.
+    pub(super) async fn ask_server(&self, mut report: OnceReport) -> OnceReport {
+        match self {
+            Self::Live(services) => reconcile::ask_server(&services.parts, &mut report).await,
+            #[cfg(test)]
+            Self::Scripted(_) => {}
+        }
+        report
     }
 
     /// What renewing the base would do.
@@ -124,7 +157,9 @@ impl Backend {
     /// A project's log.
     pub(super) async fn logs(&self, project: &ProjectName, query: &LogQuery) -> Result<LogStream, LogError> {
         match self {
-            Self::Live(services) => cluster::logs(&services.client, &services.namespace, project, query).await,
+            Self::Live(services) => {
+                cluster::logs(&services.parts.client, &services.parts.namespace, project, query).await
+            }
             #[cfg(test)]
             Self::Scripted(script) => script.logs(query),
         }

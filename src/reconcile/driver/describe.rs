@@ -140,6 +140,7 @@ impl Driver {
             revision: change.map(|change| change.revision),
             updated_at: change.map(|change| change.time.to_string()),
             plan: Arc::new(plan),
+            objects: desired.map_or(0, |desired| desired.objects.iter().flat_map(|all| all.iter()).count()),
         };
         self.next.projects.insert(name.clone(), Arc::new(project));
     }
