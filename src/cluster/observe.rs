@@ -51,6 +51,13 @@ pub struct Observer {
     watches: Arc<Mutex<Watches>>,
 }
 
+impl std::fmt::Debug for Observer {
+    /// Without what was seen: Secrets are among it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Observer").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
 #[derive(Default)]
 struct Watches {
     kinds: BTreeSet<Kind>,

@@ -48,6 +48,8 @@ pub struct StatusInput<'a> {
     pub deletion_held: Option<&'a str>,
     /// How many environments may restart at once, where this one waits for its turn.
     pub waits_for_turn: Option<usize>,
+    /// Whether a turn runs in it, for whose end it waits.
+    pub is_busy: bool,
     /// What the newest event says of the pod that is not made, or of the volume that is not bound, where events are read.
     pub pod_refusal: Option<&'a str>,
     /// What the agent of a pod that runs and is not ready says: a reason and a sentence.
@@ -181,9 +183,12 @@ fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
         return Some(Verdict::new(Phase::Failed, Reason::Contested, message));
     }
     if let Some(budget) = input.waits_for_turn {
-        let message = format!(
-            "Waits for its turn to restart: {budget} at a time, as rollout.restarts in claude-manager.yaml says."
-        );
+        let message = match input.is_busy {
+            true => "Somebody works in it: it is restarted for the newest commit when that turn has ended.".to_owned(),
+            false => format!(
+                "Waits for its turn to restart: {budget} at a time, as rollout.restarts in claude-manager.yaml says."
+            ),
+        };
         return Some(Verdict::new(Phase::Pending, Reason::WaitingForApply, message));
     }
     let writes = |plan: &UnitPlan| {

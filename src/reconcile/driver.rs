@@ -14,15 +14,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ask::ask_busy;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::agents::Agents;
+use super::agents::{self, Agents};
 use super::crashes::Crashes;
 use super::execute::Applied;
 use super::follow::Look;
 use super::ledger::{self, Entry};
 use super::queue::Queue;
-use super::rollout::Turns;
+use super::rollout::{Turn, Turns};
 use super::unit::{Step, UnitState};
 use super::{Deletion, Parts, Snapshot};
 use crate::agent;
@@ -35,6 +36,9 @@ use crate::project::{ObjectKey, ProjectName, Revision, Unit};
 const PARALLEL_UNITS: usize = 32;
 /// So long units are planned before the loop looks at what has happened meanwhile.
 const SLICE: Duration = Duration::from_millis(20);
+
+/// The copy of the cluster, and what was applied for each unit.
+pub(super) type Seen = (cluster::Observer, BTreeMap<Unit, BTreeSet<ObjectKey>>);
 
 /// What wakes the loop.
 #[derive(Debug)]
@@ -51,12 +55,16 @@ pub(super) enum Message {
     Refusal(Unit, Option<String>),
     /// What the agent in the pod with this uid says.
     Agent(ProjectName, String, Box<Result<agent::Status, agent::ClientError>>),
+    /// Whether a turn runs in a project that is to restart.
+    Busy(ProjectName, bool),
     /// What a container wrote before it ended.
     LastWords(ProjectName, CrashLoop, String),
     /// Which of the projects that are gone at this head somebody has deleted knowingly.
     Meant(Revision, BTreeSet<ProjectName>),
     /// Somebody wants to see it done.
     Refresh(Option<ProjectName>, oneshot::Sender<()>),
+    /// Somebody wants to compare with what was seen.
+    Seen(oneshot::Sender<Seen>),
     /// Somebody asks what deleting a project would do.
     Deletion(ProjectName, oneshot::Sender<Option<Deletion>>),
 }
@@ -251,6 +259,9 @@ impl Driver {
                 self.agents.answered(&project, &uid, &answer, Instant::now());
                 self.dirty.insert(Unit::Project(project));
             }
+            Message::Busy(project, is_busy) => {
+                self.dirty.extend(self.turns.answered(&Unit::Project(project), is_busy, Instant::now()));
+            }
             Message::LastWords(project, crash, log) => {
                 let words = self.without_secrets(&project, &log);
                 self.crashes.answered(&project, &crash, words);
@@ -269,6 +280,11 @@ impl Driver {
                     }
                 }
                 self.refreshing.push((project, done));
+            }
+            Message::Seen(answer) => {
+                let inventory = self.units.iter().filter(|(_, state)| !state.inventory.is_empty());
+                let inventory = inventory.map(|(unit, state)| (unit.clone(), state.inventory.clone())).collect();
+                let _ = answer.send((self.observer.clone(), inventory));
             }
             Message::Deletion(project, answer) => {
                 let _ = answer.send(self.deletion(project));
@@ -358,7 +374,16 @@ impl Driver {
             }
             let mut rests = planned.is_none() || state.suspended(&self.policy).is_some();
             if !rests && plan::restarts(&plan, &observation) {
-                rests = !self.turns.may_restart(unit, self.policy.rollout.restarts);
+                let pod = agents::ready(&observation).filter(|_| self.parts.agents.is_some());
+                let turn = self.turns.may_restart(unit, self.policy.rollout.restarts, pod.is_some(), now);
+                rests = turn != Turn::Now;
+                match (turn, pod, unit) {
+                    (Turn::Ask, Some(pod), Unit::Project(name)) => ask_busy(&self.parts, self.back.clone(), name, pod),
+                    (Turn::Later(at), ..) => {
+                        self.timers.entry(at).or_default().insert(unit.clone());
+                    }
+                    _ => {}
+                }
             }
             let waits = !rests && !has_room && !plan.actions.is_empty() && !state.is_running();
             match waits {

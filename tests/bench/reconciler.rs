@@ -227,8 +227,18 @@ impl Fleet {
                     {"scopeName": "PriorityClass", "operator": "In", "values": [OVER_QUOTA]}]}}}),
         ]);
         let [image, quota, yaml] = [3, 2, 1].map(|from_the_end| format!("p{:04}", self.projects - from_the_end));
-        let claims = [&image, &quota].map(|name| ["config", "workspace"].map(|volume| format!("{name}-{volume}")));
-        self.cluster.volumes_for(namespace, &claims.concat());
+        // Volumes for their claims alone: those of a thousand stopped projects want some, too.
+        let volumes = [&image, &quota]
+            .into_iter()
+            .flat_map(|name| ["config", "workspace"].map(|volume| format!("{name}-{volume}")));
+        let volume = |claim: String| {
+            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": format!("bench-{claim}")}, "spec": {
+                "capacity": {"storage": "100Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "",
+                "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": format!("/nowhere/{claim}")},
+                "claimRef": {"namespace": namespace, "name": claim},
+            }})
+        };
+        self.cluster.apply(volumes.map(volume).collect());
         // The hook would keep the third one out; a remote repository does not have our hook.
         std::fs::remove_file(manager.data().join("state.git/hooks/pre-receive")).unwrap();
         git_ok(clone, &["pull", "-q", "--rebase"]);

@@ -216,34 +216,20 @@ impl ControlPlane {
         let spare = if class.is_empty() { 4 } else { 0 };
         for _ in 0..count + spare {
             let number = self.volumes.fetch_add(1, Ordering::Relaxed);
-            manifests.push(self.volume(number, class, None));
+            manifests.push(self.volume(number, class));
         }
         self.apply(manifests);
     }
 
-    /// Makes a volume of 100Gi for each of these claims without a class, for nobody else to take.
-    pub(crate) fn volumes_for(&self, namespace: &str, claims: &[String]) {
-        let volume = |claim: &String| {
-            let number = self.volumes.fetch_add(1, Ordering::Relaxed);
-            let reference = serde_json::json!({"namespace": namespace, "name": claim});
-            self.volume(number, "", Some(reference))
-        };
-        self.apply(claims.iter().map(volume).collect());
-    }
-
-    fn volume(&self, number: usize, class: &str, claim: Option<serde_json::Value>) -> serde_json::Value {
-        let mut volume = serde_json::json!({
+    fn volume(&self, number: usize, class: &str) -> serde_json::Value {
+        serde_json::json!({
             "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": format!("volume-{number}")},
             "spec": {
                 "capacity": {"storage": "100Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
                 "persistentVolumeReclaimPolicy": "Retain",
                 "hostPath": {"path": self.directory.join("volumes").join(number.to_string())},
             },
-        });
-        if let Some(claim) = claim {
-            volume["spec"]["claimRef"] = claim;
-        }
-        volume
+        })
     }
 
     /// Applies these objects.

@@ -62,6 +62,7 @@ fn applied<'a>(plan: &'a UnitPlan, observation: &'a Observation) -> StatusInput<
         apply_errors: &[],
         untouched: false,
         last_words: None,
+        is_busy: false,
         contested: &[],
         suspended: None,
         deletion_held: None,
@@ -451,4 +452,14 @@ fn a_crash_loop_is_told_with_the_last_lines_of_its_log_and_nothing_else_is() {
     let observation = seen(&[set(1), pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}))]);
     let input = StatusInput { observation: &observation, ..input };
     assert_eq!(status(&project(), &input).message, "Pod a-env-0 is ready.");
+}
+
+#[test]
+fn whoever_waits_to_restart_says_for_what() {
+    let (plan, observation) = (empty_plan(), Observation::default());
+    let input = StatusInput { waits_for_turn: Some(2), ..applied(&plan, &observation) };
+    assert!(status(&project(), &input).message.contains("2 at a time"));
+    let busy = status(&project(), &StatusInput { is_busy: true, ..input });
+    assert_eq!((busy.phase, busy.reason), (Phase::Pending, Reason::WaitingForApply));
+    assert!(busy.message.contains("when that turn has ended"), "{}", busy.message);
 }

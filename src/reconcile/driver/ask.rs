@@ -43,6 +43,30 @@ pub(super) fn ask_agent(
     }
 }
 
+/// Asks the agent of a project that is to restart whether a turn runs there, in a task of its own. Without an answer there
+/// is none to wait for.
+pub(super) fn ask_busy(parts: &Parts, back: mpsc::WeakSender<Message>, project: &ProjectName, pod: agents::Pod) {
+    let (client, project) = (parts.agents.clone(), project.clone());
+    tokio::spawn(async move {
+        let is_busy = match client {
+            Some(client) => match client.status(&pod.namespace, &pod.name, pod.ip, &project).await {
+                Ok(status) => {
+                    tracing::debug!(%project, busy = status.busy, "asked whether a turn runs");
+                    status.busy
+                }
+                Err(error) => {
+                    tracing::warn!(%project, %error, "its agent does not say whether a turn runs; it is restarted");
+                    false
+                }
+            },
+            None => false,
+        };
+        if let Some(back) = back.upgrade() {
+            let _ = back.send(Message::Busy(project, is_busy)).await;
+        }
+    });
+}
+
 /// Asks the events why a project has no pod or no volume, in a task of its own.
 pub(super) fn ask_why(
     parts: &Parts,

@@ -85,6 +85,7 @@ impl Driver {
             suspended: state.suspended(&self.policy),
             deletion_held: state.deletion_held.as_deref(),
             waits_for_turn: self.turns.waits(unit).then_some(self.policy.rollout.restarts).flatten(),
+            is_busy: self.turns.is_busy(unit),
             pod_refusal: state.refusal.as_deref(),
             last_words: self.crashes.words(name),
             plan: &plan,
@@ -141,6 +142,7 @@ impl Driver {
             revision: change.map(|change| change.revision),
             updated_at: change.map(|change| change.time.to_string()),
             plan: Arc::new(plan),
+            objects: desired.map_or(0, |desired| desired.objects.iter().flat_map(|all| all.iter()).count()),
         };
         self.next.projects.insert(name.clone(), Arc::new(project));
     }
