@@ -27,7 +27,7 @@ impl Root {
     /// Sentences that name the file and the way out.
     pub(super) fn read(files: &dyn Files) -> Result<Self, String> {
         let mut root = Self { namespace: namespace(files)?, projects: BTreeSet::new(), base: BTreeSet::new() };
-        for path in kustomize::resources(files, &RepoPath::root()).map_err(|error| sentence(&error))? {
+        for path in kustomize::resources(files, &RepoPath::root(), None).map_err(|error| sentence(&error))? {
             let name = path.as_str().strip_prefix("projects/").and_then(|name| ProjectName::parse(name).ok());
             match name {
                 Some(name) => drop(root.projects.insert(name)),
@@ -51,7 +51,7 @@ impl Root {
             Some(folder) => path == folder,
             None => self.base.contains(path),
         };
-        let build = kustomize::build_part(files, &RepoPath::root(), &keep, folder.is_none());
+        let build = kustomize::build_part(files, &RepoPath::root(), &keep, folder.is_none(), None);
         let objects = build.map_err(|error| vec![sentence(&error)])?.objects;
         let namespace = self.namespace.as_deref().unwrap_or_default();
         let context = plan::Context { namespace, policy, projects: &self.projects };

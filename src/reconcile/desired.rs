@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::packed::Packed;
 use crate::edit;
-use crate::kustomize::{self, BuildError, Object};
+use crate::kustomize::{self, BuildError, Inputs, Object};
 use crate::plan::{self, Policy};
 use crate::project::{
     Entry, Files, ObjectKey, PROJECT_LABEL, ProjectName, ProjectSpec, Reason, RepoPath, Revision, SCOPE_LABEL,
@@ -70,7 +70,7 @@ pub(super) struct Renderer {
     skeleton: Option<[u8; 32]>,
     /// The last policy that could be read.
     policy: Option<Policy>,
-    inputs: BTreeMap<Unit, BTreeSet<RepoPath>>,
+    inputs: BTreeMap<Unit, Inputs>,
     last: DesiredTree,
 }
 
@@ -211,7 +211,7 @@ fn read_root(tree: &dyn Files) -> Result<Root, BuildError> {
 /// The root's resources, by the unit that they belong to, and what is not applied.
 fn members(tree: &dyn Files) -> Result<(Members, Vec<String>), BuildError> {
     let mut units: Members = BTreeMap::from([(Unit::Base, BTreeSet::new())]);
-    for path in kustomize::resources(tree, &RepoPath::root())? {
+    for path in kustomize::resources(tree, &RepoPath::root(), None)? {
         let project = path.as_str().strip_prefix("projects/").and_then(|name| ProjectName::parse(name).ok());
         units.entry(project.map_or(Unit::Base, Unit::Project)).or_default().insert(path);
     }
@@ -255,12 +255,12 @@ fn render_unit(
     root: &Root,
     context: &plan::Context<'_>,
     identities: &[sops::Identity],
-) -> (DesiredUnit, BTreeSet<RepoPath>) {
-    let mut inputs = BTreeSet::new();
+) -> (DesiredUnit, Inputs) {
+    let mut inputs = Inputs::default();
     let mut spec = None;
     let mut objects = || -> Result<Vec<Object>, UnitError> {
         let is_base = *unit == Unit::Base;
-        let build = kustomize::build_part(tree, &RepoPath::root(), &|path| members.contains(path), is_base)
+        let build = kustomize::build_part(tree, &RepoPath::root(), &|path| members.contains(path), is_base, None)
             .map_err(|error| render_failed(&error))?;
         inputs = build.inputs;
         let mut objects = build.objects;
@@ -274,7 +274,7 @@ fn render_unit(
             return Err(UnitError { reason: Reason::PolicyViolation, message: messages.join("; ") });
         }
         let secrets = secrets_file(unit);
-        inputs.insert(secrets.clone());
+        inputs.look(tree, &secrets);
         if matches!(tree.entry(&secrets), Ok(Entry::File)) {
             objects.push(secret(tree, &secrets, unit, root, identities)?);
         }

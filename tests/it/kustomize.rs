@@ -716,7 +716,7 @@ impl Files for Counted {
 fn a_part_refuses_what_would_make_it_differ_from_the_whole() {
     let mut files = tree(&STATE);
     let project = |files: &MemoryFiles| {
-        kustomize::build_part(files, &RepoPath::root(), &|entry| *entry == path("projects/checkout"), false)
+        kustomize::build_part(files, &RepoPath::root(), &|entry| *entry == path("projects/checkout"), false, None)
     };
     let root = "namespace: claude\nresources:\n- projects/checkout\n";
     let reads = "replacements:\n- source: {kind: Service, name: checkout-env}\n  targets:\n  - select: {kind: StatefulSet}\n    fieldPaths: [spec.serviceName]\n";
@@ -765,7 +765,7 @@ fn a_part_costs_what_it_holds_and_equals_its_share_of_the_whole() {
     let files = Counted { files, reads: AtomicUsize::new(0) };
     let one = path("projects/checkout");
 
-    let part = kustomize::build_part(&files, &RepoPath::root(), &|entry| *entry == one, false).unwrap();
+    let part = kustomize::build_part(&files, &RepoPath::root(), &|entry| *entry == one, false, None).unwrap();
 
     assert_eq!(files.reads.load(Ordering::Relaxed), 4, "root, overlay, and the base's two files");
     assert!(!part.inputs.contains(&path("projects/p1")));
@@ -794,7 +794,7 @@ fn every_path_that_decides_is_among_the_inputs() {
 #[test]
 fn resources_are_resolved_in_the_order_of_the_file() {
     let files = tree(&[("a/kustomization.yaml", "resources: [../c, b.yaml]\n"), ("a/b.yaml", ""), ("c/x", "")]);
-    assert_eq!(kustomize::resources(&files, &path("a")).unwrap(), [path("c"), path("a/b.yaml")]);
+    assert_eq!(kustomize::resources(&files, &path("a"), None).unwrap(), [path("c"), path("a/b.yaml")]);
 }
 
 #[test]
