@@ -74,6 +74,14 @@ impl Apart {
     }
 }
 
+impl<'a> Start<'a> {
+    /// Below `top` itself, on one thread.
+    pub(super) fn of(source: &'a Source<'a>, top: &'a RepoPath) -> Self {
+        let chain = vec![top.clone()];
+        Self { source, top, follows: false, chain, entered: 1, types: None, types_used: false, threads: 1 }
+    }
+}
+
 fn same(a: Option<&Arc<Schema>>, b: Option<&Arc<Schema>>) -> bool {
     a.map(Arc::as_ptr) == b.map(Arc::as_ptr)
 }

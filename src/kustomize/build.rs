@@ -33,6 +33,8 @@ const VALIDATED_BY: &str = "validated-by";
 pub(super) struct Part<'a> {
     pub(super) keep: &'a (dyn Fn(&RepoPath) -> bool + Sync),
     pub(super) generators: bool,
+    /// Whether there is nothing else: what is missing is an error then, and nothing can reach further.
+    pub(super) alone: bool,
 }
 
 /// The objects of a whole build, and what is known of it beside them.
@@ -55,19 +57,12 @@ pub(super) fn run(
     let loader = Loader::new(source);
     let result = whole(&loader, directory, options, part);
     let traces = loader.into_traces();
-    let mut inputs = traces.inputs.clone();
+    let inputs = traces.inputs.clone();
     let result = result.map(|mut whole| {
-        whole.build.inputs = std::mem::take(&mut inputs);
         whole.build.warnings.extend(traces.warnings());
         whole
     });
-    match result {
-        Ok(whole) => {
-            let inputs = whole.build.inputs.clone();
-            (Ok(whole), inputs)
-        }
-        Err(error) => (Err(error), inputs),
-    }
+    (result, inputs)
 }
 
 fn whole(
@@ -90,7 +85,8 @@ fn whole(
     };
     let mut run = start.run(loader);
     let Accumulated { mut objects, config, vars } = run.accumulate(directory, &top, Accumulated::default(), part)?;
-    let together = part.and_then(|_| run.together.take().or_else(|| vars.reach_over_parts()));
+    let together =
+        part.filter(|part| !part.alone).and_then(|_| run.together.take().or_else(|| vars.reach_over_parts()));
     hash::add_to_names(&mut objects)?;
     references::update(&mut objects, &config, threads)?;
     run.warnings.extend(vars.resolve(&config, &mut objects)?);
@@ -184,7 +180,7 @@ impl Run<'_> {
         self.read_types(directory, kustomization)?;
         let types = self.types.clone();
         let mut it = self.resources(directory, &kustomization.resources, given, part)?;
-        if part.is_some() {
+        if part.is_some_and(|part| !part.alone) {
             self.together = kustomization.reaches_over_parts().or_else(|| {
                 // What one entry adds holds for those after it, and for all that is done to all of them.
                 let other_types = types.as_ref().map(Arc::as_ptr) != self.types.as_ref().map(Arc::as_ptr);
@@ -209,7 +205,7 @@ impl Run<'_> {
             let component = self.enter(&path, place, true)?;
             it = self.accumulate(&path, &component, it, None)?;
         }
-        self.transform(directory, kustomization, &mut it, part.is_some())?;
+        self.transform(directory, kustomization, &mut it, part.is_some_and(|part| !part.alone))?;
         self.validate(directory, kustomization, &mut it)?;
         it.vars.add(&kustomization.vars, &mut it.objects)?;
         self.chain.pop();

@@ -20,8 +20,6 @@ pub(super) enum Seen {
     Other,
     /// A file; `None` when its store knows no id, or could not be read. Nothing is equal to that.
     File(Option<[u8; 20]>),
-    /// The kustomization at the top of a part, of which everything but its resources counts.
-    Fields([u8; 32]),
 }
 
 impl Inputs {
@@ -41,14 +39,17 @@ impl Inputs {
         let _ = self.see(files, path);
     }
 
-    /// Whether all of it is still so in `files`, except that of the kustomization whose fields alone count: that is for
-    /// whoever knows how to read it.
+    /// Whether all of it is still so in `files`.
     #[must_use]
     pub fn hold_in(&self, files: &dyn Files) -> bool {
-        self.0.iter().all(|(path, seen)| match seen {
-            Seen::File(None) => false,
-            Seen::Fields(_) => true,
-            seen => files.entry(path).is_ok_and(|entry| Seen::of(files, path, entry) == *seen),
+        self.hold_but_for(files, None)
+    }
+
+    /// As [`Inputs::hold_in`], whatever became of one path.
+    #[must_use]
+    pub fn hold_but_for(&self, files: &dyn Files, except: Option<&RepoPath>) -> bool {
+        self.0.iter().filter(|(path, _)| Some(*path) != except).all(|(path, seen)| {
+            *seen != Seen::File(None) && files.entry(path).is_ok_and(|entry| Seen::of(files, path, entry) == *seen)
         })
     }
 
@@ -60,24 +61,11 @@ impl Inputs {
         entry
     }
 
-    /// Says that of the file at `path` nothing but its fields counts.
-    pub(super) fn only_fields(&mut self, path: RepoPath, fields: [u8; 32]) {
-        self.0.insert(path, Seen::Fields(fields));
-    }
-
-    /// The kustomization of which the fields alone count, and these.
-    pub(super) fn fields(&self) -> Option<(&RepoPath, [u8; 32])> {
-        self.0.iter().find_map(|(path, seen)| match seen {
-            Seen::Fields(fields) => Some((path, *fields)),
-            Seen::Missing | Seen::Directory | Seen::Other | Seen::File(_) => None,
-        })
-    }
-
     /// The id of a file that was looked at.
     pub(super) fn id(&self, path: &RepoPath) -> Option<[u8; 20]> {
         match self.0.get(path) {
             Some(Seen::File(id)) => *id,
-            Some(Seen::Missing | Seen::Directory | Seen::Other | Seen::Fields(_)) | None => None,
+            Some(Seen::Missing | Seen::Directory | Seen::Other) | None => None,
         }
     }
 

@@ -279,7 +279,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn entry(&self, path: &RepoPath) -> Result<Entry, FilesError> {
+    pub(super) fn entry(&self, path: &RepoPath) -> Result<Entry, FilesError> {
         self.inputs.borrow_mut().see(self.source.files, path)
     }
 }

@@ -40,6 +40,7 @@ mod near;
 mod objects;
 mod order;
 mod origin;
+mod parts;
 mod patch;
 mod pattern;
 mod plugin;
@@ -59,10 +60,10 @@ use serde_json::Value;
 use crate::project::{ErrorKind, Files, ObjectKey, RepoPath};
 use crate::yaml;
 
-use build::Part;
 pub use inputs::Inputs;
 use load::Source;
 pub use memo::Memo;
+pub use parts::{PartBuild, Together, build_part, build_together, reaches_over_parts};
 
 /// One object of a build. Its `Debug` shows nothing of a Secret but its identity.
 #[derive(Clone, PartialEq)]
@@ -182,31 +183,8 @@ pub fn build_with(
     memo: Option<&Memo>,
 ) -> Result<Build, BuildError> {
     let source = Source::new(files, options.restrictions, memo);
-    build::run(&source, directory, options, None).0.map(|whole| whole.build)
-}
-
-/// Builds `directory` as if its own `resources` held only the entries that `keep` wants (asked with the resolved path),
-/// and its own generators only where `generators` is true. All its transformers still apply, but a patch of the
-/// directory itself that finds no object is no error here: its object may belong to another part. What could differ from
-/// the whole build is refused: `vars` anywhere, and `replacements` of the directory itself that read an object.
-///
-/// Entries that `keep` does not want are not looked at, so that a part costs what it holds.
-///
-/// # Errors
-/// As [`build`].
-pub fn build_part(
-    files: &dyn Files,
-    directory: &RepoPath,
-    keep: &(dyn Fn(&RepoPath) -> bool + Sync),
-    generators: bool,
-    memo: Option<&Memo>,
-) -> Result<Build, BuildError> {
-    let source = Source::new(files, Restrictions::RootOnly, memo);
-    let whole = build::run(&source, directory, &Options::default(), Some(&Part { keep, generators })).0?;
-    match whole.together {
-        Some(reason) => Err(reason),
-        None => Ok(whole.build),
-    }
+    let (result, inputs) = build::run(&source, directory, options, None);
+    result.map(|whole| Build { inputs, ..whole.build })
 }
 
 /// The resolved `resources` of the kustomization in `directory`, in order.

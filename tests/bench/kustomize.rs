@@ -52,7 +52,7 @@ fn main() {
     if let Ok(one) = RepoPath::parse("projects/p2500") {
         let took = best(20, || {
             let part = kustomize::build_part(&files, &RepoPath::root(), &|path| *path == one, false, None);
-            part.map_or(0, |part| part.objects.len())
+            part.result.map_or(0, |objects| objects.len())
         });
         println!("one overlay of 5,000, with the fields of the root: {took:.2?}");
     }
