@@ -15,9 +15,9 @@ use super::id::{Gvk, Id, NO_NAMESPACE};
 use super::resource::Resource;
 
 /// Updates all references in all objects.
-pub(super) fn update(objects: &mut Collection, config: &Config) -> Result<(), BuildError> {
+pub(super) fn update(objects: &mut Collection, config: &Config, threads: usize) -> Result<(), BuildError> {
     let index = Index::of(objects);
-    objects.change(|resource| {
+    objects.change_apart(threads, |resource| {
         let referrer = Referrer::of(resource).map_err(|message| resource.error(message))?;
         if index.by_name.is_empty() {
             return Ok(());

@@ -51,8 +51,8 @@ fn main() {
     let files = tree(5_000);
     if let Ok(one) = RepoPath::parse("projects/p2500") {
         let took = best(20, || {
-            let part = kustomize::build_part(&files, &RepoPath::root(), &|path| *path == one, false);
-            part.map_or(0, |part| part.objects.len())
+            let part = kustomize::build_part(&files, &RepoPath::root(), &|path| *path == one, false, None);
+            part.result.map_or(0, |objects| objects.len())
         });
         println!("one overlay of 5,000, with the fields of the root: {took:.2?}");
     }
