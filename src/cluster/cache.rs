@@ -111,6 +111,12 @@ impl Cache {
         self.by_unit.keys().cloned().collect()
     }
 
+    /// The units of the objects of this kind and name.
+    pub(super) fn units_of(&self, kind: &str, name: &str) -> BTreeSet<Unit> {
+        let found = self.objects.iter().filter(|(key, _)| key.kind == kind && key.name == name);
+        found.map(|(_, entry)| entry.unit.clone()).collect()
+    }
+
     pub(super) fn begin_list(&mut self) -> Listing {
         self.tick += 1;
         Listing { began: self.tick, keys: BTreeSet::new() }

@@ -10,7 +10,9 @@
 mod apply;
 mod cache;
 mod cancel;
+mod complaints;
 mod connect;
+mod counted;
 mod error;
 mod events;
 mod info;
@@ -25,9 +27,10 @@ mod watch;
 
 pub use apply::{Done, Outcome, apply, dry_run};
 pub use cancel::{Cancel, Canceller, cancellation};
+pub use complaints::Complaint;
 pub use connect::Target;
 pub use error::Error;
-pub use events::{Announcement, announce, pod_refusal, volume_refusal};
+pub use events::{Announcement, announce};
 pub use info::{Version, version};
 pub use kinds::{Kind, Kinds, Resource};
 pub use logs::{LogError, LogQuery, LogStream, Since, log_end, logs};

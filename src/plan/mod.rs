@@ -54,6 +54,8 @@ pub struct Observation {
     pub objects: BTreeMap<ObjectKey, Live>,
     /// What was applied for each unit, from the store; may be empty after a restore.
     pub inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    /// Whether the cluster had been brought to what is desired, so that all that differs came afterwards.
+    pub was_applied: bool,
 }
 
 /// A live object. Its `Debug` shows nothing of what the object holds: it may be a Secret.

@@ -51,8 +51,6 @@ pub(super) enum Message {
     Unreadable(String, Vec<oneshot::Sender<()>>),
     /// An apply ended.
     Applied(Unit, u64, Applied),
-    /// What the events say of a project that has no pod.
-    Refusal(Unit, Option<String>),
     /// What the agent in the pod with this uid says.
     Agent(ProjectName, String, Box<Result<agent::Status, agent::ClientError>>),
     /// Whether a turn runs in a project that is to restart.
@@ -84,11 +82,15 @@ pub(super) async fn run(
             BTreeMap::new()
         }
     };
+    let applied = parts.store.applied_digests().await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the history could not be read");
+        BTreeMap::new()
+    });
     let kinds = inventory.values().flatten().map(kind_of).collect::<BTreeSet<_>>();
     let observer = cluster::Observer::start(parts.client.clone(), &parts.namespace, kinds);
     let mut changes = observer.changes();
     let mut connection = observer.connection();
-    let mut driver = Driver::new(parts, observer, back, inventory);
+    let mut driver = Driver::new(parts, observer, back, inventory, applied);
     loop {
         let timer = driver.timers.first_key_value().map(|(at, _)| *at);
         let rest = (!driver.dirty.is_empty()).then(Instant::now);
@@ -129,7 +131,8 @@ async fn sleep_until(deadline: Option<Instant>) {
 /// What is known of a unit in the cluster.
 fn observe(observer: &cluster::Observer, unit: &Unit, state: &UnitState) -> Observation {
     let objects = observer.objects_for(unit, state.keys());
-    Observation { objects, inventory: BTreeMap::from([(unit.clone(), state.inventory.clone())]) }
+    let inventory = BTreeMap::from([(unit.clone(), state.inventory.clone())]);
+    Observation { objects, inventory, was_applied: state.was_applied() }
 }
 
 struct Driver {
@@ -147,6 +150,8 @@ struct Driver {
     timers: BTreeMap<Instant, BTreeSet<Unit>>,
     runs: BTreeMap<Unit, cluster::Canceller>,
     last_changes: BTreeMap<ProjectName, git::LastChange>,
+    /// What each project had been brought to before this process began, by digest; empty after the first look.
+    applied: BTreeMap<ProjectName, String>,
     agents: Agents,
     crashes: Crashes,
     /// Whether it was ever read what Git wants.
@@ -180,6 +185,7 @@ impl Driver {
         observer: cluster::Observer,
         back: mpsc::WeakSender<Message>,
         inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+        applied: BTreeMap<ProjectName, String>,
     ) -> Self {
         let mut kinds = BTreeMap::new();
         for key in inventory.values().flatten() {
@@ -201,6 +207,7 @@ impl Driver {
             timers: BTreeMap::new(),
             runs: BTreeMap::new(),
             last_changes: BTreeMap::new(),
+            applied,
             agents: Agents::default(),
             crashes: Crashes::default(),
             known: false,
@@ -248,12 +255,6 @@ impl Driver {
                     }
                 }
                 self.dirty.insert(unit);
-            }
-            Message::Refusal(unit, refusal) => {
-                if let (Some(state), Some(_)) = (self.units.get_mut(&unit), &refusal) {
-                    state.refusal = refusal;
-                    self.dirty.insert(unit);
-                }
             }
             Message::Agent(project, uid, answer) => {
                 self.agents.answered(&project, &uid, &answer, Instant::now());
@@ -321,6 +322,10 @@ impl Driver {
             self.dirty.extend(self.observer.units());
             for unit in &self.dirty {
                 self.units.entry(unit.clone()).or_default();
+            }
+            if self.known && self.next.synced {
+                // Only now it can be seen what a deletion would take away.
+                self.judge_deletions(None);
             }
         }
     }

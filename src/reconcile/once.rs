@@ -79,6 +79,7 @@ pub fn check_at(
 pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, OnceError> {
     let desired = render(parts, revision)?;
     let inventory = parts.store.inventory().await?;
+    let applied = parts.store.applied_digests().await?;
     let rendered = desired.units.values().flat_map(|unit| unit.objects.iter().flat_map(|objects| objects.iter()));
     let keys = rendered.map(|object| &object.key).chain(inventory.values().flatten());
     let kinds: BTreeSet<cluster::Kind> = keys.map(|key| cluster::Kind::new(&key.group, &key.kind)).collect();
@@ -87,7 +88,7 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
         let reason = observer.connection().borrow().unreachable.clone();
         return Err(OnceError::Cluster(reason.unwrap_or_else(|| "no answer in time".to_owned())));
     }
-    Ok(compare(&desired, &inventory, &observer))
+    Ok(compare(&desired, &inventory, &applied, &observer))
 }
 
 /// As [`plan_at`], with what `reconciler` has seen of the cluster: asks it nothing.
@@ -100,7 +101,8 @@ pub async fn plan_seen(parts: &Parts, reconciler: &Reconciler, revision: Revisio
     let (observer, inventory) =
         reconciler.seen().await.filter(|_| snapshot.synced).ok_or_else(|| OnceError::Cluster(unknown()))?;
     let desired = render(parts, revision)?;
-    Ok(tokio::task::block_in_place(|| compare(&desired, &inventory, &observer)))
+    let applied = parts.store.applied_digests().await?;
+    Ok(tokio::task::block_in_place(|| compare(&desired, &inventory, &applied, &observer)))
 }
 
 fn render(parts: &Parts, revision: Revision) -> Result<DesiredTree, OnceError> {
@@ -115,6 +117,7 @@ fn render(parts: &Parts, revision: Revision) -> Result<DesiredTree, OnceError> {
 fn compare(
     desired: &DesiredTree,
     inventory: &BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    applied: &BTreeMap<ProjectName, String>,
     observer: &cluster::Observer,
 ) -> OnceReport {
     let mut report = OnceReport { warnings: desired.warnings.clone(), ..OnceReport::default() };
@@ -128,6 +131,9 @@ fn compare(
         let known = inventory.get(&unit).into_iter().flatten();
         let objects = observer.objects_for(&unit, wanted_keys.map(|object| &object.key).chain(known));
         let mut observation = Observation { objects, ..Observation::default() };
+        if let (Unit::Project(name), Some(Ok(objects))) = (&unit, desired.units.get(&unit).map(|unit| &unit.objects)) {
+            observation.was_applied = applied.get(name).is_some_and(|digest| *digest == objects.digest());
+        }
         if let Some(keys) = inventory.get(&unit) {
             observation.inventory.insert(unit.clone(), keys.clone());
         }

@@ -30,7 +30,7 @@ pub struct Services {
 #[derive(Clone)]
 pub(super) enum Backend {
     /// The services themselves.
-    Live(Services),
+    Live(Arc<Services>),
     /// Answers that a test wrote down.
     #[cfg(test)]
     Scripted(Arc<super::tests::Script>),

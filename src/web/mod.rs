@@ -59,7 +59,7 @@ impl AppState {
     /// The parts of a running manager.
     #[must_use]
     pub fn new(services: Services, store: Store, settings: Arc<Settings>, metrics: Metrics, auth: Auth) -> Self {
-        let backend = Backend::Live(services);
+        let backend = Backend::Live(Arc::new(services));
         Self { backend, store, settings, metrics, auth, readers: Readers::new(), started: Instant::now() }
     }
 

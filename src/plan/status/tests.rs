@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -31,7 +30,7 @@ fn seen(objects: &[(&str, &str, Value)]) -> Observation {
         object["metadata"]["labels"]["claude-manager.io/project"] = json!("a");
         (key(kind, name), Live { object: Arc::new(object), applied: None })
     };
-    Observation { objects: objects.iter().map(live).collect(), inventory: BTreeMap::new() }
+    Observation { objects: objects.iter().map(live).collect(), ..Observation::default() }
 }
 
 fn set(replicas: i64) -> (&'static str, &'static str, Value) {

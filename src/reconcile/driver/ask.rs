@@ -7,11 +7,10 @@ use tokio::sync::mpsc;
 
 use super::super::Parts;
 use super::super::agents::{self, Agents};
-use super::super::unit::Awaited;
 use super::Message;
 use crate::cluster;
 use crate::plan::{CrashLoop, Observation};
-use crate::project::{ObjectKey, ProjectName, Unit};
+use crate::project::{ProjectName, Unit};
 
 /// Asks the agent of a pod that is not ready, in a task of its own, now or when it is time.
 pub(super) fn ask_agent(
@@ -63,36 +62,6 @@ pub(super) fn ask_busy(parts: &Parts, back: mpsc::WeakSender<Message>, project: 
         };
         if let Some(back) = back.upgrade() {
             let _ = back.send(Message::Busy(project, is_busy)).await;
-        }
-    });
-}
-
-/// Asks the events why a project has no pod or no volume, in a task of its own.
-pub(super) fn ask_why(
-    parts: &Parts,
-    back: mpsc::WeakSender<Message>,
-    unit: Unit,
-    awaited: Awaited,
-    observation: &Observation,
-) {
-    let concerned = observation.objects.iter().find(|(key, live)| match awaited {
-        Awaited::Pod => key.kind == "StatefulSet",
-        Awaited::Volume => key.kind == "PersistentVolumeClaim" && live.object["status"]["phase"] == "Pending",
-    });
-    let Some((ObjectKey { namespace: Some(namespace), name, .. }, _)) = concerned else { return };
-    let (client, namespace, name) = (parts.client.clone(), namespace.clone(), name.clone());
-    tokio::spawn(async move {
-        let refusal = match awaited {
-            Awaited::Pod => cluster::pod_refusal(&client, &namespace, &name).await,
-            Awaited::Volume => cluster::volume_refusal(&client, &namespace, &name).await,
-        };
-        match refusal {
-            Ok(refusal) => {
-                if let Some(back) = back.upgrade() {
-                    let _ = back.send(Message::Refusal(unit, refusal)).await;
-                }
-            }
-            Err(error) => tracing::debug!(%unit, %error, "the events could not be read"),
         }
     });
 }

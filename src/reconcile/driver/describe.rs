@@ -11,7 +11,8 @@ use super::super::announce::{announce, announcement};
 use super::super::ledger::Entry;
 use super::super::unit::{Awaited, PATIENCE};
 use super::Driver;
-use super::ask::{ask_agent, ask_last_words, ask_why};
+use super::ask::{ask_agent, ask_last_words};
+use crate::cluster;
 use crate::kustomize::Object;
 use crate::plan::{self, Observation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectName, Reason, Unit};
@@ -71,6 +72,7 @@ impl Driver {
         let violations: Vec<String> = because(Reason::PolicyViolation).map(str::to_owned).into_iter().collect();
         let contested = state.contested(Instant::now());
         let answer = if state.desired.is_some() { self.agents.answer(name) } else { None };
+        let refusal = state.refusal(Instant::now(), |awaited| complaint(&self.observer, awaited, observation));
         let input = plan::StatusInput {
             agent: answer.map(|answer| (answer.reason, answer.message.as_str())),
             spec: state.desired.as_ref().and_then(|desired| desired.spec.as_ref()),
@@ -86,7 +88,7 @@ impl Driver {
             deletion_held: state.deletion_held.as_deref(),
             waits_for_turn: self.turns.waits(unit).then_some(self.policy.rollout.restarts).flatten(),
             is_busy: self.turns.is_busy(unit),
-            pod_refusal: state.refusal.as_deref(),
+            pod_refusal: refusal.as_deref(),
             last_words: self.crashes.words(name),
             plan: &plan,
             observation,
@@ -115,9 +117,7 @@ impl Driver {
         if !comes_up && plan.actions.is_empty() && !state.is_running() {
             self.dirty.extend(self.turns.done(unit));
         }
-        if let (true, Some(awaited)) = (state.waits_for(awaited, Instant::now()), awaited) {
-            ask_why(&self.parts, self.back.clone(), unit.clone(), awaited, observation);
-        }
+        state.waits_for(awaited, Instant::now());
         if let Some(crash) = self.crashes.step(name, observation) {
             ask_last_words(&self.parts, self.back.clone(), name.clone(), crash);
         }
@@ -146,4 +146,13 @@ impl Driver {
         };
         self.next.projects.insert(name.clone(), Arc::new(project));
     }
+}
+
+/// What a controller complained of last about what a project waits for.
+fn complaint(observer: &cluster::Observer, awaited: Awaited, observation: &Observation) -> Option<cluster::Complaint> {
+    let mut concerned = observation.objects.iter().filter(|(key, live)| match awaited {
+        Awaited::Pod => key.kind == "StatefulSet",
+        Awaited::Volume => key.kind == "PersistentVolumeClaim" && live.object["status"]["phase"] == "Pending",
+    });
+    concerned.find_map(|(key, _)| observer.complaint(key))
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::super::breaker;
 use super::super::follow::Look;
-use super::{Driver, Message, kind_of};
+use super::super::unit::UnitState;
+use super::{Driver, Message, kind_of, observe};
+use crate::plan::{self, Desired};
 use crate::project::{ProjectName, Unit};
 
 impl Driver {
@@ -13,7 +15,7 @@ impl Driver {
     pub(super) fn looked(&mut self, look: Look) {
         self.published = false;
         self.next.head = Some(look.head);
-        self.last_changes = look.last_changes;
+        let before = std::mem::replace(&mut self.last_changes, look.last_changes);
         self.root_error = look.error;
         // A root that does not build wants nothing new and gives nothing up.
         let Some(desired) = look.desired else { return };
@@ -47,10 +49,29 @@ impl Driver {
                 }
                 state.want(Some(wanted), false);
                 state.changed_with = rendered;
+                if let (Some(attempt), Unit::Project(name)) = (&mut state.attempt, &unit) {
+                    // Of several commits at once, the one that touched the project's own folder.
+                    let own = self.last_changes.get(name);
+                    let own = own.filter(|own| before.get(name).is_none_or(|before| before.revision != own.revision));
+                    attempt.by(own.map_or(&look.author, |own| &own.author));
+                    state.applied_before = self.applied.get(name).is_some_and(|digest| digest == attempt.digest());
+                }
                 self.dirty.insert(unit);
             }
         }
+        self.applied.clear();
         self.judge_deletions(None);
+    }
+
+    /// Whether a deletion would take anything away of what is in the cluster. What an annotation keeps is no loss. While
+    /// the cluster was not seen, it would.
+    fn would_delete_now(&self, unit: &Unit, state: &UnitState) -> bool {
+        if !self.next.synced {
+            return true;
+        }
+        let desired = Desired::Absent { delete_volumes: state.volumes_given_up };
+        let plan = plan::unit(unit, &desired, &observe(&self.observer, unit, state), &self.policy.drift);
+        !plan.actions.is_empty()
     }
 
     /// Holds deletions back when there are too many at once, but for those that are `meant`; without that, asks the history
@@ -62,6 +83,7 @@ impl Driver {
         for (unit, state) in &self.units {
             if let Unit::Project(name) = unit
                 && state.would_delete()
+                && self.would_delete_now(unit, state)
             {
                 gone.insert(name.clone());
             }
