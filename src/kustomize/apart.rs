@@ -75,10 +75,9 @@ impl Apart {
 }
 
 impl<'a> Start<'a> {
-    /// Below `top` itself, on one thread.
+    /// At `top`, on one thread.
     pub(super) fn of(source: &'a Source<'a>, top: &'a RepoPath) -> Self {
-        let chain = vec![top.clone()];
-        Self { source, top, follows: false, chain, entered: 1, types: None, types_used: false, threads: 1 }
+        Self { source, top, follows: false, chain: Vec::new(), entered: 0, types: None, types_used: false, threads: 1 }
     }
 }
 

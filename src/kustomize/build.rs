@@ -15,13 +15,13 @@ use super::kustomization::{self, Kustomization};
 use super::load::{self, Loader, Parsed, Source};
 use super::objects::{finish, is_local, resources_of};
 use super::order::{self, Sort};
-use super::origin::{self, Origin};
+use super::origin::{self, Metadata, Origin};
 use super::plugin::{self, Made};
 use super::resource::Resource;
 use super::schema::Schema;
 use super::transform::{Context, Transformer};
 use super::vars::Vars;
-use super::{Build, BuildError, Options, crds, hash, references, tables, threads};
+use super::{BuildError, Object, Options, crds, hash, references, tables, threads};
 
 /// The longest chain of directories that build on one another.
 pub(super) const MAX_CHAIN: usize = 64;
@@ -37,14 +37,27 @@ pub(super) struct Part<'a> {
     pub(super) alone: bool,
 }
 
-/// The objects of a whole build, and what is known of it beside them.
-#[derive(Default)]
+/// What a build gives before its objects leave it, in the order of the output.
 pub(super) struct Whole {
-    pub(super) build: Build,
-    /// For each object, the entry of the top's `resources` that it comes from, counted from 1; 0 for all others.
-    pub(super) entries: Vec<usize>,
+    list: Vec<Resource>,
+    metadata: Metadata,
+    pub(super) warnings: Vec<String>,
     /// Why this is not what a whole build makes of a part; `None` for a whole, and for a part that is.
     pub(super) together: Option<BuildError>,
+    threads: usize,
+}
+
+impl Whole {
+    /// For each object, the entry of the top's `resources` that it comes from, counted from 1; 0 for all others.
+    pub(super) fn entries(&self) -> Vec<usize> {
+        self.list.iter().map(|resource| resource.entry).collect()
+    }
+
+    /// Does something with each object as it goes out. Nothing is kept of one that is done, as a whole fleet is large.
+    pub(super) fn each<R: Send>(self, work: impl Fn(Object) -> R + Sync) -> Result<Vec<R>, BuildError> {
+        let finish = |mut resource: Resource| finish(&mut resource, &self.metadata).map(&work);
+        threads::map(self.threads, self.list, finish).into_iter().collect()
+    }
 }
 
 /// Builds. What was looked at is known also when that fails.
@@ -55,13 +68,12 @@ pub(super) fn run(
     part: Option<&Part<'_>>,
 ) -> (Result<Whole, BuildError>, Inputs) {
     let loader = Loader::new(source);
-    let result = whole(&loader, directory, options, part);
-    let traces = loader.into_traces();
-    let inputs = traces.inputs.clone();
-    let result = result.map(|mut whole| {
-        whole.build.warnings.extend(traces.warnings());
-        whole
-    });
+    let mut result = whole(&loader, directory, options, part);
+    let mut traces = loader.into_traces();
+    let inputs = std::mem::take(&mut traces.inputs);
+    if let Ok(whole) = &mut result {
+        whole.warnings.extend(traces.warnings());
+    }
     (result, inputs)
 }
 
@@ -73,20 +85,11 @@ fn whole(
 ) -> Result<Whole, BuildError> {
     let top = loader.kustomization(directory, None)?;
     let threads = options.threads.max(1);
-    let start = Start {
-        source: loader.source(),
-        top: directory,
-        follows: top.metadata.follows(),
-        chain: Vec::new(),
-        entered: 0,
-        types: None,
-        types_used: false,
-        threads,
-    };
+    let start = Start { follows: top.metadata.follows(), threads, ..Start::of(loader.source(), directory) };
     let mut run = start.run(loader);
     let Accumulated { mut objects, config, vars } = run.accumulate(directory, &top, Accumulated::default(), part)?;
-    let together =
-        part.filter(|part| !part.alone).and_then(|_| run.together.take().or_else(|| vars.reach_over_parts()));
+    let is_part = part.is_some_and(|part| !part.alone);
+    let together = is_part.then(|| run.together.take().or_else(|| vars.reach_over_parts())).flatten();
     hash::add_to_names(&mut objects)?;
     references::update(&mut objects, &config, threads)?;
     run.warnings.extend(vars.resolve(&config, &mut objects)?);
@@ -97,11 +100,7 @@ fn whole(
         (None, true) => order::sort(&mut list, None),
         (None, false) => order::sort(&mut list, Some(&Sort::Fifo)),
     }
-    let entries = list.iter().map(|resource| resource.entry).collect();
-    let objects = threads::map(threads, list, |mut resource| finish(&mut resource, &top.metadata));
-    let objects = objects.into_iter().collect::<Result<_, _>>()?;
-    let build = Build { objects, inputs: Inputs::default(), warnings: run.warnings };
-    Ok(Whole { build, entries, together })
+    Ok(Whole { list, metadata: top.metadata.clone(), warnings: run.warnings, together, threads })
 }
 
 /// The paths of the top directory's resources.

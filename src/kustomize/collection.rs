@@ -112,10 +112,10 @@ impl Collection {
     pub(super) fn change_apart(
         &mut self,
         threads: usize,
-        change: impl Fn(&mut Resource) -> Result<(), BuildError> + Sync,
+        change: impl Fn(usize, &mut Resource) -> Result<(), BuildError> + Sync,
     ) -> Result<(), BuildError> {
-        let list: Vec<&mut Resource> = self.list.iter_mut().collect();
-        super::threads::map(threads, list, change).into_iter().collect()
+        let list: Vec<(usize, &mut Resource)> = self.list.iter_mut().enumerate().collect();
+        super::threads::map(threads, list, |(at, resource)| change(at, resource)).into_iter().collect()
     }
 
     /// Changes objects, but not their identities.

@@ -184,7 +184,34 @@ pub fn build_with(
 ) -> Result<Build, BuildError> {
     let source = Source::new(files, options.restrictions, memo);
     let (result, inputs) = build::run(&source, directory, options, None);
-    result.map(|whole| Build { inputs, ..whole.build })
+    let mut whole = result?;
+    let warnings = std::mem::take(&mut whole.warnings);
+    Ok(Build { objects: whole.each(|object| object)?, inputs, warnings })
+}
+
+/// As [`build_with`], printed as [`to_yaml`] does, with its warnings; no object is kept longer than it takes to print it.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_yaml(
+    files: &dyn Files,
+    directory: &RepoPath,
+    options: &Options,
+    memo: Option<&Memo>,
+) -> Result<(String, Vec<String>), BuildError> {
+    let source = Source::new(files, options.restrictions, memo);
+    let mut whole = build::run(&source, directory, options, None).0?;
+    let warnings = std::mem::take(&mut whole.warnings);
+    let documents = whole.each(|object| yaml::emit(&object.value).into_boxed_str())?;
+    let length = documents.iter().map(|document| document.len() + SEPARATOR.len()).sum();
+    let mut text = String::with_capacity(length);
+    for document in documents {
+        if !text.is_empty() {
+            text.push_str(SEPARATOR);
+        }
+        text.push_str(&document);
+    }
+    Ok((text, warnings))
 }
 
 /// The resolved `resources` of the kustomization in `directory`, in order.
@@ -195,9 +222,18 @@ pub fn resources(files: &dyn Files, directory: &RepoPath, memo: Option<&Memo>) -
     build::resources(&Source::new(files, Restrictions::RootOnly, memo), directory)
 }
 
+/// What stands between two documents.
+const SEPARATOR: &str = "---\n";
+
 /// Objects as `kustomize build` prints them: documents joined by `---`.
 #[must_use]
 pub fn to_yaml(objects: &[Object]) -> String {
-    let documents: Vec<String> = objects.iter().map(|object| yaml::emit(&object.value)).collect();
-    documents.join("---\n")
+    let mut text = String::new();
+    for (at, object) in objects.iter().enumerate() {
+        if at > 0 {
+            text.push_str(SEPARATOR);
+        }
+        yaml::emit_to(&mut text, &object.value);
+    }
+    text
 }

@@ -41,7 +41,7 @@ pub(super) fn resources_of(
         if node.is_empty() {
             continue;
         }
-        let place = Place { file: file.clone(), line: node.mark.line, field: String::new() };
+        let place = Place { file: file.clone(), line: node.mark.line as usize, field: String::new() };
         let Kind::Mapping(_) = node.kind else {
             return Err(place.error("is no Kubernetes object: a mapping is expected"));
         };
@@ -86,7 +86,7 @@ pub(super) fn finish(resource: &mut Resource, metadata: &Metadata) -> Result<Obj
     }
     origin::write(resource, metadata);
     let value = resource.node.to_json().map_err(|(mark, message)| {
-        let line = if mark.line > 0 { mark.line } else { resource.place.line };
+        let line = if mark.line > 0 { mark.line as usize } else { resource.place.line };
         Place { line, ..resource.place.clone() }.error(message)
     })?;
     let gvk = resource.gvk();

@@ -56,7 +56,10 @@ pub fn build_part(
     let (result, inputs) =
         build::run(&source, directory, &Options::default(), Some(&Part { keep, generators, alone: false }));
     match result {
-        Ok(whole) => PartBuild { result: Ok(whole.build.objects), inputs, together: whole.together },
+        Ok(mut whole) => {
+            let together = whole.together.take();
+            PartBuild { result: whole.each(|object| object), inputs, together }
+        }
         Err(error) => {
             let together = reaches_over_parts(files, directory, memo).ok().flatten();
             PartBuild { result: Err(error), inputs, together }
@@ -111,7 +114,8 @@ pub fn build_together(
     for path in &paths {
         together.entries.entry(path.clone()).or_default();
     }
-    for (object, entry) in whole.build.objects.into_iter().zip(whole.entries) {
+    let entries = whole.entries();
+    for (object, entry) in whole.each(|object| object)?.into_iter().zip(entries) {
         match entry.checked_sub(1).and_then(|at| paths.get(at)) {
             Some(path) => together.entries.entry(path.clone()).or_default().push(object),
             None => together.own.push(object),
@@ -127,7 +131,7 @@ fn broken_entries(
     paths: &[RepoPath],
     threads: usize,
 ) -> BTreeMap<RepoPath, BuildError> {
-    let start = Start::of(source, directory);
+    let start = Start { chain: vec![directory.clone()], ..Start::of(source, directory) };
     let failed = threads::map(threads, paths.iter().collect(), |path: &RepoPath| {
         let loader = Loader::new(source);
         let place = super::field::Place { file: directory.clone(), ..Default::default() };

@@ -34,7 +34,7 @@ pub(super) struct Resource {
 
 impl Resource {
     pub(super) fn new(node: Node, file: &RepoPath) -> Self {
-        let place = Place { file: file.clone(), line: node.mark.line, field: String::new() };
+        let place = Place { file: file.clone(), line: node.mark.line as usize, field: String::new() };
         Self {
             node,
             place,

@@ -188,6 +188,9 @@ proptest! {
                     prop_assert_eq!(kustomize::to_yaml(&one.objects), kustomize::to_yaml(&other.objects));
                     prop_assert_eq!(&one.warnings, &other.warnings);
                     prop_assert_eq!(&one.inputs, &other.inputs);
+                    let options = Options { threads: 3, ..Options::default() };
+                    let printed = kustomize::build_yaml(&files, &RepoPath::root(), &options, None).unwrap();
+                    prop_assert_eq!(printed, (kustomize::to_yaml(&one.objects), one.warnings.clone()));
                 }
                 (Err(one), Err(other)) => prop_assert_eq!(one, &other),
                 (one, other) => prop_assert!(false, "{one:?} and {other:?}"),
