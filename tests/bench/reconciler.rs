@@ -1,4 +1,5 @@
-//! The reconciler's figures on the real API server, beside its peers: `cargo bench --bench reconciler [-- PROJECTS]`.
+//! The reconciler's figures on the real API server, beside its peers: `cargo bench --bench reconciler [-- PROJECTS]`
+//! (with `--alone`, without the slow peers).
 //!
 //! In one run and against one control plane, each in a namespace of its own: a plain loop of concurrent server-side applies
 //! of the same objects (the best that the API server gives), the manager, a small program on Flux's libraries
@@ -45,7 +46,12 @@ async fn main() {
     };
     let fleet = Fleet::make(cluster, projects).await;
     let plain = fleet.plain_loop().await;
+    fleet.at_rest().await;
     fleet.manager(plain).await;
+    if std::env::args().any(|argument| argument == "--alone") {
+        return;
+    }
+    fleet.at_rest().await;
     fleet.flux();
     fleet.kubectl();
 }
@@ -150,6 +156,7 @@ impl Fleet {
             100.0 * rate / plain
         ));
         self.figures(&manager, &user, "after the cold apply");
+        self.at_rest().await;
 
         self.one_change(&manager, &namespace, &user).await;
         self.bad_neighbours(&manager, &clone, &namespace, &user).await;
@@ -186,7 +193,22 @@ impl Fleet {
             if page["total"] == self.projects {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until the controllers have done with what was made for one measurement, or the next would measure them: they
+    /// work for a minute after a thousand StatefulSets.
+    async fn at_rest(&self) {
+        let controllers = processes("kube-controller", self.cluster.kubeconfig().parent().unwrap());
+        let used = || controllers.iter().map(|pid| cpu(pid)).sum::<f64>();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(600) {
+            let before = used();
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            if used() - before < 0.3 {
+                break;
+            }
         }
     }
 
@@ -466,6 +488,18 @@ fn children_cpu() -> f64 {
     let fields: Vec<f64> =
         stat.rsplit(") ").next().unwrap_or_default().split(' ').map(|field| field.parse().unwrap_or(0.0)).collect();
     fields.get(13..15).map_or(0.0, |times| times.iter().sum::<f64>() / 100.0)
+}
+
+/// The processes whose name begins so and whose command line names this directory.
+fn processes(name: &str, directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let read = |pid: &str, file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let matches = |pid: &String| {
+        String::from_utf8_lossy(&read(pid, "comm")).starts_with(name)
+            && String::from_utf8_lossy(&read(pid, "cmdline")).contains(&*directory.to_string_lossy())
+    };
+    pids.filter(matches).collect()
 }
 
 fn memory(pid: &str, field: &str) -> String {
