@@ -490,16 +490,13 @@ fn children_cpu() -> f64 {
     fields.get(13..15).map_or(0.0, |times| times.iter().sum::<f64>() / 100.0)
 }
 
-/// The processes whose name begins so and whose command line names this directory.
+/// The processes whose name begins so and that were started in this directory.
 fn processes(name: &str, directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let read = |pid: &str, file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let matches = |pid: &String| {
-        String::from_utf8_lossy(&read(pid, "comm")).starts_with(name)
-            && String::from_utf8_lossy(&read(pid, "cmdline")).contains(&*directory.to_string_lossy())
-    };
-    pids.filter(matches).collect()
+    let comm = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let cwd = |pid: &str| std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+    pids.filter(|pid| comm(pid).starts_with(name) && cwd(pid) == directory).collect()
 }
 
 fn memory(pid: &str, field: &str) -> String {
