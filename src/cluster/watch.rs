@@ -18,7 +18,7 @@ use super::observe::Shared;
 use super::{Error, request};
 
 /// How many objects one answer of a list holds.
-const PAGE: u32 = 500;
+const PAGE: u32 = 200;
 /// After how many seconds the server ends a watch, at most and at least: spread, so that watches that began together
 /// are not renewed together for ever.
 const LIFE: std::ops::RangeInclusive<u64> = 240..=300;
