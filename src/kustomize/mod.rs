@@ -36,6 +36,7 @@ mod inputs;
 mod kustomization;
 mod load;
 mod memo;
+mod names;
 mod near;
 mod objects;
 mod order;
@@ -63,6 +64,7 @@ use crate::yaml;
 pub use inputs::Inputs;
 use load::Source;
 pub use memo::Memo;
+pub use names::Names;
 pub use parts::{PartBuild, Together, build_part, build_together, reaches_over_parts};
 
 /// One object of a build. Its `Debug` shows nothing of a Secret but its identity.
