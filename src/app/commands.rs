@@ -93,7 +93,7 @@ pub(super) async fn reconcile(settings: Settings, hash: Option<&str>) -> anyhow:
 /// `upgrade`: 2 when files were kept that the new base has otherwise.
 pub(super) async fn upgrade(settings: Settings) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Write).await?;
-    let upgraded = tokio::task::block_in_place(|| change::upgrade(&wired.parts.repository))?;
+    let upgraded = tokio::task::block_in_place(|| change::upgrade(&wired.parts.repository, None))?;
     let mut text = match upgraded.revision {
         Some(revision) => format!("Commit {} renews the base:\n", revision.short()),
         None => "Nothing to do: the base is this program's.\n".to_owned(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::packed::Packed;
 use crate::kustomize::{self, BuildError, Inputs, Memo};
-use crate::plan::{self, Policy};
+use crate::plan::{self, Packer, Policy};
 use crate::project::{Files, ObjectKey, ProjectName, ProjectSpec, Reason, RepoPath, Revision, Unit};
 use crate::sops;
 
@@ -71,6 +71,7 @@ pub(super) struct Renderer {
     layout: Option<Layout>,
     /// The last policy that could be read.
     policy: Option<Policy>,
+    packer: Packer,
     known: Known,
     last: DesiredTree,
 }
@@ -79,7 +80,7 @@ impl Renderer {
     /// A renderer that decrypts with `identities` and remembers nothing yet.
     pub(super) fn new(identities: Arc<Vec<sops::Identity>>) -> Self {
         let (memo, known, last) = (Memo::default(), Known::default(), DesiredTree::default());
-        Self { identities, memo, layout: None, policy: None, known, last }
+        Self { identities, memo, layout: None, policy: None, packer: Packer::default(), known, last }
     }
 
     /// Takes the policy that is in force while the tree's own does not read.
@@ -123,6 +124,7 @@ impl Renderer {
             context: plan::Context { namespace: &namespace, policy: &policy, projects: &layout.projects },
             identities: &self.identities,
             memo: &self.memo,
+            packer: &self.packer,
         };
 
         let same_root = self.layout.as_ref().is_some_and(|last| last.root == layout.root);

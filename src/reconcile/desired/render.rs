@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{DesiredUnit, Root, UnitError, own_folder};
 use crate::edit;
 use crate::kustomize::{self, BuildError, Inputs, Memo, Names, Object};
-use crate::plan;
+use crate::plan::{self, Packer};
 use crate::project::{
     Entry, Files, ObjectKey, PROJECT_LABEL, Reason, RepoPath, Revision, SCOPE_LABEL, SUSPENDED_ANNOTATION, Unit,
 };
@@ -26,6 +26,7 @@ pub(super) struct Common<'a> {
     pub(super) context: plan::Context<'a>,
     pub(super) identities: &'a [sops::Identity],
     pub(super) memo: &'a Memo,
+    pub(super) packer: &'a Packer,
 }
 
 /// A unit that was rendered for itself.
@@ -76,7 +77,7 @@ impl Common<'_> {
         };
         let objects = objects();
         let suspended = objects.iter().flatten().find_map(suspension);
-        let objects = objects.map(|objects| Arc::new(Packed::of(objects)));
+        let objects = objects.map(|objects| Arc::new(Packed::of(self.packer, objects)));
         let overlay_id = own_folder(unit)
             .and_then(|folder| folder.join("kustomization.yaml").ok())
             .and_then(|path| self.tree.content_id(&path))
