@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::project::{Entry, RepoPath};
 
-use super::build::{self, Accumulated, MAX_CHAIN, Part, Run};
+use super::build::{Accumulated, Chosen, MAX_CHAIN, Run};
 use super::field::Place;
 use super::load::{Loader, MAX_DIRECTORIES, Source, Traces};
 use super::schema::Schema;
@@ -168,11 +168,13 @@ impl<'a> Run<'a> {
         &self,
         directory: &RepoPath,
         entries: &[kustomization::Entry],
-        part: Option<&Part<'_>>,
+        part: Option<&Chosen>,
     ) -> Vec<Option<Apart>> {
-        let wanted: Vec<usize> =
-            (0..entries.len()).filter(|at| build::wanted(directory, &entries[*at].0, part)).collect();
-        if self.threads < 2 || wanted.len() < FEW {
+        if self.threads < 2 {
+            return Vec::new();
+        }
+        let wanted = part.map_or_else(|| (0..entries.len()).collect(), |part| part.entries.clone());
+        if wanted.len() < FEW {
             return Vec::new();
         }
         let start = self.start(1);

@@ -13,6 +13,7 @@ use super::field::{Field, Place};
 use super::inputs::Inputs;
 use super::kustomization::{self, Kustomization};
 use super::load::{self, Loader, Parsed, Source};
+use super::names::{Asked, Names};
 use super::objects::{finish, is_local, resources_of};
 use super::order::{self, Sort};
 use super::origin::{self, Metadata, Origin};
@@ -29,12 +30,29 @@ pub(super) const MAX_CHAIN: usize = 64;
 /// The label by which a validator says what it has seen. Nothing else may be changed by one.
 const VALIDATED_BY: &str = "validated-by";
 
-/// What of the top directory is built.
+/// What of the top directory is asked for.
 pub(super) struct Part<'a> {
     pub(super) keep: &'a (dyn Fn(&RepoPath) -> bool + Sync),
     pub(super) generators: bool,
     /// Whether there is nothing else: what is missing is an error then, and nothing can reach further.
     pub(super) alone: bool,
+}
+
+/// What of the top directory is built.
+pub(super) struct Chosen {
+    /// The entries, by their place in the list.
+    pub(super) entries: Vec<usize>,
+    generators: bool,
+    alone: bool,
+}
+
+impl Chosen {
+    /// Entries are chosen by text, before anything is looked at, so that a part costs what it holds.
+    fn of(part: &Part<'_>, paths: &[Option<RepoPath>]) -> Self {
+        let wanted = |path: &Option<RepoPath>| path.as_ref().is_none_or(part.keep);
+        let entries = (0..paths.len()).filter(|at| wanted(&paths[*at])).collect();
+        Self { entries, generators: part.generators, alone: part.alone }
+    }
 }
 
 /// What a build gives before its objects leave it, in the order of the output.
@@ -44,6 +62,8 @@ pub(super) struct Whole {
     pub(super) warnings: Vec<String>,
     /// Why this is not what a whole build makes of a part; `None` for a whole, and for a part that is.
     pub(super) together: Option<BuildError>,
+    /// Of a part, the names by which it may meet others.
+    pub(super) names: Names,
     threads: usize,
 }
 
@@ -87,11 +107,15 @@ fn whole(
     let threads = options.threads.max(1);
     let start = Start { follows: top.metadata.follows(), threads, ..Start::of(loader.source(), directory) };
     let mut run = start.run(loader);
-    let Accumulated { mut objects, config, vars } = run.accumulate(directory, &top, Accumulated::default(), part)?;
-    let is_part = part.is_some_and(|part| !part.alone);
+    let chosen = part.map(|part| Chosen::of(part, top.paths(directory)));
+    let chosen = chosen.as_ref();
+    let Accumulated { mut objects, config, vars } = run.accumulate(directory, &top, Accumulated::default(), chosen)?;
+    let is_part = chosen.is_some_and(|part| !part.alone);
+    let asked = is_part.then(Asked::default);
     let together = is_part.then(|| run.together.take().or_else(|| vars.reach_over_parts())).flatten();
     hash::add_to_names(&mut objects)?;
-    references::update(&mut objects, &config, threads)?;
+    references::update(&mut objects, &config, threads, asked.as_ref())?;
+    let names = asked.map(Asked::names).unwrap_or_default();
     run.warnings.extend(vars.resolve(&config, &mut objects)?);
     let mut list: Vec<Resource> = objects.into_list();
     list.retain(|resource| !is_local(resource));
@@ -100,7 +124,7 @@ fn whole(
         (None, true) => order::sort(&mut list, None),
         (None, false) => order::sort(&mut list, Some(&Sort::Fifo)),
     }
-    Ok(Whole { list, metadata: top.metadata.clone(), warnings: run.warnings, together, threads })
+    Ok(Whole { list, metadata: top.metadata.clone(), warnings: run.warnings, together, names, threads })
 }
 
 /// The paths of the top directory's resources.
@@ -169,7 +193,7 @@ impl Run<'_> {
         directory: &RepoPath,
         kustomization: &Kustomization,
         given: Accumulated,
-        part: Option<&Part<'_>>,
+        part: Option<&Chosen>,
     ) -> Result<Accumulated, BuildError> {
         self.chain.push(directory.clone());
         self.directories.push(directory.clone());
@@ -217,14 +241,20 @@ impl Run<'_> {
         directory: &RepoPath,
         entries: &[kustomization::Entry],
         mut it: Accumulated,
-        part: Option<&Part<'_>>,
+        part: Option<&Chosen>,
     ) -> Result<Accumulated, BuildError> {
         let is_top = self.chain.len() == 1;
         let mut ahead = self.ahead(directory, entries, part);
-        for (at, (text, place)) in entries.iter().enumerate() {
-            if !wanted(directory, text, part) {
-                continue;
+        let all: Vec<usize>;
+        let chosen = match part {
+            Some(part) => &part.entries,
+            None => {
+                all = (0..entries.len()).collect();
+                &all
             }
+        };
+        for &at in chosen {
+            let (text, place) = &entries[at];
             let before = it.objects.iter().len();
             let ready = ahead.get_mut(at).and_then(Option::take).filter(|apart| self.take(apart));
             let made = match ready {
@@ -445,12 +475,6 @@ impl Run<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether an entry of `resources` is built. A part is resolved by text before anything is looked at, so that it costs what
-/// it holds.
-pub(super) fn wanted(directory: &RepoPath, text: &str, part: Option<&Part<'_>>) -> bool {
-    part.is_none_or(|part| directory.join(text).map_or(true, |path| (part.keep)(&path)))
 }
 
 fn merged(first: &Arc<Config>, second: &Arc<Config>, place: &Place) -> Result<Arc<Config>, BuildError> {

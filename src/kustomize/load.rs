@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::project::{Entry, Files, FilesError, PathError, RepoPath};
 use crate::yaml::{self, Kind, Node, ReadError};
@@ -54,6 +54,16 @@ pub(super) struct Parsed {
     /// What is to be told of it, once in a build.
     notes: Vec<String>,
     id: Option<[u8; 20]>,
+    paths: OnceLock<Vec<Option<RepoPath>>>,
+}
+
+impl Parsed {
+    /// The paths of the resources, resolved by text; `None` for a text that is no path. A root with thousands of them is
+    /// asked for a few at a time.
+    pub(super) fn paths(&self, directory: &RepoPath) -> &[Option<RepoPath>] {
+        self.paths
+            .get_or_init(|| self.kustomization.resources.iter().map(|(text, _)| directory.join(text).ok()).collect())
+    }
 }
 
 impl std::ops::Deref for Parsed {
@@ -267,7 +277,7 @@ impl<'a> Loader<'a> {
             return Err(whole.error_with_hint("is empty", "list at least one resource"));
         };
         let kustomization = Kustomization::read(file, &document)?;
-        let parsed = Arc::new(Parsed { kustomization, file: file.clone(), notes, id: content });
+        let parsed = Arc::new(Parsed { kustomization, file: file.clone(), notes, id: content, paths: OnceLock::new() });
         self.tell(&parsed);
         memo.keep_kustomization(file.clone(), id, &parsed, bytes.len());
         Ok(parsed)

@@ -15,6 +15,32 @@
 //! A new transformer is a file in `transform/`, a variant of its enum, a folder in `tests/kustomize/` with what the real
 //! kustomize makes of it, and a test. `cargo bench --bench differential` compares trees made by chance with the real one.
 //!
+//! # What is not done twice
+//! Each build notes what it looked at and what stood there, absences included ([`Inputs`]); with the same answers it gives
+//! the same again. A [`Memo`] keeps parsed files by their Git blob ids, and directories that are built on more than once by
+//! what was looked at, in bounded room and for any number of threads. `apart` builds the entries of a root ahead, on several
+//! threads, and drops what would not have come out the same in its turn. `parts` builds one entry for itself, and says when
+//! it reaches over others (`vars`, replacements that read an object, references to names that others have changed); then the
+//! whole is built, and each entry gets its share.
+//!
+//! # Figures
+//! `cargo bench --bench kustomize -- --kustomize PATH`, one run on 25 November 2026 (2 shared cores of a virtual machine with
+//! other work on them, so that two threads gain nothing here; release build; real kustomize v5.8.2). Six objects for each
+//! overlay, text included; `~` is extrapolated by the square of the overlays, and was not measured:
+//! ```text
+//! overlays     one thread   kustomize   times
+//!        1        0.32 ms       66 ms     210
+//!       50         11 ms       1.20 s     107
+//!      200         52 ms      14.67 s     284
+//!    1,000        529 ms      ~ 367 s   ~ 693
+//!    5,000        3.2 s
+//!   10,000        6.5 s
+//! overlays a second on one core, all parsed already           3,953 (1,675 with nothing remembered)
+//! one edited overlay as a part of a root of 100, 1,000, 5,000 0.20, 0.22, 0.21 ms (median; worst 4.5 ms)
+//! `claude-manager build` of one overlay, whole process        8.6 ms, 9.5 times as fast
+//! `claude-manager build` of 5,000 from the root, most memory  195 MB
+//! ```
+//!
 //! What looks odd in a file is on purpose when its comment says so: the output has to be that of the original, also where
 //! the original does what nobody would ask for (`shared`, the lists of `patch::strategic`).
 //!
@@ -36,6 +62,7 @@ mod inputs;
 mod kustomization;
 mod load;
 mod memo;
+mod names;
 mod near;
 mod objects;
 mod order;
@@ -63,6 +90,7 @@ use crate::yaml;
 pub use inputs::Inputs;
 use load::Source;
 pub use memo::Memo;
+pub use names::Names;
 pub use parts::{PartBuild, Together, build_part, build_together, reaches_over_parts};
 
 /// One object of a build. Its `Debug` shows nothing of a Secret but its identity.

@@ -13,6 +13,7 @@ use super::build::{self, Part};
 use super::inputs::Inputs;
 use super::load::{Loader, Source};
 use super::memo::Memo;
+use super::names::Names;
 use super::{BuildError, Object, Options, Restrictions, threads};
 
 /// What came of one part.
@@ -25,6 +26,8 @@ pub struct PartBuild {
     pub inputs: Inputs,
     /// Why the result is not the share of the whole: something in it reaches over parts.
     pub together: Option<BuildError>,
+    /// The names by which references may go to or come from other parts.
+    pub names: Names,
 }
 
 /// The whole, by the entries that its objects come from.
@@ -58,11 +61,12 @@ pub fn build_part(
     match result {
         Ok(mut whole) => {
             let together = whole.together.take();
-            PartBuild { result: whole.each(|object| object), inputs, together }
+            let names = std::mem::take(&mut whole.names);
+            PartBuild { result: whole.each(|object| object), inputs, together, names }
         }
         Err(error) => {
             let together = reaches_over_parts(files, directory, memo).ok().flatten();
-            PartBuild { result: Err(error), inputs, together }
+            PartBuild { result: Err(error), inputs, together, names: Names::default() }
         }
     }
 }

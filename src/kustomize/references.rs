@@ -13,16 +13,26 @@ use super::collection::Collection;
 use super::config::Config;
 use super::field_spec::{self, Create, FieldSpec};
 use super::id::{Gvk, Id, NO_NAMESPACE};
+use super::names::Asked;
 use super::resource::Resource;
 
 /// Updates all references in all objects. Nothing asks for earlier names after it, so they go.
-pub(super) fn update(objects: &mut Collection, config: &Config, threads: usize) -> Result<(), BuildError> {
+/// `asked` takes down what a part would have to know of others.
+pub(super) fn update(
+    objects: &mut Collection,
+    config: &Config,
+    threads: usize,
+    asked: Option<&Asked>,
+) -> Result<(), BuildError> {
     let index = Index::of(objects);
+    if let Some(asked) = asked {
+        index.candidates.iter().for_each(|candidate| candidate.tell_changes(asked));
+    }
     objects.change_apart(threads, |at, resource| {
         let referrer = Referrer::of(resource, &index.candidates[at]).map_err(|message| resource.error(message))?;
         for references in &config.references {
             for field in references.fields.iter().filter(|field| referrer.is_originally(&field.gvk)) {
-                let lookup = Lookup { index: &index, referrer: &referrer, target: &references.target, field };
+                let lookup = Lookup { index: &index, referrer: &referrer, target: &references.target, field, asked };
                 let mut set = |node: &mut Node| lookup.set(node);
                 // The table's kind is that of the file; a patch may have changed it since.
                 field_spec::visit(&mut resource.node, field, Create::Nothing, &mut set)
@@ -52,6 +62,13 @@ impl Candidate {
             && self.previous.iter().any(|(kind, ..)| takes(&selector.kind, kind))
     }
 
+    /// Takes down the names that it had and has not any more.
+    fn tell_changes(&self, asked: &Asked) {
+        for (_, name, _) in self.previous.iter().filter(|(_, name, _)| *name != self.id.name) {
+            self.previous.iter().for_each(|(kind, ..)| asked.changed(name, kind));
+        }
+    }
+
     /// Whether it had a name, and, not necessarily with it, a kind.
     fn had(&self, name: &str, kind: &str) -> bool {
         self.previous.iter().any(|(_, had, _)| had == name) && self.previous.iter().any(|(had, ..)| had == kind)
@@ -75,7 +92,7 @@ struct Index {
 struct Named {
     all: Vec<usize>,
     /// By their namespace of now, when there are many: a thousand overlays of one base all had the same names.
-    groups: Option<Box<BTreeMap<String, Group>>>,
+    groups: Option<BTreeMap<String, Group>>,
 }
 
 /// So many candidates are looked through one by one.
@@ -126,7 +143,7 @@ impl Index {
                 group.by_prefix.entry(candidate.prefixes.last().cloned()).or_default().push(*at);
                 group.by_suffix.entry(candidate.suffixes.last().cloned()).or_default().push(*at);
             }
-            named.groups = Some(Box::new(groups));
+            named.groups = Some(groups);
         }
         index
     }
@@ -177,6 +194,7 @@ struct Lookup<'a> {
     referrer: &'a Referrer<'a>,
     target: &'a Gvk,
     field: &'a FieldSpec,
+    asked: Option<&'a Asked>,
 }
 
 impl<'a> Lookup<'a> {
@@ -263,6 +281,21 @@ impl<'a> Lookup<'a> {
 
     /// The one object that `name` stands for.
     fn find(
+        &self,
+        name: &str,
+        more: impl Fn(&Candidate) -> bool,
+        same: impl Fn(&Candidate, &Candidate) -> bool,
+    ) -> Result<Option<&'a Candidate>, String> {
+        let found = self.find_here(name, more, same)?;
+        if let Some(asked) = self.asked
+            && !found.is_some_and(|found| self.shares_affixes(found, true))
+        {
+            asked.missing(name, &self.target.kind);
+        }
+        Ok(found)
+    }
+
+    fn find_here(
         &self,
         name: &str,
         more: impl Fn(&Candidate) -> bool,

@@ -145,7 +145,7 @@ fn any_overlay() -> impl Strategy<Value = Vec<usize>> {
 }
 
 fn any_tree() -> impl Strategy<Value = MemoryFiles> {
-    (prop::collection::vec(any_overlay(), 17..24), prop::collection::vec(0..ROOT.len(), 0..3))
+    (prop::collection::vec(any_overlay(), 10..14), prop::collection::vec(0..ROOT.len(), 0..3))
         .prop_map(|(overlays, root)| tree(&overlays, &root))
 }
 
@@ -170,6 +170,39 @@ proptest! {
                     (Err(fresh), Err(other)) => prop_assert_eq!(fresh, other),
                     (fresh, other) => prop_assert!(false, "{fresh:?} and {other:?}"),
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn parts_that_reach_over_nothing_are_their_shares_of_the_whole(files in any_tree()) {
+        let root = RepoPath::root();
+        let Ok(whole) = kustomize::build(&files, &root) else { return Ok(()) };
+        let is_project = |path: &RepoPath| path.as_str().starts_with("projects/");
+        let together = kustomize::build_together(&files, &root, 2, None).unwrap();
+        let base = kustomize::build_part(&files, &root, &|path| !is_project(path), true, None);
+        let mut shares = vec![(together.own.clone(), base)];
+        for (path, objects) in &together.entries {
+            if is_project(path) {
+                shares.push((objects.clone(), kustomize::build_part(&files, &root, &|one| one == path, false, None)));
+            } else {
+                shares[0].0.extend(objects.iter().cloned());
+            }
+        }
+        let sum: usize = shares.iter().map(|(share, _)| share.len()).sum();
+        prop_assert_eq!(sum, whole.objects.len());
+        // As for the units of a fleet: one that reaches further, or two that meet, and all are built together.
+        let apart = shares.iter().all(|(_, part)| part.together.is_none())
+            && shares.iter().enumerate().all(|(at, (_, one))| {
+                shares[..at].iter().all(|(_, other)| !one.names.meet(&other.names))
+            });
+        if apart {
+            for (share, part) in shares {
+                let mut share = share;
+                let mut objects = part.result.unwrap();
+                share.sort_by(|a, b| a.key.cmp(&b.key));
+                objects.sort_by(|a, b| a.key.cmp(&b.key));
+                prop_assert_eq!(objects, share);
             }
         }
     }

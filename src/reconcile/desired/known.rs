@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::DesiredUnit;
 use super::render::Rendered;
 use super::root::{Members, project_of, root_file};
-use crate::kustomize::{BuildError, Inputs};
+use crate::kustomize::{BuildError, Inputs, Names};
 use crate::project::{Files, ObjectKey, RepoPath, Unit};
 
 /// The units of the last tree. What one commit costs grows with what it touches, and not with the units.
@@ -18,6 +18,11 @@ pub(super) struct Known {
     failing: BTreeSet<Unit>,
     /// Units that reach over others.
     reaching: BTreeMap<Unit, BuildError>,
+    /// Units that may name an object of another one whose name the build changes, or the other way round.
+    crossing: BTreeSet<Unit>,
+    /// How many units have changed each name, and how many ask for each in vain.
+    changed_names: Counts,
+    missing_names: Counts,
     /// Paths in the folders of projects, with the other units that looked at them.
     abroad: BTreeMap<RepoPath, BTreeSet<Unit>>,
     claims: Claims,
@@ -26,6 +31,7 @@ pub(super) struct Known {
 struct KnownUnit {
     desired: Arc<DesiredUnit>,
     inputs: Inputs,
+    names: Names,
 }
 
 impl Known {
@@ -91,13 +97,30 @@ impl Known {
         for object in rendered.desired.objects.iter().flat_map(|objects| objects.iter()) {
             self.claims.add(&object.key);
         }
-        self.units.insert(unit, KnownUnit { desired: Arc::new(rendered.desired), inputs: rendered.inputs });
+        let names = rendered.names;
+        for name in &names.changed {
+            self.changed_names.add(*name);
+        }
+        for name in &names.missing {
+            self.missing_names.add(*name);
+        }
+        if self.crosses(&names) {
+            self.crossing.insert(unit.clone());
+        }
+        self.units.insert(unit, KnownUnit { desired: Arc::new(rendered.desired), inputs: rendered.inputs, names });
     }
 
     fn forget(&mut self, unit: &Unit) {
         let Some(known) = self.units.remove(unit) else { return };
         self.failing.remove(unit);
         self.reaching.remove(unit);
+        self.crossing.remove(unit);
+        for name in &known.names.changed {
+            self.changed_names.take(*name);
+        }
+        for name in &known.names.missing {
+            self.missing_names.take(*name);
+        }
         for path in abroad(unit, &known.inputs) {
             if let Some(units) = self.abroad.get_mut(path) {
                 units.remove(unit);
@@ -118,11 +141,30 @@ impl Known {
 
     /// Why some unit cannot be rendered for itself.
     pub(super) fn together(&self) -> Option<BuildError> {
-        self.reaching.values().next().cloned()
+        self.reaching.values().next().cloned().or_else(|| {
+            let unit = self.crossing.iter().find(|unit| self.reaches_over_others(unit))?;
+            Some(BuildError {
+                file: root_file(),
+                line: None,
+                field: None,
+                message: format!(
+                    "{unit} and the objects of the root name one another, and the build changes the names"
+                ),
+                hint: None,
+            })
+        })
     }
 
     pub(super) fn reaches_over_others(&self, unit: &Unit) -> bool {
-        self.reaching.contains_key(unit)
+        let crosses = || self.units.get(unit).is_some_and(|known| self.crosses(&known.names));
+        self.reaching.contains_key(unit) || (self.crossing.contains(unit) && crosses())
+    }
+
+    /// Whether any unit may name what another one has renamed, as far as `names` of one of them say.
+    fn crosses(&self, names: &Names) -> bool {
+        let own = |list: &[u64], name: &u64| u32::from(list.binary_search(name).is_ok());
+        names.missing.iter().any(|name| self.changed_names.of(*name) > own(&names.changed, name))
+            || names.changed.iter().any(|name| self.missing_names.of(*name) > own(&names.missing, name))
     }
 
     /// Whether two units may want one object.
@@ -139,7 +181,7 @@ fn abroad<'a>(unit: &'a Unit, inputs: &'a Inputs) -> impl Iterator<Item = &'a Re
 /// How many units want each object, by short names of the objects: a name that two share is looked into.
 #[derive(Default)]
 struct Claims {
-    counts: HashMap<u64, u32>,
+    counts: Counts,
     twice: usize,
 }
 
@@ -151,18 +193,37 @@ impl Claims {
     }
 
     fn add(&mut self, key: &ObjectKey) {
-        let count = self.counts.entry(Self::name(key)).or_default();
-        *count += 1;
-        self.twice += usize::from(*count == 2);
+        self.twice += usize::from(self.counts.add(Self::name(key)) == 2);
     }
 
     fn take(&mut self, key: &ObjectKey) {
-        let name = Self::name(key);
-        let Some(count) = self.counts.get_mut(&name) else { return };
-        self.twice -= usize::from(*count == 2);
+        self.twice -= usize::from(self.counts.take(Self::name(key)) == 1);
+    }
+}
+
+/// How often each short name is there.
+#[derive(Default)]
+struct Counts(HashMap<u64, u32>);
+
+impl Counts {
+    fn of(&self, name: u64) -> u32 {
+        self.0.get(&name).copied().unwrap_or_default()
+    }
+
+    /// Gives the new count.
+    fn add(&mut self, name: u64) -> u32 {
+        let count = self.0.entry(name).or_default();
+        *count += 1;
+        *count
+    }
+
+    fn take(&mut self, name: u64) -> u32 {
+        let Some(count) = self.0.get_mut(&name) else { return 0 };
         *count -= 1;
-        if *count == 0 {
-            self.counts.remove(&name);
+        let left = *count;
+        if left == 0 {
+            self.0.remove(&name);
         }
+        left
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{DesiredUnit, Root, UnitError, own_folder};
 use crate::edit;
-use crate::kustomize::{self, BuildError, Inputs, Memo, Object};
+use crate::kustomize::{self, BuildError, Inputs, Memo, Names, Object};
 use crate::plan::{self, Packer};
 use crate::project::{
     Entry, Files, ObjectKey, PROJECT_LABEL, Reason, RepoPath, Revision, SCOPE_LABEL, SUSPENDED_ANNOTATION, Unit,
@@ -35,6 +35,7 @@ pub(super) struct Rendered {
     pub(super) inputs: Inputs,
     /// Why this is not its share of the whole.
     pub(super) together: Option<BuildError>,
+    pub(super) names: Names,
 }
 
 impl Common<'_> {
@@ -44,7 +45,7 @@ impl Common<'_> {
         let part = kustomize::build_part(self.tree, &RepoPath::root(), &keep, *unit == Unit::Base, Some(self.memo));
         let mut inputs = part.inputs;
         let desired = self.desired(unit, part.result, &mut inputs);
-        Rendered { desired, inputs, together: part.together }
+        Rendered { desired, inputs, together: part.together, names: part.names }
     }
 
     /// A unit of what its build gave.

@@ -279,6 +279,22 @@ fn variables_of_one_project_reach_all_of_them() {
 }
 
 #[test]
+fn a_project_that_names_an_object_which_the_root_generates_is_judged_by_the_generated_name() {
+    let mut tree = Tree::with_projects(&["one", "two"]);
+    let generator = "configMapGenerator:\n- name: fleet\n  literals: [A=B]\n  options: {labels: {claude-manager.io/scope: base}}\nresources:\n";
+    tree.replace("kustomization.yaml", "resources:\n", generator);
+    let (desired, whole) = both(&tree);
+    assert_eq!(all(&desired), sorted(&whole));
+    assert_eq!(rendered(&desired).len(), 3, "nobody names it, so each was built for itself");
+
+    // Named for itself it would be `fleet`, which is nobody's; the name in the whole is what is judged.
+    tree.replace("base/statefulset.yaml", "            name: env\n", "            name: fleet\n");
+    let desired = renderer().render(&tree.0, revision(1), None).unwrap();
+    let error = desired.units[&unit("two")].objects.as_ref().unwrap_err();
+    assert!(error.reason == Reason::PolicyViolation && error.message.contains("ConfigMap fleet-"), "{error}");
+}
+
+#[test]
 fn where_all_are_built_together_a_broken_project_still_costs_only_itself() {
     let mut tree = Tree::with_projects(&["bad", "one", "two"]);
     tree.replace("kustomization.yaml", "resources:\n", READS_AN_OBJECT);
