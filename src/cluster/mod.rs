@@ -20,7 +20,6 @@ mod kinds;
 mod logs;
 mod observe;
 mod pace;
-mod packed;
 mod request;
 mod review;
 mod take_over;

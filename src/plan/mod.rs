@@ -14,6 +14,7 @@ mod hash;
 mod mask;
 mod order;
 mod ownership;
+mod pack;
 mod policy;
 mod prune;
 mod show;
@@ -36,6 +37,7 @@ pub use confine::secret_type_problem;
 pub use drift::drifted_by;
 pub use half::may_leave_half;
 pub use hash::{object_hash, plan_hash};
+pub use pack::{Packed, Packer};
 pub use policy::{
     Confinement, Drift, DriftMode, FieldRule, ManagerRule, POLICY_FILE, PodSecurity, Policy, PolicyError, PruneLimit,
     Rollout,
@@ -94,6 +96,21 @@ pub struct UnitPlan {
     pub actions: Vec<Action>,
     /// What is deliberately left undone, with the reason (a kept volume, an old ConfigMap during a rollout).
     pub held: Vec<Held>,
+}
+
+impl UnitPlan {
+    /// The same without what would be sent, which is most of its size: enough to be counted and told.
+    #[must_use]
+    pub fn without_objects(mut self) -> Self {
+        for action in &mut self.actions {
+            if let Operation::Create(object) | Operation::Update { object, .. } | Operation::Remake { object, .. } =
+                &mut action.operation
+            {
+                *object = Arc::default();
+            }
+        }
+        self
+    }
 }
 
 /// One write.

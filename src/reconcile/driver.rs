@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ask::ask_busy;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::agents::{self, Agents};
 use super::crashes::Crashes;
 use super::execute::Applied;
 use super::follow::Look;
 use super::ledger::{self, Entry};
+use super::queue::Queue;
 use super::rollout::{Turn, Turns};
 use super::unit::{Step, UnitState};
 use super::{Deletion, Parts, Snapshot};
@@ -33,6 +34,8 @@ use crate::project::{ObjectKey, ProjectName, Revision, Unit};
 
 /// Units that are applied at the same time; how many requests they send together is for [`cluster::Pace`] to say.
 const PARALLEL_UNITS: usize = 32;
+/// So long units are planned before the loop looks at what has happened meanwhile.
+const SLICE: Duration = Duration::from_millis(20);
 
 /// The copy of the cluster, and what was applied for each unit.
 pub(super) type Seen = (cluster::Observer, BTreeMap<Unit, BTreeSet<ObjectKey>>);
@@ -90,7 +93,8 @@ pub(super) async fn run(
     let mut driver = Driver::new(parts, observer, back, inventory, applied);
     loop {
         let timer = driver.timers.first_key_value().map(|(at, _)| *at);
-        let deadline = timer.into_iter().chain(driver.publish_at).min();
+        let rest = (!driver.dirty.is_empty()).then(Instant::now);
+        let deadline = timer.into_iter().chain(driver.publish_at).chain(rest).min();
         tokio::select! {
             message = messages.recv() => {
                 let Some(message) = message else { return };
@@ -106,8 +110,10 @@ pub(super) async fn run(
         let now = connection.borrow_and_update().clone();
         driver.connected(now);
         driver.advance();
-        driver.publish(&publish);
-        driver.answer();
+        if driver.dirty.is_empty() || !driver.known {
+            driver.publish(&publish);
+            driver.answer();
+        }
     }
 }
 
@@ -133,7 +139,7 @@ struct Driver {
     parts: Parts,
     observer: cluster::Observer,
     back: mpsc::WeakSender<Message>,
-    slots: Arc<Semaphore>,
+    queue: Queue,
     pace: cluster::Pace,
     /// Where the inventory goes.
     ledger: mpsc::UnboundedSender<Entry>,
@@ -193,7 +199,7 @@ impl Driver {
             parts,
             observer,
             back,
-            slots: Arc::new(Semaphore::new(PARALLEL_UNITS)),
+            queue: Queue::default(),
             pace: cluster::Pace::default(),
             ledger,
             units,
@@ -337,15 +343,25 @@ impl Driver {
         if !self.known {
             return;
         }
+        let began = Instant::now();
         // What one does may concern others: a turn that becomes free is taken at once.
-        while !self.dirty.is_empty() {
-            for unit in std::mem::take(&mut self.dirty) {
-                self.advance_unit(&unit);
+        while began.elapsed() < SLICE {
+            if self.runs.len() < PARALLEL_UNITS
+                && let Some(unit) = self.queue.take()
+            {
+                self.dirty.remove(&unit);
+                self.advance_unit(&unit, true);
+            } else if let Some(unit) = self.dirty.pop_first() {
+                let has_room = self.runs.len() < PARALLEL_UNITS;
+                self.advance_unit(&unit, has_room);
+            } else {
+                return;
             }
         }
     }
 
-    fn advance_unit(&mut self, unit: &Unit) {
+    /// Plans a unit, and starts what is to be done if there is room for it.
+    fn advance_unit(&mut self, unit: &Unit, has_room: bool) {
         let Some(state) = self.units.get_mut(unit) else { return };
         let is_described = matches!(unit, Unit::Project(name) if self.next.projects.contains_key(name));
         if state.is_running() && state.pause() == Step::Rest && is_described {
@@ -374,7 +390,12 @@ impl Driver {
                     _ => {}
                 }
             }
-            match if rests { state.pause() } else { state.step(&mut plan, now) } {
+            let waits = !rests && !has_room && !plan.actions.is_empty() && !state.is_running();
+            match waits {
+                true => self.queue.put(unit, if state.is_drift() { 0 } else { state.changed_with }),
+                false => self.queue.forget(unit),
+            }
+            match if rests || waits { state.pause() } else { state.step(&mut plan, now) } {
                 Step::Rest => {}
                 Step::Later(at) => {
                     self.timers.entry(at).or_default().insert(unit.clone());

@@ -22,6 +22,7 @@ mod history;
 mod ledger;
 mod once;
 mod packed;
+mod queue;
 mod rollout;
 mod unit;
 

@@ -24,6 +24,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct UnitState {
     /// What Git wants; `None` when the unit is not in Git any more.
     pub(super) desired: Option<Arc<DesiredUnit>>,
+    /// How many units the commit changed that it was last wanted by.
+    pub(super) changed_with: usize,
     /// Whether a tombstone gives the volumes up.
     pub(super) volumes_given_up: bool,
     /// What the last apply could not do.
@@ -142,9 +144,17 @@ impl UnitState {
     /// not ours.
     pub(super) fn planned(&self) -> Option<Desired> {
         match &self.desired {
-            None if self.is_strange() || self.deletion_held.is_some() => None,
+            None if !self.is_plannable() => None,
             None => Some(Desired::Absent { delete_volumes: self.volumes_given_up }),
             Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(Arc::new(objects.unpack()))),
+        }
+    }
+
+    /// Whether there is something to compare with.
+    pub(super) fn is_plannable(&self) -> bool {
+        match &self.desired {
+            None => !self.is_strange() && self.deletion_held.is_none(),
+            Some(desired) => desired.objects.is_ok(),
         }
     }
 

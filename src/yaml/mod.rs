@@ -13,7 +13,7 @@ mod node;
 mod read;
 mod scalar;
 
-pub use emit::{emit, natural_order};
+pub use emit::{emit, emit_to, natural_order};
 pub use node::{Kind, Mark, Node, Style, Tag};
 pub use read::{MAX_DEPTH, MAX_NODES, ReadError, read, read_first, read_one};
 

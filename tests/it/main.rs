@@ -26,4 +26,5 @@ mod store;
 mod template;
 
 mod kustomize;
+mod kustomize_apart;
 mod kustomize_cases;

@@ -7,13 +7,13 @@ mod target;
 use crate::yaml::{Kind, Node};
 
 use super::BuildError;
-use super::build::resources_of;
 use super::collection::Collection;
 use super::field::{Field, Place};
 use super::id::Gvk;
 use super::kustomization::Entry;
 use super::load;
 use super::near::nearest;
+use super::objects::resources_of;
 use super::resource::{Resource, string_map};
 use super::schema::Schema;
 use super::transform::Context;

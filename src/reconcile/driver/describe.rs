@@ -37,7 +37,7 @@ impl Driver {
         let gone =
             state.desired.is_none() && state.deletion_held.is_none() && resting && plan::is_gone(&plan, observation);
         // Of a deleted unit everything is remembered until the last of it is gone.
-        if resting && self.next.synced && state.planned().is_some() && (state.desired.is_some() || gone) {
+        if resting && self.next.synced && state.is_plannable() && (state.desired.is_some() || gone) {
             let keep: BTreeSet<ObjectKey> = (state.desired.iter())
                 .flat_map(|desired| desired.objects.iter().flat_map(|objects| objects.iter()))
                 .map(|object| object.key.clone())
@@ -131,6 +131,8 @@ impl Driver {
                 }
             }
         }
+        // What is about to be done is soon done: a fleet's worth of objects is not kept for the moment in between.
+        let plan = if state.is_running() || self.queue.contains(unit) { plan.without_objects() } else { plan };
         let desired = state.desired.as_ref();
         let change = self.last_changes.get(name);
         let project = ProjectState {

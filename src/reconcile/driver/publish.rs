@@ -44,8 +44,9 @@ impl Driver {
         for done in self.loading.drain(..) {
             let _ = done.send(());
         }
-        let (units, runs) = (&self.units, &self.runs);
-        let busy = |unit: &Unit, state: &UnitState| runs.contains_key(unit) || state.is_running();
+        let (units, runs, queue) = (&self.units, &self.runs, &self.queue);
+        let busy =
+            |unit: &Unit, state: &UnitState| runs.contains_key(unit) || state.is_running() || queue.contains(unit);
         for (project, done) in std::mem::take(&mut self.refreshing) {
             let still = match &project {
                 Some(name) => {

@@ -1,7 +1,6 @@
 //! The start of an apply: first the inventory, then the cluster.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -33,13 +32,11 @@ impl Driver {
             let _ = self.ledger.send(Entry::Inventory { unit: unit.clone(), keys, written: Some(written) });
             wait
         });
-        let (parts, observer, slots) = (self.parts.clone(), self.observer.clone(), Arc::clone(&self.slots));
-        let pace = self.pace.clone();
+        let (parts, observer, pace) = (self.parts.clone(), self.observer.clone(), self.pace.clone());
         let (canceller, cancel) = cluster::cancellation();
         self.runs.insert(unit.clone(), canceller);
         let (back, unit) = (self.back.clone(), unit.clone());
         tokio::spawn(async move {
-            let Ok(_slot) = slots.acquire().await else { return };
             let applied = match written {
                 Some(written) => match written.await {
                     Ok(Ok(())) => apply(&parts, &observer, &pace, &plan, &cancel, heals).await,

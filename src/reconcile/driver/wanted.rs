@@ -39,6 +39,7 @@ impl Driver {
                 self.dirty.insert(unit);
             }
         }
+        let rendered = desired.rendered.len();
         for (unit, wanted) in desired.units {
             let state = self.units.entry(unit.clone()).or_default();
             let known = state.desired.as_ref().is_some_and(|known| Arc::ptr_eq(known, &wanted));
@@ -47,6 +48,7 @@ impl Driver {
                     self.observer.watch_kind(&kind_of(&object.key));
                 }
                 state.want(Some(wanted), false);
+                state.changed_with = rendered;
                 if let (Some(attempt), Unit::Project(name)) = (&mut state.attempt, &unit) {
                     // Of several commits at once, the one that touched the project's own folder.
                     let own = self.last_changes.get(name);
