@@ -34,7 +34,7 @@ pub(super) async fn apply(
     cancel: &cluster::Cancel,
     heals: bool,
 ) -> Applied {
-    if !heals && plan::may_leave_half(plan) {
+    if is_asked_first(plan, heals) {
         let failures = refusals(parts, observer, pace, plan, cancel).await;
         if !failures.is_empty() {
             return Applied { failures, complete: !cancel.is_cancelled(), untouched: true };
@@ -66,6 +66,12 @@ pub(super) async fn apply(
         }
     }
     applied
+}
+
+/// Whether a plan is shown to the API server before it is executed. What only heals is not: it would cost every drifted
+/// project a request for each object.
+fn is_asked_first(plan: &UnitPlan, heals: bool) -> bool {
+    !heals && plan::may_leave_half(plan)
 }
 
 /// Everything of a plan that the API server would refuse.
@@ -107,7 +113,25 @@ fn sentence(error: &cluster::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::project::Unit;
+
+    #[test]
+    fn a_commit_is_asked_for_first_and_a_heal_never() {
+        let action = |name: &str| plan::Action {
+            key: ObjectKey { group: String::new(), kind: "Service".into(), namespace: None, name: name.into() },
+            api_version: "v1".into(),
+            stage: 1,
+            operation: Operation::Update { object: Arc::default(), take_over: false },
+            reason: String::new(),
+            changes: Vec::new(),
+        };
+        let plan = UnitPlan { unit: Unit::Base, actions: vec![action("a"), action("b")], held: Vec::new() };
+        assert!(is_asked_first(&plan, false));
+        assert!(!is_asked_first(&plan, true));
+    }
 
     #[test]
     fn what_a_dry_run_cannot_know_does_not_hold_the_real_one_back() {

@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::control_plane::skipped;
 use crate::manager::PROGRAM;
@@ -23,7 +24,18 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn refused(output: &Output) -> String {
+/// Runs a command that is to be refused, for as long as that may take: one that is not would serve for ever.
+fn refused(mut command: Command) -> String {
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+    let begun = Instant::now();
+    while process.try_wait().expect("a child").is_none() {
+        if begun.elapsed() > Duration::from_secs(20) {
+            process.kill().expect("killed");
+            panic!("it is not refused: {:?}", process.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = process.wait_with_output().expect("the output");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.starts_with("error: ") && !told.contains("panicked"), "{told}");
@@ -85,6 +97,14 @@ impl AtTerminal {
     }
 }
 
+impl Drop for AtTerminal {
+    /// A test that fails leaves nothing behind: without its terminal the program is hung up on.
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_terminal_shows_a_link_that_opens_and_a_second_start_finds_everything_as_it_was() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -116,7 +136,9 @@ fn a_port_in_use_is_named_and_nothing_is_touched() {
     let directory = tempfile::tempdir().expect("a directory");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
-    let told = refused(&command(directory.path(), &["serve"]).env("PORT", &port).output().expect("the program"));
+    let mut serve = command(directory.path(), &["serve"]);
+    serve.env("PORT", &port);
+    let told = refused(serve);
     assert!(told.contains(&format!("127.0.0.1:{port}")) && told.contains("set PORT"), "{told}");
     assert!(!directory.path().join("data").exists());
 }
@@ -125,7 +147,9 @@ fn a_port_in_use_is_named_and_nothing_is_touched() {
 fn a_bad_data_directory_is_named() {
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("file"), "").expect("written");
-    let told = refused(&command(directory.path(), &["serve"]).env("DATA_DIR", "file").output().expect("the program"));
+    let mut serve = command(directory.path(), &["serve"]);
+    serve.env("DATA_DIR", "file");
+    let told = refused(serve);
     assert!(told.contains("file") && told.contains("DATA_DIR"), "{told}");
 }
 
@@ -134,13 +158,17 @@ fn a_missing_and_an_old_git_are_said_before_anything_is_made() {
     let directory = tempfile::tempdir().expect("a directory");
     let bin = directory.path().join("bin");
     fs::create_dir(&bin).expect("made");
-    let serve = || command(directory.path(), &["serve"]).env("PATH", &bin).output().expect("the program");
-    let told = refused(&serve());
+    let serve = || {
+        let mut serve = command(directory.path(), &["serve"]);
+        serve.env("PATH", &bin);
+        serve
+    };
+    let told = refused(serve());
     assert!(told.contains("git cannot be started") && told.contains("install git"), "{told}");
 
     fs::write(bin.join("git"), "#!/bin/sh\necho git version 2.20.1\n").expect("written");
     fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).expect("executable");
-    let told = refused(&serve());
+    let told = refused(serve());
     assert!(told.contains("git 2.20 is too old") && told.contains("2.32"), "{told}");
     assert!(!directory.path().join("data").exists());
 }

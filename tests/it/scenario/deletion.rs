@@ -98,9 +98,19 @@ async fn a_merge_that_loses_the_list_deletes_nothing_until_it_is_confirmed_or_re
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_api_deletes_needs_no_second_word() {
     let manager = with_projects().await;
+    // All at once: while everything is suspended, deletions wait.
+    let clone = manager.clone_state("clone");
+    let policy = std::fs::read_to_string(clone.join("claude-manager.yaml")).expect("the policy");
+    append(&clone, "claude-manager.yaml", "suspend: a pause\n");
+    push(&clone, "Suspend everything");
+    manager.project_until("b", |b| b["phase"] == "Suspended").await;
     for name in &NAMES[1..] {
         assert_eq!(manager.api("DELETE", &format!("/api/projects/{name}"), None).await.0 / 100, 2);
     }
+    assert_eq!(count(&manager).await, 8);
+    update(&clone);
+    std::fs::write(clone.join("claude-manager.yaml"), policy).expect("written");
+    push(&clone, "Resume");
     for name in &NAMES[1..] {
         gone(&manager, name).await;
     }
@@ -121,25 +131,27 @@ async fn what_an_annotation_keeps_of_an_earlier_deletion_is_no_mass_deletion_aft
     for name in NAMES {
         manager.project_until(name, |project| project["appliedRevision"] == *head).await;
     }
-    for name in ["a", "b", "c", "d"] {
-        assert_eq!(manager.api("DELETE", &format!("/api/projects/{name}"), None).await.0 / 100, 2);
-    }
-    for name in ["a", "b", "c", "d"] {
-        gone(&manager, name).await;
+    // Two at a time, as many as the policy allows.
+    let less = |two: [&str; 2]| {
+        update(&clone);
+        let root = clone.join("kustomization.yaml");
+        let text = std::fs::read_to_string(&root).expect("the root");
+        let stays = |line: &&str| !two.iter().any(|name| line.ends_with(&format!("projects/{name}")));
+        let lines: Vec<&str> = text.lines().filter(stays).collect();
+        std::fs::write(&root, lines.join("\n") + "\n").expect("written");
+        git_ok(&clone, &["rm", "-rq", &format!("projects/{}", two[0]), &format!("projects/{}", two[1])]);
+        push(&clone, "Two less");
+    };
+    for two in [["a", "b"], ["c", "d"]] {
+        less(two);
+        gone(&manager, two[0]).await;
+        gone(&manager, two[1]).await;
     }
     manager.kill();
     manager.run();
-    // Two more by a push are as many as the policy allows: what is left of the others is kept, and goes nowhere.
-    update(&clone);
-    let root = clone.join("kustomization.yaml");
-    let text = std::fs::read_to_string(&root).expect("the root");
-    let lines: Vec<&str> =
-        text.lines().filter(|line| !["projects/e", "projects/f"].iter().any(|p| line.ends_with(p))).collect();
-    std::fs::write(&root, lines.join("\n") + "\n").expect("written");
-    git_ok(&clone, &["rm", "-rq", "projects/e", "projects/f"]);
-    push(&clone, "Two less");
-    for name in ["e", "f"] {
-        gone(&manager, name).await;
-    }
+    // After a start, too: what is left of the others is kept, and goes nowhere.
+    less(["e", "f"]);
+    gone(&manager, "e").await;
+    gone(&manager, "f").await;
     assert_eq!(count(&manager).await, 2);
 }
