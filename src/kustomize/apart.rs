@@ -137,11 +137,11 @@ impl<'a> Run<'a> {
     pub(super) fn directory(&mut self, path: &RepoPath, place: &Place) -> Result<Accumulated, BuildError> {
         let inner = self.enter(path, place, false)?;
         let may_be_known = !self.follows && self.types.is_none();
-        let Some(states) = may_be_known.then(|| self.loader.remembered(path, &inner)).flatten() else {
+        let Some((states, is_own)) = may_be_known.then(|| self.loader.remembered(path, &inner)).flatten() else {
             return self.accumulate(path, &inner, Accumulated::default(), None);
         };
         for state in states {
-            if self.loader.hold(&state.traces.inputs) && self.take(&state) {
+            if (is_own || self.loader.hold(&state.traces.inputs)) && self.take(&state) {
                 return Ok(state.made.clone());
             }
         }

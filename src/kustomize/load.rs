@@ -160,10 +160,11 @@ impl<'a> Loader<'a> {
         inputs.hold_in(self.source.files)
     }
 
-    /// What is remembered of the directory of a kustomization.
-    pub(super) fn remembered(&self, directory: &RepoPath, parsed: &Parsed) -> Option<Vec<Arc<Apart>>> {
+    /// What is remembered of the directory of a kustomization, and whether that is of this very build, whose files do not
+    /// change.
+    pub(super) fn remembered(&self, directory: &RepoPath, parsed: &Parsed) -> Option<(Vec<Arc<Apart>>, bool)> {
         let (memo, id) = self.source.memo(directory, parsed.id);
-        memo.directory(directory, &id)
+        Some((memo.directory(directory, &id)?, matches!(id, FileId::Path(_))))
     }
 
     pub(super) fn remember(&self, directory: &RepoPath, parsed: &Parsed, built: Arc<Apart>) {
