@@ -78,7 +78,7 @@ pub(super) fn run(
     let mut list: Vec<Resource> = objects.into_list();
     list.retain(|resource| !is_local(resource));
     match (&top.sort, options.sorted) {
-        (Some(sort), _) => order::sort(&mut list, Some(sort)),
+        (Some(sort), _) => order::sort(&mut list, Some(sort.checked()?)),
         (None, true) => order::sort(&mut list, None),
         (None, false) => order::sort(&mut list, Some(&Sort::Fifo)),
     }

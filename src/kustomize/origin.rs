@@ -6,8 +6,10 @@ use super::BuildError;
 use super::field::Field;
 use super::resource::Resource;
 
-const ORIGIN: &str = "config.kubernetes.io/origin";
-const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformations";
+/// The annotation that says where an object comes from.
+pub(super) const ORIGIN: &str = "config.kubernetes.io/origin";
+/// The annotation that lists what has changed it.
+pub(super) const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformations";
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "kustomize-v5.8.2");
 
 /// Which notes are wanted.
@@ -78,6 +80,11 @@ impl Origin {
         Some(Self { path: String::new(), configured_in: origin.path.clone(), configured_by })
     }
 
+    /// The text of the note.
+    pub(super) fn text(&self) -> String {
+        self.lines().concat()
+    }
+
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut add = |indent: &str, key: &str, value: &str| {
@@ -138,16 +145,21 @@ pub(super) fn write(resource: &mut Resource, wanted: &Metadata) {
     if wanted.origins
         && let Some(origin) = &resource.origin
     {
-        annotations.insert(ORIGIN.to_owned(), origin.lines().concat());
+        annotations.insert(ORIGIN.to_owned(), origin.text());
     }
     if wanted.transformations && !resource.transformations.is_empty() {
-        let list = resource.transformations.iter().map(|origin| {
-            let lines = origin.lines();
-            lines.iter().enumerate().map(|(at, line)| format!("{}{line}", if at == 0 { "- " } else { "  " })).collect()
-        });
-        annotations.insert(TRANSFORMATIONS.to_owned(), list.collect::<Vec<String>>().concat());
+        annotations.insert(TRANSFORMATIONS.to_owned(), list(&resource.transformations));
     }
     if annotations.len() > before {
         resource.set_meta_map("annotations", &annotations);
     }
+}
+
+/// The text of a list of notes.
+pub(super) fn list(origins: &[Origin]) -> String {
+    let item = |origin: &Origin| -> String {
+        let lines = origin.lines();
+        lines.iter().enumerate().map(|(at, line)| format!("{}{line}", if at == 0 { "- " } else { "  " })).collect()
+    };
+    origins.iter().map(item).collect()
 }

@@ -176,6 +176,7 @@ fn pairs(root: &Field<'_>, name: &'static str) -> Result<Pairs, BuildError> {
     Ok(it)
 }
 
+/// The namespace is that of the document itself, in its metadata.
 fn namespace(root: &Field<'_>, document: &Resource) -> Result<Namespace, BuildError> {
     let mut it = Namespace {
         name: document.namespace().to_owned(),
@@ -184,11 +185,10 @@ fn namespace(root: &Field<'_>, document: &Resource) -> Result<Namespace, BuildEr
         subjects: Subjects::default(),
         place: document.place.clone(),
     };
-    for (name, field) in root.fields(&["fieldSpecs", "unsetOnly", "setRoleBindingSubjects", "namespace"])? {
+    for (name, field) in root.fields(&["fieldSpecs", "unsetOnly", "setRoleBindingSubjects"])? {
         match name {
             "fieldSpecs" => it.specs = field.each(FieldSpec::read)?.into(),
             "unsetOnly" => it.unset_only = field.boolean()?,
-            "namespace" => it.name = field.string()?,
             _ => {
                 it.subjects = match field.string()?.as_str() {
                     "" | "defaultOnly" => Subjects::NamedDefault,

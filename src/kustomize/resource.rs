@@ -8,7 +8,7 @@ use crate::yaml::{Kind, Node};
 use super::BuildError;
 use super::field::Place;
 use super::id::{Gvk, Id};
-use super::origin::Origin;
+use super::origin::{self, Origin};
 
 /// An object of a build.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Resource {
     pub(super) suffixes: Vec<String>,
     /// Whether a hash of the content is to be added to its name.
     pub(super) needs_hash: bool,
+    /// Whether a generator made it.
+    pub(super) generated: bool,
     /// The variables that stand for a field of it.
     pub(super) variables: Vec<String>,
     /// Where it comes from, when that is followed.
@@ -40,6 +42,7 @@ impl Resource {
             prefixes: Vec::new(),
             suffixes: Vec::new(),
             needs_hash: false,
+            generated: false,
             variables: Vec::new(),
             origin: None,
             transformations: Vec::new(),
@@ -107,6 +110,33 @@ impl Resource {
     pub(super) fn remember_id(&mut self) {
         let id = self.id();
         self.previous.push((id.gvk.kind, id.name, id.namespace));
+    }
+
+    /// What stock kustomize keeps in annotations of the object while it builds.
+    pub(super) fn notes(&self) -> BTreeMap<String, String> {
+        let mut notes = BTreeMap::new();
+        let mut note = |name: &str, value: String| {
+            if !value.is_empty() {
+                notes.insert(format!("internal.config.kubernetes.io/{name}"), value);
+            }
+        };
+        let joined = |part: fn(&(String, String, String)) -> &str| {
+            self.previous.iter().map(part).collect::<Vec<_>>().join(",")
+        };
+        note("previousKinds", joined(|(kind, _, _)| kind));
+        note("previousNames", joined(|(_, name, _)| name));
+        note("previousNamespaces", joined(|(_, _, namespace)| namespace));
+        note("prefixes", self.prefixes.join(","));
+        note("suffixes", self.suffixes.join(","));
+        note("needsHashSuffix", if self.needs_hash { "enabled" } else { "" }.to_owned());
+        note("generatorBehavior", if self.generated { "unspecified" } else { "" }.to_owned());
+        if let Some(origin) = &self.origin {
+            notes.insert(origin::ORIGIN.to_owned(), origin.text());
+        }
+        if !self.transformations.is_empty() {
+            notes.insert(origin::TRANSFORMATIONS.to_owned(), origin::list(&self.transformations));
+        }
+        notes
     }
 
     pub(super) fn set_meta(&mut self, key: &str, value: Option<Node>) {

@@ -268,7 +268,7 @@ impl Node {
             Kind::Scalar(text) if in_brackets && text.is_empty() && self.tag == Tag::None => {
                 Ok(Value::String(String::new()))
             }
-            Kind::Scalar(text) => self.scalar_to_json(text),
+            Kind::Scalar(text) => self.scalar_to_json(text, in_brackets),
             Kind::Sequence(items) => {
                 items.iter().map(|item| item.to_json_in(in_brackets)).collect::<Result<_, _>>().map(Value::Array)
             }
@@ -287,6 +287,15 @@ impl Node {
         }
     }
 
+    /// Whether kustomize's writer of nodes takes this for a block: as it was written, or of several lines and never quoted.
+    fn is_block(&self, text: &str) -> bool {
+        match self.style {
+            Style::Literal | Style::Folded => true,
+            Style::Plain => text.contains('\n'),
+            Style::SingleQuoted | Style::DoubleQuoted | Style::Flow => false,
+        }
+    }
+
     fn resolve(&self, text: &str) -> Resolved {
         match (&self.tag, self.style) {
             (Tag::None, Style::Plain) => scalar::resolve(text),
@@ -296,7 +305,7 @@ impl Node {
         }
     }
 
-    fn scalar_to_json(&self, text: &str) -> Result<Value, (Mark, String)> {
+    fn scalar_to_json(&self, text: &str, in_brackets: bool) -> Result<Value, (Mark, String)> {
         let mismatch = |tag: &str| Err((self.mark, format!("{text:?} is no {tag}")));
         if self.tag == Tag::Binary {
             let compact: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
@@ -309,7 +318,12 @@ impl Node {
             Resolved::Str if self.style == Style::Plain && self.tag == Tag::None => {
                 Value::String(scalar::timestamp(text).unwrap_or_else(|| text.to_owned()))
             }
-            Resolved::Str if self.style == Style::Folded => Value::String(scalar::refold(text)),
+            Resolved::Str if !in_brackets && self.is_block(text) && scalar::stays_block(text) => {
+                if scalar::starts_with_tab(text) {
+                    return Err((self.mark, "is a block that starts with a tab; write it in double quotes".to_owned()));
+                }
+                Value::String(if self.style == Style::Folded { scalar::refold(text) } else { text.to_owned() })
+            }
             Resolved::Str => Value::String(text.to_owned()),
             Resolved::Null => Value::Null,
             Resolved::Bool(truth) => Value::Bool(truth),

@@ -44,7 +44,8 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
 
 /// Stock kustomize takes some characters for line breaks that others do not, and no document may start on the line of
 /// its `---`.
-fn refuse_what_readers_disagree_about(text: &str) -> Result<(), ReadError> {
+fn refuse_what_readers_disagree_about(text: &str, single: bool) -> Result<(), ReadError> {
+    let mut head = true;
     for (at, line) in text.split('\n').enumerate() {
         let error = |message: &str| ReadError { line: at + 1, column: 1, message: message.to_owned() };
         if line.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
@@ -54,6 +55,28 @@ fn refuse_what_readers_disagree_about(text: &str) -> Result<(), ReadError> {
         if !rest.is_empty() && !rest.starts_with('#') {
             return Err(error("has something behind ---; put it on the next line"));
         }
+        // Documents are taken apart at `---` before anybody reads them, which leaves a directive without its document.
+        if head && line.starts_with('%') && !single {
+            return Err(error("has a directive, which no file of objects may have; remove the line"));
+        }
+        let blank = line.trim().is_empty() || line.starts_with('#');
+        head = line.starts_with("---") || line.starts_with("...") || (head && blank);
+    }
+    Ok(())
+}
+
+/// Stock kustomize knows neither `\\/` nor halves of a character, which JSON has.
+fn refuse_unknown_escapes(quoted: &str, mark: Mark) -> Result<(), ReadError> {
+    let mut rest = quoted;
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest[at + 1..];
+        let half = escape.strip_prefix('u').and_then(|code| code.get(..4)).and_then(|code| u32::from_str_radix(code, 16).ok());
+        if escape.starts_with('/') || half.is_some_and(|code| (0xD800..0xE000).contains(&code)) {
+            let end = if escape.starts_with('/') { 1 } else { 5 };
+            let message = format!("has the escape \\{}, which YAML readers of Kubernetes do not know", &escape[..end]);
+            return Err(ReadError::at(mark, message));
+        }
+        rest = escape.get(escape.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default();
     }
     Ok(())
 }
@@ -114,7 +137,7 @@ impl Reader {
                 return Err(ReadError { line, column: 1, message: "is not UTF-8".to_owned() });
             }
         };
-        refuse_what_readers_disagree_about(text)?;
+        refuse_what_readers_disagree_about(text, self.last_counts)?;
         let options = options! {
             emit_comments: false,
             block_scalar_eof_without_line_feed: true,
@@ -125,6 +148,9 @@ impl Reader {
             match event {
                 Ok((event, span)) => {
                     let mark = Mark { line: span.start.line(), column: span.start.col() + 1 };
+                    if matches!(event, Event::Scalar(_, ScalarStyle::DoubleQuoted, ..)) {
+                        refuse_unknown_escapes(span.slice(text).unwrap_or_default(), mark)?;
+                    }
                     self.event(event, mark, span.is_empty())?;
                 }
                 Err(error) => {

@@ -65,6 +65,22 @@ fn float(text: &str) -> Resolved {
     }
 }
 
+/// Whether kustomize writes a text of several lines as a block again, or of one that was one; else it is in quotes.
+pub(super) fn stays_block(text: &str) -> bool {
+    let printable = |c: char| match c {
+        '\n' | '\t' | ' '..='~' => true,
+        '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
+        c => ('\u{a0}'..'\u{10000}').contains(&c),
+    };
+    !text.is_empty() && !text.ends_with(' ') && !text.contains(" \n") && text.chars().all(printable)
+}
+
+/// Whether kustomize cannot read a block again that it has written: its first line starts with a tab, or does so behind
+/// empty lines, where the width of the indentation is sought.
+pub(super) fn starts_with_tab(text: &str) -> bool {
+    text.starts_with('\t')
+}
+
 /// What a folded text becomes when kustomize writes and reads it again: its writer puts a break too many in front of
 /// lines that are indented more, and at the end of a text that keeps its breaks.
 pub(super) fn refold(text: &str) -> String {

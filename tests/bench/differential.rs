@@ -12,8 +12,18 @@
 
 #[path = "differential/dice.rs"]
 mod dice;
+#[path = "differential/fields.rs"]
+mod fields;
+#[path = "differential/hostile.rs"]
+mod hostile;
 #[path = "differential/objects.rs"]
 mod objects;
+#[path = "differential/parts.rs"]
+mod parts;
+#[path = "differential/plugins.rs"]
+mod plugins;
+#[path = "differential/styles.rs"]
+mod styles;
 #[path = "differential/tree.rs"]
 mod tree;
 
@@ -88,7 +98,7 @@ fn arguments() -> Option<Arguments> {
 fn ours(files: &tree::Tree) -> Result<String, String> {
     let mut memory = MemoryFiles::default();
     for (path, text) in files {
-        memory.insert(RepoPath::parse(path).map_err(|error| error.to_string())?, text.as_str());
+        memory.insert(RepoPath::parse(path).map_err(|error| error.to_string())?, text.clone());
     }
     let top = RepoPath::parse("top").map_err(|error| error.to_string())?;
     let build = kustomize::build(&memory, &top).map_err(|error| error.to_string())?;

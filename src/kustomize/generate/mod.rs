@@ -125,6 +125,7 @@ impl Generator {
         if options.immutable {
             made.node.set("immutable", Node { tag: Tag::Bool, ..Node::plain("true") });
         }
+        made.generated = true;
         made.needs_hash = !options.disable_name_suffix_hash;
         made.place = self.place.clone();
         made.origin = origin;
@@ -271,6 +272,7 @@ fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -
     made.prefixes.clone_from(&old.prefixes);
     made.suffixes.clone_from(&old.suffixes);
     made.needs_hash &= old.needs_hash;
+    made.generated = old.generated;
     *objects.get_mut(at) = made;
     objects.index()
 }

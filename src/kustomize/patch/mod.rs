@@ -4,6 +4,8 @@ mod json;
 mod strategic;
 mod target;
 
+use std::collections::BTreeMap;
+
 use crate::yaml::{Kind, Node};
 
 use super::BuildError;
@@ -14,6 +16,7 @@ use super::id::Gvk;
 use super::kustomization::Entry;
 use super::load;
 use super::near::nearest;
+use super::origin;
 use super::resource::{Resource, string_map};
 use super::schema::Schema;
 use super::transform::Context;
@@ -277,6 +280,7 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
         resource.prefixes.clear();
         resource.suffixes.clear();
         resource.needs_hash = false;
+        resource.generated = false;
         resource.origin = None;
         resource.transformations.clear();
     }
@@ -312,12 +316,50 @@ fn forgets(patch: &Node) -> bool {
     whole(patch) || metadata.is_some_and(|node| whole(node) || node.get("annotations").is_some_and(whole))
 }
 
+/// The object as stock kustomize has it.
+fn add_notes(node: &mut Node, notes: &BTreeMap<String, String>) {
+    if !matches!(node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
+        node.set("metadata", Node::mapping());
+    }
+    let Some(metadata) = node.get_mut("metadata") else { return };
+    if metadata.get("annotations").is_none_or(Node::is_empty) {
+        metadata.set("annotations", Node::mapping());
+    }
+    if let Some(annotations) = metadata.get_mut("annotations") {
+        for (key, value) in notes {
+            annotations.set(key, Node::string(value.as_str()));
+        }
+    }
+}
+
 fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &Place) -> Result<(), BuildError> {
     let fail = |message: String| place.error(format!("does not fit {}: {message}", resource.id()));
-    let mut value = resource.node.to_json().map_err(|(_, message)| fail(message))?;
+    // Stock kustomize keeps what it knows of an object in annotations, so there are some wherever there is something to
+    // keep, and a patch may add to them where the file has none.
+    let notes = resource.notes();
+    let mut noted = resource.node.clone();
+    if !notes.is_empty() {
+        add_notes(&mut noted, &notes);
+    }
+    let mut value = noted.to_json().map_err(|(_, message)| fail(message))?;
     json::apply(&mut value, operations).map_err(fail)?;
     let mark = resource.node.mark;
     resource.node = Node { mark, ..Node::from_json(&value) };
+    let mut annotations = resource.meta_map("annotations");
+    // What a patch takes away of these stays away; all others are put back.
+    for (note, forget) in [(origin::ORIGIN, true), (origin::TRANSFORMATIONS, false)] {
+        if notes.contains_key(note) && !annotations.contains_key(note) {
+            if forget {
+                resource.origin = None;
+            } else {
+                resource.transformations.clear();
+            }
+        }
+    }
+    annotations.retain(|key, _| !notes.contains_key(key));
+    if resource.node.get("metadata").is_some() {
+        resource.set_meta_map("annotations", &annotations);
+    }
     if resource.kind().is_empty() || resource.name().is_empty() {
         return Err(place.error("takes the kind or the name away"));
     }
