@@ -1,6 +1,7 @@
 //! `buildMetadata`: notes in annotations and labels about where an object comes from and what has changed it.
 
 use crate::project::RepoPath;
+use crate::yaml::Node;
 
 use super::BuildError;
 use super::field::Field;
@@ -136,9 +137,15 @@ pub(super) fn note(resource: &mut Resource, by: &Origin) {
 /// Writes the notes that are wanted.
 pub(super) fn write(resource: &mut Resource, wanted: &Metadata) {
     if wanted.managed_by {
-        let mut labels = resource.meta_map("labels");
-        labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
-        resource.set_meta_map("labels", &labels);
+        let labels = resource.node.get_mut("metadata").and_then(|metadata| metadata.get_mut("labels"));
+        match labels {
+            Some(labels) if labels.pairs().is_some() => labels.set(MANAGED_BY.0, Node::string(MANAGED_BY.1)),
+            _ => {
+                let mut labels = Node::mapping();
+                labels.set(MANAGED_BY.0, Node::string(MANAGED_BY.1));
+                resource.set_meta("labels", Some(labels));
+            }
+        }
     }
     let mut annotations = resource.meta_map("annotations");
     let before = annotations.len();

@@ -19,9 +19,6 @@ pub(super) fn update(objects: &mut Collection, config: &Config) -> Result<(), Bu
     let index = Index::of(objects);
     objects.change(|resource| {
         let referrer = Referrer::of(resource).map_err(|message| resource.error(message))?;
-        if index.by_name.is_empty() {
-            return Ok(());
-        }
         for references in &config.references {
             for field in references.fields.iter().filter(|field| referrer.original.is_selected(&field.gvk)) {
                 let lookup = Lookup { index: &index, referrer: &referrer, target: &references.target, field };

@@ -185,11 +185,12 @@ pub(super) fn data_map(node: Option<&Node>) -> BTreeMap<String, String> {
     map
 }
 
-/// A mapping of strings.
+/// A mapping of strings. Its keys are written anew without quotes, so that one that looks like a number is none of a
+/// string any more: stock kustomize cannot print such an object.
 pub(super) fn string_map(map: &BTreeMap<String, String>) -> Node {
     let mut node = Node::mapping();
     if let Kind::Mapping(pairs) = &mut node.kind {
-        pairs.extend(map.iter().map(|(key, value)| (Node::string(key.as_str()), Node::string(value.as_str()))));
+        pairs.extend(map.iter().map(|(key, value)| (Node::plain(key.as_str()), Node::string(value.as_str()))));
     }
     node
 }

@@ -47,6 +47,8 @@ pub enum Tag {
     Float,
     /// `!!null`
     Null,
+    /// `!!timestamp`
+    Timestamp,
     /// `!!binary`
     Binary,
     /// Any other.
@@ -166,6 +168,7 @@ impl Node {
                 Resolved::Bool(_) => Tag::Bool,
                 Resolved::Int(_) | Resolved::Unsigned(_) => Tag::Int,
                 Resolved::Float(_) => Tag::Float,
+                Resolved::Str if self.is_timestamp() => Tag::Timestamp,
                 Resolved::Str => Tag::Str,
             },
             (_, tag) => tag.clone(),
@@ -258,7 +261,23 @@ impl Node {
     /// # Errors
     /// The place and the reason, when a key is no string, a number is infinite, or a tag does not fit its text.
     pub fn to_json(&self) -> Result<Value, (Mark, String)> {
-        self.to_json_in(false)
+        let Kind::Mapping(pairs) = &self.kind else { return self.to_json_in(false) };
+        let in_brackets = self.style == Style::Flow;
+        let mut map = Map::new();
+        for (key, value) in pairs {
+            // Here, and only here, any plain text but null is a key.
+            let Some(name) = key.text().filter(|_| !key.is_null()) else { return Err(no_key(key)) };
+            map.insert(name.to_owned(), value.to_json_in(in_brackets)?);
+        }
+        Ok(Value::Object(map))
+    }
+
+    /// Whether this is plain text that readers take for a point in time. It is a string for everybody else.
+    #[must_use]
+    pub fn is_timestamp(&self) -> bool {
+        let Kind::Scalar(text) = &self.kind else { return false };
+        let plain = self.tag == Tag::None && self.style == Style::Plain;
+        self.tag == Tag::Timestamp || (plain && scalar::timestamp(text).is_some())
     }
 
     fn to_json_in(&self, in_brackets: bool) -> Result<Value, (Mark, String)> {
@@ -275,11 +294,8 @@ impl Node {
             Kind::Mapping(pairs) => {
                 let mut map = Map::new();
                 for (key, value) in pairs {
-                    let name = key.text().filter(|_| key.is_string());
-                    let Some(name) = name else {
-                        let shown = key.text().unwrap_or("a collection");
-                        return Err((key.mark, format!("the key {shown} is no string; put it in quotes")));
-                    };
+                    let name = key.text().filter(|_| key.is_string() && !key.is_timestamp());
+                    let Some(name) = name else { return Err(no_key(key)) };
                     map.insert(name.to_owned(), value.to_json_in(in_brackets)?);
                 }
                 Ok(Value::Object(map))
@@ -301,7 +317,7 @@ impl Node {
             (Tag::None, Style::Plain) => scalar::resolve(text),
             (Tag::Null, _) => Resolved::Null,
             (Tag::Int | Tag::Bool | Tag::Float, _) => scalar::resolve(text),
-            (Tag::None | Tag::Str | Tag::Binary | Tag::Other(_), _) => Resolved::Str,
+            (Tag::None | Tag::Str | Tag::Timestamp | Tag::Binary | Tag::Other(_), _) => Resolved::Str,
         }
     }
 
@@ -313,6 +329,9 @@ impl Node {
                 Ok(bytes) => Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned())),
                 Err(_) => mismatch("base64"),
             };
+        }
+        if self.tag == Tag::Timestamp {
+            return scalar::timestamp(text).map_or_else(|| mismatch("point in time"), |text| Ok(Value::String(text)));
         }
         let value = match self.resolve(text) {
             Resolved::Str if self.style == Style::Plain && self.tag == Tag::None => {
@@ -340,7 +359,12 @@ impl Node {
             (Tag::Int, _) => mismatch("integer"),
             (Tag::Float, _) => mismatch("number"),
             (Tag::Bool, _) => mismatch("boolean"),
-            (Tag::None | Tag::Str | Tag::Null | Tag::Binary | Tag::Other(_), _) => Ok(value),
+            (Tag::None | Tag::Str | Tag::Null | Tag::Timestamp | Tag::Binary | Tag::Other(_), _) => Ok(value),
         }
     }
+}
+
+fn no_key(key: &Node) -> (Mark, String) {
+    let shown = key.text().unwrap_or("a collection");
+    (key.mark, format!("the key {shown} is no string; put it in quotes"))
 }

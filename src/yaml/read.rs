@@ -290,6 +290,7 @@ fn tag_of(tag: &granit_parser::Tag) -> Tag {
         Some("bool") => Tag::Bool,
         Some("float") => Tag::Float,
         Some("null") => Tag::Null,
+        Some("timestamp") => Tag::Timestamp,
         Some("binary") => Tag::Binary,
         Some("map" | "seq") => Tag::None,
         // `! 5` says nothing that counts.

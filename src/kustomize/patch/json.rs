@@ -106,7 +106,7 @@ pub(super) fn apply(document: &mut Value, operations: &[Operation]) -> Result<()
             add(document, path, value)
         }
         Operation::Copy(from, path) => {
-            let value = get(document, from)?.clone();
+            let value = copied(document, from)?;
             add(document, path, value)?;
             if size(document) > MAX_VALUES {
                 return Err(format!("copies make more than {MAX_VALUES} values"));
@@ -143,6 +143,15 @@ fn get<'a>(document: &'a Value, path: &[String]) -> Result<&'a Value, String> {
         Value::Array(items) => items.get(index(part, items.len(), path)?).ok_or_else(|| missing(path)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing(path)),
     })
+}
+
+/// What a copy copies: a field that is absent is null.
+fn copied(document: &Value, path: &[String]) -> Result<Value, String> {
+    match (get(document, path), path.split_last()) {
+        (Ok(found), _) => Ok(found.clone()),
+        (Err(_), Some((_, parts))) if matches!(get(document, parts), Ok(Value::Object(_))) => Ok(Value::Null),
+        (Err(message), _) => Err(message),
+    }
 }
 
 /// The collection that holds the end of `path`, and the last part.

@@ -213,7 +213,8 @@ fn settle(
 fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<Node>, String> {
     let new = object.as_ref().is_none_or(Node::is_null);
     let Some((mut object, patch)) = settle(object, patch, mapping_directive)? else { return Ok(None) };
-    if new && mapping_directive(&mut object)? == Directive::Delete {
+    // What is no directive stays where it is new.
+    if new && mapping_directive(&mut object) == Ok(Directive::Delete) {
         return Ok(None);
     }
     let same = matches!(patch, Patch::Same);
@@ -284,8 +285,8 @@ fn walk_list(object: Option<Node>, patch: Patch, keys: &[String], items: Level<'
         let wanted = wanted(&all, values, keys);
         valid = wanted.iter().map(|(key, _)| *key).collect();
         let exact = exact(values, keys, &wanted);
-        let our_index = ours.iter().position(|item| matches(item, &exact));
-        let their_index = theirs.iter().position(|item| matches(item, &exact));
+        let our_index = ours.iter().position(|item| has(item, &exact));
+        let their_index = theirs.iter().position(|item| has(item, &exact));
         let our = our_index.map(|index| ours[index].clone());
         let replaces = their_index.is_some_and(|index| {
             let theirs = &theirs[index];
@@ -374,7 +375,16 @@ fn exact<'a>(values: &Values, keys: &[&'a str], wanted: &[(&'a str, String)]) ->
     wanted.iter().filter(|(_, value)| !value.is_empty()).cloned().collect()
 }
 
-/// Whether an element has these values. An empty value is met by any.
+/// Whether an element has these values and no others.
+fn has(item: &Node, wanted: &[(&str, String)]) -> bool {
+    wanted.iter().all(|(key, value)| {
+        let found = if key.is_empty() { Some(item) } else { item.get(key) };
+        found.is_some_and(|found| found.text().unwrap_or_default() == value)
+    })
+}
+
+/// As [`has`], but an empty value is met by any: who looks for an element without a name to put something in its place
+/// finds all those that have one.
 fn matches(item: &Node, wanted: &[(&str, String)]) -> bool {
     wanted.iter().all(|(key, value)| {
         if key.is_empty() {
@@ -386,6 +396,10 @@ fn matches(item: &Node, wanted: &[(&str, String)]) -> bool {
 
 /// Puts `element` where elements of these values are, or at the end; without one, takes them away.
 fn set_element(list: Vec<Node>, element: Option<Node>, wanted: &[(&str, String)]) -> Vec<Node> {
+    if wanted.is_empty() {
+        // Nothing is looked for, so nothing is kept.
+        return element.into_iter().collect();
+    }
     let by_key = wanted.first().is_some_and(|(key, value)| !key.is_empty() && !value.is_empty());
     let mut found = false;
     let mut result = Vec::with_capacity(list.len() + 1);

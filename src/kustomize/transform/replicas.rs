@@ -60,6 +60,9 @@ impl Counts {
                     continue;
                 }
                 let mut write = |node: &mut Node| {
+                    if node.text().is_none() {
+                        return Err("a count must be plain text".to_owned());
+                    }
                     *node = Node { tag: Tag::Int, mark: node.mark, ..Node::plain(count.to_string()) };
                     Ok(())
                 };

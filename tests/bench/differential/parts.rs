@@ -55,6 +55,9 @@ fn sources(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
     put(files, directory, "conf.ini", contents[dice.below(contents.len())]);
     let env = [
         "A=1\nB=two words\n# comment\n\nC=\n",
+        "A=1\nB=2\n",
+        "ONE=1\n",
+        "X=y\n# c\nZ=\n",
         "A=x=y\n  D = spaced \nE='q'\n",
         "\u{feff}A=1\nB\n",
         "A=1\r\nB=2\r\n",
