@@ -112,6 +112,12 @@ impl Resource {
         self.previous.push((id.gvk.kind, id.name, id.namespace));
     }
 
+    /// Whether [`Resource::notes`] has any.
+    pub(super) fn has_notes(&self) -> bool {
+        let lists = [&self.prefixes, &self.suffixes].iter().any(|list| !list.is_empty());
+        lists || self.needs_hash || self.generated || !self.previous.is_empty() || self.origin.is_some()
+    }
+
     /// What stock kustomize keeps in annotations of the object while it builds.
     pub(super) fn notes(&self) -> BTreeMap<String, String> {
         let mut notes = BTreeMap::new();

@@ -330,6 +330,9 @@ impl Node {
                 Err(_) => mismatch("base64"),
             };
         }
+        if self.tag == Tag::Null && !matches!(scalar::resolve(text), Resolved::Null) {
+            return mismatch("null");
+        }
         if self.tag == Tag::Timestamp {
             return scalar::timestamp(text).map_or_else(|| mismatch("point in time"), |text| Ok(Value::String(text)));
         }

@@ -37,9 +37,7 @@ impl ReadError {
 /// # Errors
 /// [`ReadError`] with the place of the first fault.
 pub fn read(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
-    let mut reader = Reader::default();
-    reader.read(bytes)?;
-    Ok(reader.documents)
+    Ok(Reader::default().all(bytes)?.documents)
 }
 
 /// Stock kustomize takes some characters for line breaks that others do not, and no document may start on the line of
@@ -100,13 +98,28 @@ pub fn read_one(bytes: &[u8]) -> Result<Option<Node>, ReadError> {
 /// # Errors
 /// [`ReadError`], also for faults in what does not count.
 pub fn read_first(bytes: &[u8]) -> Result<(Option<Node>, Vec<ReadError>), ReadError> {
-    let mut reader = Reader { last_counts: true, ..Reader::default() };
-    reader.read(bytes)?;
+    let reader = Reader { last_counts: true, ..Reader::default() }.all(bytes)?;
     let mut documents = reader.documents.into_iter();
     let first = documents.next();
     let mut notes = reader.notes;
     notes.extend(documents.next().map(|second| ReadError::at(second.mark, "only the first document counts here")));
     Ok((first, notes))
+}
+
+/// How many dashes that stand alone between brackets one text may have.
+const MAX_DASHES: usize = 20;
+
+/// The text with quotes around the dash at the place of an error, when that is alone there.
+fn dash_in_quotes(text: &[u8], error: &ReadError) -> Option<Vec<u8>> {
+    let line = text.split_inclusive(|byte| *byte == b'\n').take(error.line.checked_sub(1)?).map(<[u8]>::len).sum::<usize>();
+    let rest = std::str::from_utf8(text.get(line..)?).ok()?;
+    let (at, c) = rest.char_indices().nth(error.column.checked_sub(1)?)?;
+    let next = rest[at..].chars().nth(1);
+    if c != '-' || !matches!(next, Some(',' | ']' | '}' | ':')) {
+        return None;
+    }
+    let (before, after) = text.split_at(line + at);
+    Some([before, b"\"-\"", &after[1..]].concat())
 }
 
 /// A collection that is not closed yet.
@@ -129,6 +142,24 @@ struct Reader {
 }
 
 impl Reader {
+    /// Reads all documents. A dash alone between brackets, as in `[a, -]`, is text for the readers of Kubernetes and a fault
+    /// for the parser; it is put in quotes, and the text read again.
+    fn all(self, bytes: &[u8]) -> Result<Self, ReadError> {
+        let last_counts = self.last_counts;
+        let mut reader = self;
+        let mut text = std::borrow::Cow::Borrowed(bytes);
+        for _ in 0..MAX_DASHES {
+            let error = match reader.read(&text) {
+                Ok(()) => return Ok(reader),
+                Err(error) => error,
+            };
+            let Some(quoted) = dash_in_quotes(&text, &error) else { return Err(error) };
+            text = std::borrow::Cow::Owned(quoted);
+            reader = Self { last_counts, ..Self::default() };
+        }
+        reader.read(&text).map(|()| reader)
+    }
+
     fn read(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
@@ -177,6 +208,10 @@ impl Reader {
                     ScalarStyle::Literal => Style::Literal,
                     ScalarStyle::Folded => Style::Folded,
                 };
+                let in_brackets = self.open.last().is_some_and(|open| open.node.style == Style::Flow);
+                if in_brackets && style == Style::Plain && ((absent && tag.is_some()) || text.starts_with('?')) {
+                    return Err(ReadError::at(mark, "is read in several ways between brackets; put it in quotes"));
+                }
                 let tag = tag.map_or(Tag::None, |tag| tag_of(&tag));
                 // The parser gives `~` for what is absent, but the difference counts in merges.
                 let text = if absent && style == Style::Plain { String::new() } else { text.into_owned() };

@@ -19,6 +19,7 @@ use super::near::nearest;
 use super::origin;
 use super::resource::{Resource, string_map};
 use super::schema::Schema;
+use super::shared;
 use super::transform::Context;
 pub(super) use target::{Selector, Target};
 
@@ -151,7 +152,11 @@ impl Patch {
                     let warning = format!("{warning}: of several JSON patches only the first counts");
                     context.loader.warnings().borrow_mut().push(warning);
                 }
-                json::read(items, raw).map(Loaded::Json).map_err(|message| self.place.error(message))
+                let (operations, notes) = json::read(items, raw).map_err(|message| self.place.error(message))?;
+                let place = &self.place;
+                let told = notes.iter().map(|note| format!("{}:{}: {}: {note}", place.file, place.line, place.field));
+                context.loader.warnings().borrow_mut().extend(told);
+                Ok(Loaded::Json(operations))
             }
             _ => {
                 // Lines inside an inline patch count from the patch, so they would mislead.
@@ -291,9 +296,12 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     }
     let gvk = Gvk::new(resource.api_version(), resource.kind());
     let node = std::mem::replace(&mut resource.node, Node::mapping());
-    let Some(node) = strategic::merge(node, patch, &gvk, types)?.filter(|node| !node.is_empty()) else {
+    let shared = shared::all(&node);
+    let Some(mut node) = strategic::merge(node, patch, &gvk, types)?.filter(|node| !node.is_empty()) else {
         return Ok(false);
     };
+    let changed = shared::changed(&node, &shared);
+    shared::spread(&mut node, &changed);
     resource.node = node;
     if !options.kind {
         resource.node.set("kind", Node::string(kind));

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kustomize::id::Gvk;
+use crate::kustomize::shared;
 use crate::kustomize::schema::{Property, Schema, Type};
 use crate::yaml::{Kind, Node};
 
@@ -127,7 +128,12 @@ fn walk(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<N
         Shape::Null => Ok(walk_null(object, &patch)),
         Shape::Mapping => walk_mapping(object, patch, level),
         Shape::Scalar => Ok(match patch {
-            Patch::Node(node) => Some(node).filter(|node| !node.is_null()),
+            // A value that stands in several places changes in all of them; its mark says which those are.
+            Patch::Node(node) => Some(match object.filter(shared::is_shared) {
+                Some(object) => Node { mark: object.mark, ..node },
+                None => node,
+            })
+            .filter(|node| !node.is_null()),
             Patch::Nothing | Patch::Same => object,
         }),
         Shape::Sequence => match level.known {

@@ -69,7 +69,7 @@ impl Affix {
                 continue;
             }
             let mut write = |node: &mut Node| self.write(node);
-            field_spec::visit(&mut resource.node, spec, Create::Scalar, &mut write)
+            field_spec::visit_object(resource, spec, Create::Scalar, &mut write)
                 .map_err(|message| resource.error(message))?;
         }
         Ok(())

@@ -69,7 +69,7 @@ impl Change {
                     }
                     Kind::Sequence(_) | Kind::Mapping(_) => Err("an image must be plain text".to_owned()),
                 };
-                field_spec::visit(&mut resource.node, spec, Create::Nothing, &mut write)
+                field_spec::visit_object(resource, spec, Create::Nothing, &mut write)
                     .map_err(|message| resource.error(message))?;
             }
             Ok(())
