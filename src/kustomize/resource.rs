@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::project::RepoPath;
-use crate::yaml::{Kind, Node};
+use crate::yaml::{Kind, Node, Style};
 
 use super::BuildError;
 use super::field::Place;
@@ -154,7 +154,14 @@ impl Resource {
     }
 
     pub(super) fn set_name(&mut self, name: &str) {
-        self.set_meta("name", Some(Node::string(name)));
+        self.set_meta_text("name", name);
+    }
+
+    /// Writes a text in the style that is there: what was a number in its file is one again.
+    pub(super) fn set_meta_text(&mut self, key: &str, text: &str) {
+        let style = self.node.at(&["metadata", key]).map_or(Style::Plain, |old| old.style);
+        let style = if style == Style::Flow { Style::Plain } else { style };
+        self.set_meta(key, Some(Node { style, ..Node::plain(text) }));
     }
 
     /// `labels` or `annotations` as text.

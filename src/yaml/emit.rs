@@ -384,11 +384,7 @@ impl Writer {
 }
 
 fn number_text(number: &Number) -> String {
-    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else {
-        // The least of all integers is read as a float by the last of the original's readers.
-        let least = number.as_i64() == Some(i64::MIN);
-        return if least { "-9.223372036854776e+18".to_owned() } else { number.to_string() };
-    };
+    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else { return number.to_string() };
     match scalar::float_to_json(float) {
         Some(whole) if !whole.is_f64() => whole.to_string(),
         _ => float_text(float),

@@ -16,6 +16,7 @@ mod scalar;
 pub use emit::{emit, natural_order};
 pub use node::{Kind, Mark, Node, Style, Tag};
 pub use read::{MAX_DEPTH, MAX_NODES, ReadError, read, read_first, read_one};
+pub use scalar::float_to_json;
 
 #[cfg(test)]
 mod tests;

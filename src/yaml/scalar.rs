@@ -263,12 +263,14 @@ fn is_base_60(text: &str) -> bool {
 }
 
 /// A float as a JSON number that reads back the same; whole numbers become integers.
-pub(super) fn float_to_json(number: f64) -> Option<Number> {
+#[must_use]
+pub fn float_to_json(number: f64) -> Option<Number> {
     if !number.is_finite() {
         return None;
     }
     if number.fract() == 0.0 && number.abs() < 1e21 {
-        let text = format!("{number:.0}");
+        // The fewest digits that read back the same, and zeros behind them.
+        let text = format!("{number}");
         if let Ok(integer) = text.parse::<i64>() {
             return Some(integer.into());
         }

@@ -127,6 +127,21 @@ pub(super) fn apply(document: &mut Value, operations: &[Operation]) -> Result<()
     })
 }
 
+/// Makes floats of all numbers, as stock kustomize does when it reads a patched object: integers of more than 53 bits lose
+/// their last digits.
+pub(super) fn widen(value: &mut Value) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64().and_then(yaml::float_to_json) {
+                *number = float;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(widen),
+        Value::Object(pairs) => pairs.values_mut().for_each(widen),
+    }
+}
+
 fn shown(path: &[String]) -> String {
     path.iter().map(|part| format!("/{part}")).collect()
 }

@@ -6,7 +6,7 @@ mod target;
 
 use std::collections::BTreeMap;
 
-use crate::yaml::{Kind, Node};
+use crate::yaml::{Kind, Node, Style};
 
 use super::BuildError;
 use super::build::resources_of;
@@ -304,7 +304,8 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     shared::spread(&mut node, &changed);
     resource.node = node;
     if !options.kind {
-        resource.node.set("kind", Node::string(kind));
+        let style = resource.node.get("kind").map_or(Style::Plain, |old| old.style);
+        resource.node.set("kind", Node { style, ..Node::plain(kind) });
     }
     if !matches!(resource.node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
         resource.node.set("metadata", Node::mapping());
@@ -312,7 +313,10 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     if !options.name {
         resource.set_name(&name);
     }
-    resource.set_meta("namespace", (!namespace.is_empty()).then(|| Node::string(namespace)));
+    match namespace.as_str() {
+        "" => resource.set_meta("namespace", None),
+        namespace => resource.set_meta_text("namespace", namespace),
+    }
     Ok(true)
 }
 
@@ -351,6 +355,7 @@ fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &P
     }
     let mut value = noted.to_json().map_err(|(_, message)| fail(message))?;
     json::apply(&mut value, operations).map_err(fail)?;
+    json::widen(&mut value);
     let mark = resource.node.mark;
     resource.node = Node { mark, ..Node::from_json(&value) };
     let mut annotations = resource.meta_map("annotations");
@@ -368,7 +373,8 @@ fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &P
     if resource.node.get("metadata").is_some() {
         resource.set_meta_map("annotations", &annotations);
     }
-    if resource.kind().is_empty() || resource.name().is_empty() {
+    let no_kind = resource.node.get("kind").is_none_or(Node::is_empty);
+    if no_kind || resource.kind().is_empty() || resource.name().is_empty() {
         return Err(place.error("takes the kind or the name away"));
     }
     Ok(())
