@@ -243,7 +243,7 @@ impl Node {
         match value {
             Value::Null => Self { tag: Tag::Null, ..Self::plain("null") },
             Value::Bool(truth) => Self { tag: Tag::Bool, ..Self::plain(truth.to_string()) },
-            Value::Number(number) => Self::plain(number.to_string()),
+            Value::Number(number) => Self::of_number(number),
             Value::String(text) => Self::string(text.as_str()),
             Value::Array(items) => {
                 Self { kind: Kind::Sequence(items.iter().map(Self::from_json).collect()), ..Self::plain("") }
@@ -252,6 +252,14 @@ impl Node {
                 let pairs = pairs.iter().map(|(key, value)| (Self::string(key.as_str()), Self::from_json(value)));
                 Self { kind: Kind::Mapping(pairs.collect()), ..Self::plain("") }
             }
+        }
+    }
+
+    /// A number as the original's writer puts it: from a million on with an exponent.
+    fn of_number(number: &Number) -> Self {
+        match number.as_i64() {
+            Some(integer) if integer.unsigned_abs() < 1_000_000 => Self { tag: Tag::Int, ..Self::plain(integer.to_string()) },
+            _ => Self { tag: Tag::Float, ..Self::plain(super::emit::float_text(number.as_f64().unwrap_or_default())) },
         }
     }
 

@@ -82,13 +82,15 @@ pub(super) fn starts_with_tab(text: &str) -> bool {
 }
 
 /// What a folded text becomes when kustomize writes and reads it again: its writer puts a break too many in front of
-/// lines that are indented more, and at the end of a text that keeps its breaks.
+/// lines that are indented more, and at the end of a text that keeps its breaks; and none at all in addition when the
+/// text begins with a blank, so that its lines are joined.
 pub(super) fn refold(text: &str) -> String {
     let starts_blank = |text: &str| text.starts_with([' ', '\t']);
     let first = text.trim_start_matches('\n');
-    if first.is_empty() || starts_blank(first) {
+    if first.is_empty() {
         return text.to_owned();
     }
+    let joined = starts_blank(first);
     let mut result = String::with_capacity(text.len() + 8);
     let mut rest = text;
     while let Some(at) = rest.find('\n') {
@@ -96,12 +98,17 @@ pub(super) fn refold(text: &str) -> String {
         let after = tail.trim_start_matches('\n');
         let breaks = &tail[..tail.len() - after.len()];
         result.push_str(line);
+        rest = after;
+        let between = !line.is_empty() && !starts_blank(line) && !after.is_empty() && !starts_blank(after);
+        if joined && between {
+            result.push_str(if breaks.len() > 1 { &breaks[1..] } else { " " });
+            continue;
+        }
         result.push_str(breaks);
         let one_more = starts_blank(after) || (after.is_empty() && breaks.len() > 1);
-        if one_more && !line.is_empty() && !starts_blank(line) {
+        if one_more && !joined && !line.is_empty() && !starts_blank(line) {
             result.push('\n');
         }
-        rest = after;
     }
     result + rest
 }

@@ -278,9 +278,17 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     if options.name || options.kind {
         resource.remember_id();
     }
+    let mut patch = patch.clone();
+    if options.name || options.kind {
+        // The options are notes in the annotations of the patch, which are a mapping of strings then.
+        let annotations = super::resource::text_map(patch.at(&["metadata", "annotations"]));
+        if let Some(metadata) = patch.get_mut("metadata") {
+            metadata.set("annotations", string_map(&annotations));
+        }
+    }
     // Stock kustomize keeps what it knows of an object in its annotations. A patch that takes them all away makes it
     // forget the earlier names, so that references to them are not updated.
-    if forgets(patch) {
+    if forgets(&patch) {
         resource.previous.clear();
         resource.prefixes.clear();
         resource.suffixes.clear();
@@ -289,7 +297,6 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
         resource.origin = None;
         resource.transformations.clear();
     }
-    let mut patch = patch.clone();
     // Types and merge keys are the object's own: a target may take in kinds that the patch does not name.
     if let Some(version) = resource.node.get("apiVersion") {
         patch.set("apiVersion", version.clone());

@@ -43,9 +43,6 @@ pub(in crate::kustomize) struct Affix {
 
 impl Affix {
     pub(in crate::kustomize) fn run(&self, objects: &mut Collection) -> Result<(), BuildError> {
-        if self.text.is_empty() {
-            return Ok(());
-        }
         objects.update(|resource| self.rename(resource))
     }
 
@@ -58,7 +55,8 @@ impl Affix {
             return Ok(());
         }
         for spec in self.specs.iter().filter(|spec| original.is_selected(&spec.gvk)) {
-            if &*spec.path == NAME {
+            // A document without a text still makes the fields that it asks for.
+            if &*spec.path == NAME && !self.text.is_empty() {
                 match self.side {
                     Side::Front => resource.prefixes.push(self.text.clone()),
                     Side::Back => resource.suffixes.push(self.text.clone()),
