@@ -109,6 +109,11 @@ struct Writer {
 }
 
 impl Writer {
+    /// For a single scalar that stands in other text.
+    fn wide() -> Self {
+        Self { out: String::new(), column: 0, indent: None, after_space: true, only_indented: false }
+    }
+
     fn node(&mut self, value: &Value, context: Context) {
         match value {
             Value::Null => self.scalar("null", Form::Plain, context),
@@ -381,6 +386,26 @@ impl Writer {
     fn line_break(&mut self) {
         self.put_break('\n');
     }
+}
+
+/// A text in double quotes on one line.
+#[must_use]
+pub fn in_quotes(text: &str) -> String {
+    let mut writer = Writer::wide();
+    writer.double_quoted(text, false);
+    writer.out
+}
+
+/// A text as plain as it can be whatever type it seems to have: in quotes only where characters ask for it.
+#[must_use]
+pub fn without_type(text: &str) -> String {
+    let mut writer = Writer::wide();
+    match Shape::of(text).form(Form::Plain, true) {
+        Form::Single => writer.single_quoted(text, false),
+        Form::Double => writer.double_quoted(text, false),
+        Form::Plain | Form::Literal => writer.plain(text, false),
+    }
+    writer.out
 }
 
 fn number_text(number: &Number) -> String {

@@ -66,7 +66,8 @@ fn float(text: &str) -> Resolved {
 }
 
 /// Whether kustomize writes a text of several lines as a block again, or of one that was one; else it is in quotes.
-pub(super) fn stays_block(text: &str) -> bool {
+#[must_use]
+pub fn stays_block(text: &str) -> bool {
     let printable = |c: char| match c {
         '\n' | '\t' | ' '..='~' => true,
         '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
