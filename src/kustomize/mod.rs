@@ -37,6 +37,7 @@ mod near;
 mod order;
 mod origin;
 mod patch;
+mod pattern;
 mod plugin;
 mod references;
 mod resource;

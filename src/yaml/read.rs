@@ -14,6 +14,9 @@ pub const MAX_DEPTH: usize = 200;
 /// How many nodes all anchors and aliases of a file may copy together.
 pub const MAX_NODES: usize = 200_000;
 
+/// How many values one text may hold, keys included.
+pub const MAX_VALUES: usize = 4_000_000;
+
 /// Why a text is no YAML, or none that is accepted here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
@@ -139,6 +142,8 @@ struct Reader {
     open: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
     copied: usize,
+    /// How many values there were so far.
+    values: usize,
 }
 
 impl Reader {
@@ -272,6 +277,10 @@ impl Reader {
 
     /// Puts a whole node where it belongs.
     fn finish(&mut self, node: Node, anchor: usize) -> Result<(), ReadError> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(ReadError::at(node.mark, format!("holds more than {MAX_VALUES} values")));
+        }
         if anchor != 0 {
             self.charge(&node, node.mark)?;
             self.anchors.insert(anchor, node.clone());
@@ -342,20 +351,24 @@ fn is_merge_key(key: &Node) -> bool {
 /// Carries `<<` out: pairs of the named mappings are added where the mapping does not have the key itself.
 fn merge_keys(node: &mut Node) -> Result<(), ReadError> {
     let Kind::Mapping(pairs) = &mut node.kind else { return Ok(()) };
-    while let Some(at) = pairs.iter().position(|(key, _)| is_merge_key(key)) {
-        let (key, value) = pairs.remove(at);
-        let sources = match value.kind {
-            Kind::Sequence(items) => items,
-            Kind::Mapping(_) | Kind::Scalar(_) => vec![value],
+    let Some(at) = pairs.iter().position(|(key, _)| is_merge_key(key)) else { return Ok(()) };
+    let (key, value) = pairs.remove(at);
+    if let Some((second, _)) = pairs.iter().find(|(key, _)| is_merge_key(key)) {
+        return Err(ReadError::at(second.mark, "the merge key stands here a second time; give one a list"));
+    }
+    let sources = match value.kind {
+        Kind::Sequence(items) => items,
+        Kind::Mapping(_) | Kind::Scalar(_) => vec![value],
+    };
+    let mut own: BTreeSet<String> = pairs.iter().filter_map(|(key, _)| key.text().map(str::to_owned)).collect();
+    for source in sources {
+        let Kind::Mapping(more) = source.kind else {
+            return Err(ReadError::at(key.mark, "a merge key takes a mapping or a list of mappings"));
         };
-        for source in sources {
-            let Kind::Mapping(more) = source.kind else {
-                return Err(ReadError::at(key.mark, "a merge key takes a mapping or a list of mappings"));
-            };
-            for (key, value) in more {
-                if !pairs.iter().any(|(own, _)| own.kind == key.kind) {
-                    pairs.push((key, value));
-                }
+        for (key, value) in more {
+            // Keys that are collections are refused later, so that nobody has to compare them.
+            if key.text().is_none_or(|text| own.insert(text.to_owned())) {
+                pairs.push((key, value));
             }
         }
     }

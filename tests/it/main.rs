@@ -27,3 +27,4 @@ mod template;
 
 mod kustomize;
 mod kustomize_cases;
+mod kustomize_hostile;

@@ -17,6 +17,9 @@ use crate::yaml::{Kind, Node};
 
 const DIRECTIVE: &str = "$patch";
 
+/// How many elements a list may have that is merged by their keys, which compares each with each.
+const MAX_ELEMENTS: usize = 5_000;
+
 /// Merges `patch` into `object`; `None` when the object goes.
 ///
 /// # Errors
@@ -269,6 +272,9 @@ fn walk_list(object: Option<Node>, patch: Patch, keys: &[String], items: Level<'
     };
     let empty = Node { mark: object.mark, ..Node::sequence() };
     let mut ours = into_items(std::mem::replace(&mut object, empty));
+    if theirs.len().max(ours.len()) > MAX_ELEMENTS {
+        return Err(format!("a list of more than {MAX_ELEMENTS} elements is not merged by their keys"));
+    }
     let keys: Vec<&str> = if keys.is_empty() { vec![""] } else { keys.iter().map(String::as_str).collect() };
     let keys = keys.as_slice();
 

@@ -8,6 +8,7 @@ use crate::kustomize::BuildError;
 use crate::kustomize::collection::Collection;
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::id::Gvk;
+use crate::kustomize::pattern;
 use crate::kustomize::resource::Resource;
 
 /// Which objects a patch or a replacement is for; empty parts take all.
@@ -67,9 +68,7 @@ impl Selector {
         // Expressions match the whole text.
         let regex = |pattern: &str| match pattern {
             "" => Ok(None),
-            _ => Regex::new(&format!("^(?:{pattern})$"))
-                .map(Some)
-                .map_err(|_| error(format!("{pattern:?} is no regular expression"))),
+            _ => pattern::compile(&format!("^(?:{pattern})$")).map(Some).map_err(error),
         };
         Ok(Self {
             group: regex(&target.gvk.group)?,

@@ -7,6 +7,7 @@ use crate::kustomize::collection::Collection;
 use crate::kustomize::config::Specs;
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create};
+use crate::kustomize::pattern;
 use crate::yaml::{Kind, Node};
 
 /// One entry of `images`.
@@ -51,8 +52,7 @@ impl Change {
         let tag = "(:[a-zA-Z0-9_.{}-]*)?";
         let digest = "(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{}-]*)?";
         let pattern = format!("^{}{tag}{digest}$", image.name);
-        let pattern =
-            Regex::new(&pattern).map_err(|_| image.place.error(format!("{:?} is no image name", image.name)))?;
+        let pattern = pattern::compile(&pattern).map_err(|message| image.place.error(message))?;
         objects.change(|resource| {
             if resource.kind() == "CustomResourceDefinition" {
                 return Ok(());
