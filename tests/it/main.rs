@@ -11,6 +11,7 @@ mod control_plane;
 mod doctor;
 mod embedded;
 mod first_run;
+mod fuzz_bytes;
 mod git;
 mod git_server;
 mod local_runtime;
