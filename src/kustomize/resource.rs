@@ -126,9 +126,8 @@ impl Resource {
                 notes.insert(format!("internal.config.kubernetes.io/{name}"), value);
             }
         };
-        let joined = |part: fn(&(String, String, String)) -> &str| {
-            self.previous.iter().map(part).collect::<Vec<_>>().join(",")
-        };
+        let joined =
+            |part: fn(&(String, String, String)) -> &str| self.previous.iter().map(part).collect::<Vec<_>>().join(",");
         note("previousKinds", joined(|(kind, _, _)| kind));
         note("previousNames", joined(|(_, name, _)| name));
         note("previousNamespaces", joined(|(_, _, namespace)| namespace));

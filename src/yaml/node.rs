@@ -258,7 +258,9 @@ impl Node {
     /// A number as the original's writer puts it: from a million on with an exponent.
     fn of_number(number: &Number) -> Self {
         match number.as_i64() {
-            Some(integer) if integer.unsigned_abs() < 1_000_000 => Self { tag: Tag::Int, ..Self::plain(integer.to_string()) },
+            Some(integer) if integer.unsigned_abs() < 1_000_000 => {
+                Self { tag: Tag::Int, ..Self::plain(integer.to_string()) }
+            }
             _ => Self { tag: Tag::Float, ..Self::plain(super::emit::float_text(number.as_f64().unwrap_or_default())) },
         }
     }

@@ -71,7 +71,8 @@ fn refuse_unknown_escapes(quoted: &str, mark: Mark) -> Result<(), ReadError> {
     let mut rest = quoted;
     while let Some(at) = rest.find('\\') {
         let escape = &rest[at + 1..];
-        let half = escape.strip_prefix('u').and_then(|code| code.get(..4)).and_then(|code| u32::from_str_radix(code, 16).ok());
+        let half =
+            escape.strip_prefix('u').and_then(|code| code.get(..4)).and_then(|code| u32::from_str_radix(code, 16).ok());
         if escape.starts_with('/') || half.is_some_and(|code| (0xD800..0xE000).contains(&code)) {
             let end = if escape.starts_with('/') { 1 } else { 5 };
             let message = format!("has the escape \\{}, which YAML readers of Kubernetes do not know", &escape[..end]);
@@ -114,7 +115,8 @@ const MAX_DASHES: usize = 20;
 
 /// The text with quotes around the dash at the place of an error, when that is alone there.
 fn dash_in_quotes(text: &[u8], error: &ReadError) -> Option<Vec<u8>> {
-    let line = text.split_inclusive(|byte| *byte == b'\n').take(error.line.checked_sub(1)?).map(<[u8]>::len).sum::<usize>();
+    let line =
+        text.split_inclusive(|byte| *byte == b'\n').take(error.line.checked_sub(1)?).map(<[u8]>::len).sum::<usize>();
     let rest = std::str::from_utf8(text.get(line..)?).ok()?;
     let (at, c) = rest.char_indices().nth(error.column.checked_sub(1)?)?;
     let next = rest[at..].chars().nth(1);

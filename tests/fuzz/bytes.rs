@@ -24,9 +24,54 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Bytes that mean something to a reader of YAML, and words that mean something to kustomize.
 const TOKENS: [&str; 48] = [
-    "\n", "\n---\n", "\n...\n", "- ", ": ", "? ", "[", "]", "{", "}", ",", "&a ", "*a", "<<: *a", "!!str ", "!!int ", "!!binary ", "!x ",
-    "|", ">", "|+2\n", "'", "\"", "\\", "#", "%", "@", "`", "\t", "\r\n", "\u{feff}", "\u{85}", "\u{2028}", "\0", "\u{1F600}", "~", "0x", "1e999",
-    "-9223372036854775809", "2020-01-01", "$patch: delete\n", "$(NAME)", "null", "..", "/", "[name=.*]", "*", "metadata: ",
+    "\n",
+    "\n---\n",
+    "\n...\n",
+    "- ",
+    ": ",
+    "? ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "&a ",
+    "*a",
+    "<<: *a",
+    "!!str ",
+    "!!int ",
+    "!!binary ",
+    "!x ",
+    "|",
+    ">",
+    "|+2\n",
+    "'",
+    "\"",
+    "\\",
+    "#",
+    "%",
+    "@",
+    "`",
+    "\t",
+    "\r\n",
+    "\u{feff}",
+    "\u{85}",
+    "\u{2028}",
+    "\0",
+    "\u{1F600}",
+    "~",
+    "0x",
+    "1e999",
+    "-9223372036854775809",
+    "2020-01-01",
+    "$patch: delete\n",
+    "$(NAME)",
+    "null",
+    "..",
+    "/",
+    "[name=.*]",
+    "*",
+    "metadata: ",
 ];
 
 /// A tree with a directory `top`.
@@ -37,7 +82,8 @@ pub(crate) fn corpus() -> Vec<Tree> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kustomize");
     let mut inputs = Vec::new();
     for parent in [folder.clone(), folder.join("refused")] {
-        let mut folders: Vec<_> = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let mut folders: Vec<_> =
+            fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         folders.sort();
         for folder in folders {
             let mut tree = Tree::new();

@@ -84,7 +84,9 @@ fn nesting_without_end_is_refused_wherever_it_comes_from() {
 
 #[test]
 fn a_path_never_leaves_the_tree() {
-    for entry in ["../../outside.yaml", "../../../../../../etc/passwd", "/etc/passwd", "a/../../../b.yaml", "a\\0b", ".."] {
+    for entry in
+        ["../../outside.yaml", "../../../../../../etc/passwd", "/etc/passwd", "a/../../../b.yaml", "a\\0b", ".."]
+    {
         let quoted = format!("'{entry}'");
         for field in [
             format!("resources: [{quoted}]\n"),
@@ -194,8 +196,10 @@ fn expressions_that_compile_to_much_are_refused() {
 
 #[test]
 fn many_patches_on_many_objects_are_carried_out() {
-    let objects: String = (0..300).map(|at| format!("---\n{}", OBJECT.replace("name: a", &format!("name: a{at}")))).collect();
-    let patch = "- patch: '[{\"op\": \"add\", \"path\": \"/data/x\", \"value\": \"y\"}]'\n  target: {kind: ConfigMap}\n";
+    let objects: String =
+        (0..300).map(|at| format!("---\n{}", OBJECT.replace("name: a", &format!("name: a{at}")))).collect();
+    let patch =
+        "- patch: '[{\"op\": \"add\", \"path\": \"/data/x\", \"value\": \"y\"}]'\n  target: {kind: ConfigMap}\n";
     let kustomization = format!("resources: [a.yaml]\npatches:\n{}", patch.repeat(60));
     let files = [("top/kustomization.yaml", kustomization.as_bytes()), ("top/a.yaml", objects.as_bytes())];
     let text = built(&files).expect("a build");

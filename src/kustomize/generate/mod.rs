@@ -275,7 +275,9 @@ fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -
     made.generated = old.generated;
     if made.gvk() != objects.get(at).gvk() {
         let message = format!("{} was {id} once, and cannot take its content back", objects.get(at).id());
-        return Err(place.error_with_hint(message, "generate it after the patch that changes its kind, or under another name"));
+        return Err(
+            place.error_with_hint(message, "generate it after the patch that changes its kind, or under another name")
+        );
     }
     *objects.get_mut(at) = made;
     objects.index()

@@ -11,8 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kustomize::id::Gvk;
-use crate::kustomize::shared;
 use crate::kustomize::schema::{Property, Schema, Type};
+use crate::kustomize::shared;
 use crate::yaml::{Kind, Node};
 
 const DIRECTIVE: &str = "$patch";

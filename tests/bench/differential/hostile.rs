@@ -66,7 +66,9 @@ pub(crate) fn spoil(dice: &mut Dice, files: &mut Tree) {
             let bytes = &mut files[at].1;
             if !bytes.is_empty() {
                 let place = dice.below(bytes.len());
-                bytes[place] = dice.pick(&["x", ":", "\t", " ", "'", "\"", "{", "]", "&", "*", "#", "-", "\n", "%", "!", "|", "0"]).as_bytes()[0];
+                bytes[place] = dice
+                    .pick(&["x", ":", "\t", " ", "'", "\"", "{", "]", "&", "*", "#", "-", "\n", "%", "!", "|", "0"])
+                    .as_bytes()[0];
             }
         }
         8 => {
@@ -74,11 +76,32 @@ pub(crate) fn spoil(dice: &mut Dice, files: &mut Tree) {
             files[at].1 = text.into_bytes();
         }
         9 => {
-            let text = dice.pick(&["", "# nothing\n", "---\n", "--- \n---\n", "null\n", "{}\n", "[]\n", "x\n", "\u{feff}a: b\n"]);
+            let text = dice.pick(&[
+                "",
+                "# nothing\n",
+                "---\n",
+                "--- \n---\n",
+                "null\n",
+                "{}\n",
+                "[]\n",
+                "x\n",
+                "\u{feff}a: b\n",
+            ]);
             files[at].1 = text.into();
         }
         10 => {
-            let line = dice.pick(&["kind: List\n", "metadata: {}\n", "metadata:\n  name: other\n", "items: []\n", "data: [x]\n", "spec: 5\n", "? complex\n: x\n", "5: x\n", "true: x\n", "null: x\n"]);
+            let line = dice.pick(&[
+                "kind: List\n",
+                "metadata: {}\n",
+                "metadata:\n  name: other\n",
+                "items: []\n",
+                "data: [x]\n",
+                "spec: 5\n",
+                "? complex\n: x\n",
+                "5: x\n",
+                "true: x\n",
+                "null: x\n",
+            ]);
             files[at].1.extend_from_slice(line.as_bytes());
         }
         _ => {

@@ -253,7 +253,13 @@ pub(crate) fn object(dice: &mut Dice) -> String {
         }
         25 => {
             let kind = dice.pick(&["Gizmo", "Pod", "Job"]);
-            let version = if kind == "Gizmo" { "example.com/v1" } else if kind == "Pod" { "v1" } else { "batch/v1" };
+            let version = if kind == "Gizmo" {
+                "example.com/v1"
+            } else if kind == "Pod" {
+                "v1"
+            } else {
+                "batch/v1"
+            };
             let mut text = head(version, kind, meta(dice, name, true)) + "spec:\n";
             text += "  parts:\n  - key: a\n    value: 1\n  - key: b\n    value: 2\n";
             text + &format!("  configRef: {other}\n  containers:\n  - name: main\n    image: nginx\n")

@@ -70,27 +70,58 @@ fn sources(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
     put(files, directory, "settings.env", env[dice.below(env.len())]);
     let secret = dice.chance(45);
     let (field, kind) = if secret { ("secretGenerator", "Secret") } else { ("configMapGenerator", "ConfigMap") };
-    let there: Vec<String> = known(files).into_iter().filter(|(_, found, _)| found == kind).map(|(_, _, name)| name).collect();
+    let there: Vec<String> =
+        known(files).into_iter().filter(|(_, found, _)| found == kind).map(|(_, _, name)| name).collect();
     let mut text = format!("{field}:\n");
     for at in 0..=dice.below(2) {
         if !there.is_empty() && dice.chance(40) {
-            text += &format!("- name: {}\n  behavior: {}\n", there[dice.below(there.len())], dice.pick(&["merge", "replace", "create"]));
+            text += &format!(
+                "- name: {}\n  behavior: {}\n",
+                there[dice.below(there.len())],
+                dice.pick(&["merge", "replace", "create"])
+            );
         } else {
             text += &format!("- name: gen-{}{at}\n", &directory[..1]);
         }
         if secret && dice.chance(30) {
             text += &format!("  type: {}\n", dice.pick(&["kubernetes.io/tls", "Opaque", "''"]));
         }
-        for line in dice.some(&["files:\n  - data.txt\n  - renamed=conf.ini", "envs: [settings.env]", "env: settings.env", "literals: [a=b, 'c=\"d\"']"], 40) {
+        for line in dice.some(
+            &[
+                "files:\n  - data.txt\n  - renamed=conf.ini",
+                "envs: [settings.env]",
+                "env: settings.env",
+                "literals: [a=b, 'c=\"d\"']",
+            ],
+            40,
+        ) {
             text += &format!("  {line}\n");
         }
         if dice.chance(6) {
-            text += &format!("  {}\n", dice.pick(&["files: [../x/data.txt]", "files: [a=b=data.txt]", "files: [=data.txt]", "files: [data.txt=]", "envs: [missing.env]", "files: [.]", "literals: ['=x']", "literals: [x]"]));
+            text += &format!(
+                "  {}\n",
+                dice.pick(&[
+                    "files: [../x/data.txt]",
+                    "files: [a=b=data.txt]",
+                    "files: [=data.txt]",
+                    "files: [data.txt=]",
+                    "envs: [missing.env]",
+                    "files: [.]",
+                    "literals: ['=x']",
+                    "literals: [x]"
+                ])
+            );
         }
         if dice.chance(30) {
             text += &format!(
                 "  options:\n    {}\n",
-                dice.pick(&["disableNameSuffixHash: true", "immutable: true", "labels: {x: y}", "annotations: {x: 'true'}", "disableNameSuffixHash: false"])
+                dice.pick(&[
+                    "disableNameSuffixHash: true",
+                    "immutable: true",
+                    "labels: {x: y}",
+                    "annotations: {x: 'true'}",
+                    "disableNameSuffixHash: false"
+                ])
             );
         }
     }
@@ -125,14 +156,18 @@ fn openapi(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
          \"object\"}}, \"x-kubernetes-patch-merge-key\": \"key\", \"x-kubernetes-patch-strategy\": \"{strategy}\"}}}}}}}}}}"
     );
     put(files, directory, "types.json", text);
-    dice.pick(&["openapi: {path: types.json}\n", "openapi:\n  path: types.json\n", "openapi: {version: v1.21.2}\n"]).to_owned()
+    dice.pick(&["openapi: {path: types.json}\n", "openapi:\n  path: types.json\n", "openapi: {version: v1.21.2}\n"])
+        .to_owned()
 }
 
 /// Selectors, options and paths of all sorts.
 fn replacements(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
     let mut entry = String::new();
     if dice.chance(15) {
-        entry += &format!("- sourceValue: {}\n", dice.pick(&["v", "\"5\"", "''", "\"a:b\"", "\"two\\nlines\"", "\"{a: b}\""]));
+        entry += &format!(
+            "- sourceValue: {}\n",
+            dice.pick(&["v", "\"5\"", "''", "\"a:b\"", "\"two\\nlines\"", "\"{a: b}\""])
+        );
     } else {
         let (version, kind, name) = one_of(dice, files, &[]);
         entry += "- source:\n";
@@ -175,7 +210,11 @@ fn replacements(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
         ]);
         entry += &format!("    fieldPath: {path}\n");
         if dice.chance(25) {
-            entry += &format!("    options: {{delimiter: '{}', index: {}}}\n", dice.pick(&[".", "-", "/", ":", " "]), dice.pick(&["0", "1", "5", "-1"]));
+            entry += &format!(
+                "    options: {{delimiter: '{}', index: {}}}\n",
+                dice.pick(&[".", "-", "/", ":", " "]),
+                dice.pick(&["0", "1", "5", "-1"])
+            );
         }
     }
     entry += "  targets:\n";
@@ -197,7 +236,16 @@ fn replacements(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
         ]);
         entry += &format!("  - select: {select}\n");
         if dice.chance(25) {
-            entry += &format!("    reject: [{}]\n", dice.pick(&["{name: web}", "{kind: Service}", "{labelSelector: 'app=web'}", "{name: db, kind: ConfigMap}", "{namespace: prod}"]));
+            entry += &format!(
+                "    reject: [{}]\n",
+                dice.pick(&[
+                    "{name: web}",
+                    "{kind: Service}",
+                    "{labelSelector: 'app=web'}",
+                    "{name: db, kind: ConfigMap}",
+                    "{namespace: prod}"
+                ])
+            );
         }
         if dice.chance(92) {
             entry += "    fieldPaths:\n";
@@ -256,7 +304,8 @@ fn replacements(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
         }
     }
     if dice.chance(20) {
-        let text = if dice.chance(50) { entry } else { entry.replace("\n  ", "\n").trim_start_matches("- ").to_owned() };
+        let text =
+            if dice.chance(50) { entry } else { entry.replace("\n  ", "\n").trim_start_matches("- ").to_owned() };
         put(files, directory, "replacement.yaml", text);
         return "replacements:\n- path: replacement.yaml\n".to_owned();
     }
@@ -271,13 +320,27 @@ fn indented(text: &str, pad: &str) -> String {
 fn merge_body(dice: &mut Dice) -> String {
     let container = "spec:\n  template:\n    spec:\n";
     match dice.below(22) {
-        0 => format!("{container}      $setElementOrder/containers:\n      - name: side\n      - name: main\n      containers:\n      - name: side\n        image: s\n"),
-        1 => format!("{container}      volumes:\n      - name: v\n        $retainKeys: [name, emptyDir]\n        emptyDir: {{}}\n"),
-        2 => format!("{container}      containers:\n      - name: main\n        $deleteFromPrimitiveList/args: [--a]\n"),
-        3 => format!("{container}      containers:\n      - name: main\n        args: [--new]\n        env:\n        - name: A\n          $patch: delete\n"),
-        4 => format!("{container}      containers:\n      - name: main\n        env:\n        - $patch: replace\n        - name: Z\n          value: z\n"),
-        5 => format!("{container}      containers:\n      - $patch: delete\n        name: main\n      - name: last\n        image: l\n"),
-        6 => format!("{container}      containers:\n      - name: main\n        $patch: replace\n        image: only\n"),
+        0 => format!(
+            "{container}      $setElementOrder/containers:\n      - name: side\n      - name: main\n      containers:\n      - name: side\n        image: s\n"
+        ),
+        1 => format!(
+            "{container}      volumes:\n      - name: v\n        $retainKeys: [name, emptyDir]\n        emptyDir: {{}}\n"
+        ),
+        2 => {
+            format!("{container}      containers:\n      - name: main\n        $deleteFromPrimitiveList/args: [--a]\n")
+        }
+        3 => format!(
+            "{container}      containers:\n      - name: main\n        args: [--new]\n        env:\n        - name: A\n          $patch: delete\n"
+        ),
+        4 => format!(
+            "{container}      containers:\n      - name: main\n        env:\n        - $patch: replace\n        - name: Z\n          value: z\n"
+        ),
+        5 => format!(
+            "{container}      containers:\n      - $patch: delete\n        name: main\n      - name: last\n        image: l\n"
+        ),
+        6 => {
+            format!("{container}      containers:\n      - name: main\n        $patch: replace\n        image: only\n")
+        }
         7 => "spec:\n  $patch: delete\n".to_owned(),
         8 => "spec:\n  $patch: merge\n  added: x\n".to_owned(),
         9 => "spec:\n  $patch: nonsense\n".to_owned(),
@@ -285,7 +348,9 @@ fn merge_body(dice: &mut Dice) -> String {
         11 => "spec:\n  ports:\n  - port: 80\n    targetPort: http\n  - port: 443\n".to_owned(),
         12 => "spec:\n  parts:\n  - key: a\n    value: patched\n  - key: z\n    value: new\n".to_owned(),
         13 => "rules: []\nsubjects:\n- kind: User\n  name: u\n".to_owned(),
-        14 => "data:\n  k: |\n    block\n      text\n  a.b: >-\n    folded\n    text\nbinaryData:\n  x: AAEC\n".to_owned(),
+        14 => {
+            "data:\n  k: |\n    block\n      text\n  a.b: >-\n    folded\n    text\nbinaryData:\n  x: AAEC\n".to_owned()
+        }
         15 => format!("spec:\n  extra: {}\n", styles::value(dice, 4)),
         16 => format!("spec:{}\n", styles::node(dice, 0, 2, &mut Vec::new())),
         17 => "data: null\n".to_owned(),
@@ -333,7 +398,9 @@ fn patches(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
         }
         if dice.chance(12) {
             let (version, kind, name) = one_of(dice, files, &[]);
-            merge += &format!("---\napiVersion: {version}\nkind: {kind}\nmetadata:\n  name: {name}\n  labels:\n    second: doc\n");
+            merge += &format!(
+                "---\napiVersion: {version}\nkind: {kind}\nmetadata:\n  name: {name}\n  labels:\n    second: doc\n"
+            );
         }
         let body = if dice.chance(55) { merge } else { operations(dice) };
         let is_json = body.starts_with(['[', '-']);
@@ -348,7 +415,15 @@ fn patches(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
             text += &target(dice, &kind);
         }
         if dice.chance(15) {
-            text += &format!("  options: {{{}}}\n", dice.pick(&["allowNameChange: true", "allowKindChange: true", "allowNameChange: true, allowKindChange: true", "allowNameChange: false"]));
+            text += &format!(
+                "  options: {{{}}}\n",
+                dice.pick(&[
+                    "allowNameChange: true",
+                    "allowKindChange: true",
+                    "allowNameChange: true, allowKindChange: true",
+                    "allowNameChange: false"
+                ])
+            );
         }
     }
     text
@@ -387,8 +462,22 @@ fn operations(dice: &mut Dice) -> String {
     };
     let mut list = Vec::new();
     for _ in 0..=dice.below(2) {
-        let (op, at, from) = (dice.pick(&["add", "add", "replace", "remove", "copy", "move", "test"]), path(dice), path(dice));
-        let value = dice.pick(&["\"x\"", "5", "{\"a\": \"b\"}", "[1, \"two\"]", "null", "true", "\"2020-01-01\"", "1.50", "{}", "\"a: b\"", "1e3", "{\"name\": \"n\", \"image\": \"i\"}"]);
+        let (op, at, from) =
+            (dice.pick(&["add", "add", "replace", "remove", "copy", "move", "test"]), path(dice), path(dice));
+        let value = dice.pick(&[
+            "\"x\"",
+            "5",
+            "{\"a\": \"b\"}",
+            "[1, \"two\"]",
+            "null",
+            "true",
+            "\"2020-01-01\"",
+            "1.50",
+            "{}",
+            "\"a: b\"",
+            "1e3",
+            "{\"name\": \"n\", \"image\": \"i\"}",
+        ]);
         list.push(match op {
             "remove" => format!("{{\"op\": \"remove\", \"path\": \"{at}\"}}"),
             "copy" | "move" => format!("{{\"op\": \"{op}\", \"from\": \"{from}\", \"path\": \"{at}\"}}"),
@@ -401,7 +490,10 @@ fn operations(dice: &mut Dice) -> String {
     // The same in YAML, where plain values may mean something else.
     list.iter()
         .map(|operation| {
-            let plain = operation.replace("\"value\": \"x\"", &format!("\"value\": {}", dice.pick(&["x", "yes", "2020-01-01", "0x10", "~", "on"])));
+            let plain = operation.replace(
+                "\"value\": \"x\"",
+                &format!("\"value\": {}", dice.pick(&["x", "yes", "2020-01-01", "0x10", "~", "on"])),
+            );
             format!("- {plain}\n")
         })
         .collect()
@@ -422,8 +514,19 @@ fn json_patches(dice: &mut Dice, directory: &str, files: &mut Tree) -> String {
 fn labels(dice: &mut Dice) -> String {
     let mut text = "labels:\n".to_owned();
     for _ in 0..=dice.below(2) {
-        text += &format!("- pairs: {{{}}}\n", dice.pick(&["app: web", "x: \"5\"", "a.b/c: d", "app: other, tier: t", "x: ''"]));
-        for flag in dice.some(&["includeSelectors: true", "includeTemplates: true", "includeVolumeClaimTemplates: true", "includeSelectors: false"], 25) {
+        text += &format!(
+            "- pairs: {{{}}}\n",
+            dice.pick(&["app: web", "x: \"5\"", "a.b/c: d", "app: other, tier: t", "x: ''"])
+        );
+        for flag in dice.some(
+            &[
+                "includeSelectors: true",
+                "includeTemplates: true",
+                "includeVolumeClaimTemplates: true",
+                "includeSelectors: false",
+            ],
+            25,
+        ) {
             if !text.contains(flag.split(':').next().unwrap_or_default()) {
                 text += &format!("  {flag}\n");
             }
@@ -453,9 +556,40 @@ fn labels(dice: &mut Dice) -> String {
 fn images(dice: &mut Dice) -> String {
     let mut text = "images:\n".to_owned();
     for _ in 0..=dice.below(2) {
-        text += &format!("- name: {}\n", dice.pick(&["nginx", "nginx:1.2", "docker.io/nginx", "registry:5000/app", "app.x", "ngin.", "\"\"", "nginx@sha256:abc", "'.*'", "patched"]));
-        for line in dice.some(&["newName: other:5000/image", "newName: ''", "newTag: v3", "newTag: ''", "digest: sha256:def", "digest: ''", "tagSuffix: -dev"], 20) {
-            if !text.ends_with(line.split(':').next().unwrap_or_default()) && !text.rsplit("- name").next().unwrap_or_default().contains(line.split(' ').next().unwrap_or_default()) {
+        text += &format!(
+            "- name: {}\n",
+            dice.pick(&[
+                "nginx",
+                "nginx:1.2",
+                "docker.io/nginx",
+                "registry:5000/app",
+                "app.x",
+                "ngin.",
+                "\"\"",
+                "nginx@sha256:abc",
+                "'.*'",
+                "patched"
+            ])
+        );
+        for line in dice.some(
+            &[
+                "newName: other:5000/image",
+                "newName: ''",
+                "newTag: v3",
+                "newTag: ''",
+                "digest: sha256:def",
+                "digest: ''",
+                "tagSuffix: -dev",
+            ],
+            20,
+        ) {
+            if !text.ends_with(line.split(':').next().unwrap_or_default())
+                && !text
+                    .rsplit("- name")
+                    .next()
+                    .unwrap_or_default()
+                    .contains(line.split(' ').next().unwrap_or_default())
+            {
                 text += &format!("  {line}\n");
             }
         }

@@ -41,10 +41,23 @@ fn generator(dice: &mut Dice, directory: &str, at: usize) -> String {
         text += "  namespace: prod\n";
     }
     if kind == "IAMPolicyGenerator" {
-        return text + &format!("cloud: {}\nkubernetesService: {{name: k-{short}{at}}}\nserviceAccount: {{name: s, projectId: p}}\n", dice.pick(&["gke", "gke", "other"]));
+        return text
+            + &format!(
+                "cloud: {}\nkubernetesService: {{name: k-{short}{at}}}\nserviceAccount: {{name: s, projectId: p}}\n",
+                dice.pick(&["gke", "gke", "other"])
+            );
     }
     text += &format!("literals: [a=b, {}]\n", dice.pick(&["c=d", "'c=\"\"'", "a=x", "e"]));
-    for line in dice.some(&["behavior: create", "name: named", "options: {disableNameSuffixHash: true}", "type: t", "disableNameSuffixHash: true"], 20) {
+    for line in dice.some(
+        &[
+            "behavior: create",
+            "name: named",
+            "options: {disableNameSuffixHash: true}",
+            "type: t",
+            "disableNameSuffixHash: true",
+        ],
+        20,
+    ) {
         text += &format!("{line}\n");
     }
     text
@@ -98,19 +111,46 @@ fn transformer(dice: &mut Dice, at: usize, files: &Tree) -> String {
             "AnnotationsTransformer" => format!("annotations: {{t: \"1\"}}\nfieldSpecs:\n{specs}"),
             "NamespaceTransformer" => format!(
                 "namespace: via\n{}fieldSpecs:\n{specs}",
-                dice.pick(&["", "unsetOnly: true\n", "setRoleBindingSubjects: defaultOnly\n", "setRoleBindingSubjects: nonsense\n"])
+                dice.pick(&[
+                    "",
+                    "unsetOnly: true\n",
+                    "setRoleBindingSubjects: defaultOnly\n",
+                    "setRoleBindingSubjects: nonsense\n"
+                ])
             ),
-            "ImageTagTransformer" => format!("imageTag: {{name: nginx, newTag: t{}}}\nfieldSpecs:\n{specs}", dice.pick(&["", ", digest: sha256:1", ", newName: n"])),
+            "ImageTagTransformer" => format!(
+                "imageTag: {{name: nginx, newTag: t{}}}\nfieldSpecs:\n{specs}",
+                dice.pick(&["", ", digest: sha256:1", ", newName: n"])
+            ),
             "ReplicaCountTransformer" => format!("replica: {{name: {object}, count: 5}}\nfieldSpecs:\n{specs}"),
-            "PatchTransformer" if dice.chance(50) => format!("patch: |-\n{block}{}", dice.pick(&["", "target: {kind: ConfigMap}\n", "target: {name: '.*'}\noptions: {allowNameChange: true}\n"])),
-            "PatchTransformer" => format!("patch: '[{{\"op\": \"add\", \"path\": \"/metadata/annotations/x\", \"value\": \"y\"}}]'\ntarget: {{kind: {of}}}\n"),
-            "PatchJson6902Transformer" => format!("target: {{name: {object}, kind: {of}}}\njsonOp: '[{{\"op\": \"add\", \"path\": \"/metadata/labels\", \"value\": {{\"x\": \"y\"}}}}]'\n"),
+            "PatchTransformer" if dice.chance(50) => format!(
+                "patch: |-\n{block}{}",
+                dice.pick(&[
+                    "",
+                    "target: {kind: ConfigMap}\n",
+                    "target: {name: '.*'}\noptions: {allowNameChange: true}\n"
+                ])
+            ),
+            "PatchTransformer" => format!(
+                "patch: '[{{\"op\": \"add\", \"path\": \"/metadata/annotations/x\", \"value\": \"y\"}}]'\ntarget: {{kind: {of}}}\n"
+            ),
+            "PatchJson6902Transformer" => format!(
+                "target: {{name: {object}, kind: {of}}}\njsonOp: '[{{\"op\": \"add\", \"path\": \"/metadata/labels\", \"value\": {{\"x\": \"y\"}}}}]'\n"
+            ),
             "PatchStrategicMergeTransformer" => format!("patches: |-\n{block}"),
-            "ReplacementTransformer" => format!("replacements:\n- source: {{kind: {of}, name: {object}}}\n  targets:\n  - select: {{kind: ConfigMap}}\n    fieldPaths: [metadata.annotations.from]\n    options: {{create: true}}\n"),
+            "ReplacementTransformer" => format!(
+                "replacements:\n- source: {{kind: {of}, name: {object}}}\n  targets:\n  - select: {{kind: ConfigMap}}\n    fieldPaths: [metadata.annotations.from]\n    options: {{create: true}}\n"
+            ),
             "ValueAddTransformer" => format!(
                 "value: {}\ntargets:\n- fieldPath: {}\n",
                 if dice.chance(50) { "v" } else { name(dice) },
-                dice.pick(&["metadata/annotations/added", "metadata/namespace", "spec/added", "spec/path\n  filePathPosition: 1", "data/k\n  selector: {kind: ConfigMap}"])
+                dice.pick(&[
+                    "metadata/annotations/added",
+                    "metadata/namespace",
+                    "spec/added",
+                    "spec/path\n  filePathPosition: 1",
+                    "data/k\n  selector: {kind: ConfigMap}"
+                ])
             ),
             _ => String::new(),
         }

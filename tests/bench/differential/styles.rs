@@ -4,8 +4,36 @@ use super::dice::Dice;
 use super::objects::VALUES;
 
 const WORDS: [&str; 30] = [
-    "a", "b c", "x: y", "- z", "#no", "it's", "\"q\"", "1", "0.50", "true", "null", "é", "日本", "\u{1F600}", "a,b", "{x}", "[y]",
-    "*s", "&t", "!u", "%v", "@w", "`x`", "|", ">", "?", "$(NAME)", "a  b", "~", "=",
+    "a",
+    "b c",
+    "x: y",
+    "- z",
+    "#no",
+    "it's",
+    "\"q\"",
+    "1",
+    "0.50",
+    "true",
+    "null",
+    "é",
+    "日本",
+    "\u{1F600}",
+    "a,b",
+    "{x}",
+    "[y]",
+    "*s",
+    "&t",
+    "!u",
+    "%v",
+    "@w",
+    "`x`",
+    "|",
+    ">",
+    "?",
+    "$(NAME)",
+    "a  b",
+    "~",
+    "=",
 ];
 
 /// A word or some, with what readers and writers have rules for.
@@ -18,15 +46,59 @@ fn words(dice: &mut Dice, most: usize) -> String {
 pub(crate) fn scalar(dice: &mut Dice) -> String {
     match dice.below(10) {
         0..=3 => dice.pick(&VALUES).to_owned(),
-        4 => dice.pick(&["0b11", "1e-7", "1.5E+3", "123456789012345678901", "-9223372036854775808", "0x", "1__0", "00", "-.5", "1.", "+.inf"]).to_owned(),
+        4 => dice
+            .pick(&[
+                "0b11",
+                "1e-7",
+                "1.5E+3",
+                "123456789012345678901",
+                "-9223372036854775808",
+                "0x",
+                "1__0",
+                "00",
+                "-.5",
+                "1.",
+                "+.inf",
+            ])
+            .to_owned(),
         5 => format!("'{}'", words(dice, 4).replace('\'', "''")),
         6 | 7 => {
             let text = words(dice, 12).replace('\\', "\\\\").replace('"', "\\\"");
-            let end = dice.pick(&["", "", "\\n", "\\t", " ", "\\e", "\\u00e9", "\\x41", "\\/", "\\n\\n", "\\u2028", "\\0"]);
+            let end =
+                dice.pick(&["", "", "\\n", "\\t", " ", "\\e", "\\u00e9", "\\x41", "\\/", "\\n\\n", "\\u2028", "\\0"]);
             format!("\"{text}{end}\"")
         }
-        8 => dice.pick(&["!!str 5", "!!int \"5\"", "!!bool \"true\"", "!!float 5", "!!null ''", "!!binary aGk=", "!!str", "! x", "!own x"]).to_owned(),
-        _ => dice.pick(&["a b", "a: b".trim_start_matches("a: "), "x#y", "a 'b' c", "a\"b", "a\\n", "-x", "?x", ":x", "x:y", "a,b", "1 2", "...a", "--- a".trim_start_matches("--- ")]).to_owned(),
+        8 => dice
+            .pick(&[
+                "!!str 5",
+                "!!int \"5\"",
+                "!!bool \"true\"",
+                "!!float 5",
+                "!!null ''",
+                "!!binary aGk=",
+                "!!str",
+                "! x",
+                "!own x",
+            ])
+            .to_owned(),
+        _ => dice
+            .pick(&[
+                "a b",
+                "a: b".trim_start_matches("a: "),
+                "x#y",
+                "a 'b' c",
+                "a\"b",
+                "a\\n",
+                "-x",
+                "?x",
+                ":x",
+                "x:y",
+                "a,b",
+                "1 2",
+                "...a",
+                "--- a".trim_start_matches("--- "),
+            ])
+            .to_owned(),
     }
 }
 
@@ -114,7 +186,8 @@ fn flow(dice: &mut Dice, depth: usize) -> String {
         let items: Vec<String> = (0..count).map(|_| inner(dice)).collect();
         format!("[{}{}]", items.join(", "), if count > 0 && dice.chance(10) { "," } else { "" })
     } else {
-        let pairs: Vec<String> = (0..count).map(|at| format!("{}: {}", ["a", "\"b\"", "c.d", "1x"][at], inner(dice))).collect();
+        let pairs: Vec<String> =
+            (0..count).map(|at| format!("{}: {}", ["a", "\"b\"", "c.d", "1x"][at], inner(dice))).collect();
         format!("{{{}}}", pairs.join(", "))
     }
 }
@@ -127,7 +200,10 @@ fn flow_scalar(dice: &mut Dice) -> String {
 
 /// A ConfigMap whose data is in all styles.
 pub(crate) fn config_map(dice: &mut Dice, meta: &str) -> String {
-    let mut text = format!("{}apiVersion: v1\nkind: ConfigMap\n{meta}data:\n", dice.pick(&["", "# head\n", "---\n", "%YAML 1.1\n---\n", ""]));
+    let mut text = format!(
+        "{}apiVersion: v1\nkind: ConfigMap\n{meta}data:\n",
+        dice.pick(&["", "# head\n", "---\n", "%YAML 1.1\n---\n", ""])
+    );
     for key in ["k", "a.b", "file.txt", "\"5\"", "B"].iter().take(1 + dice.below(5)) {
         text += &format!("  {key}: {}\n", value(dice, 4));
     }

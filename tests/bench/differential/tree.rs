@@ -123,4 +123,3 @@ fn directory(dice: &mut Dice, files: &mut Tree, name: &str, bases: &[&str], comp
     }
     files.push((format!("{name}/kustomization.yaml"), text.into_bytes()));
 }
-

@@ -64,7 +64,9 @@ fn collect<'a>(before: &'a Node, after: &'a Node, changes: &mut Vec<(&'a Node, &
 fn source<'t>(text: &'t str, node: &Node) -> Option<&'t str> {
     let value = node.text()?;
     match (node.style, &node.tag) {
-        (Style::Plain, Tag::None) => text.starts_with(value).then(|| &text[..value.len()]).filter(|text| !text.is_empty()),
+        (Style::Plain, Tag::None) => {
+            text.starts_with(value).then(|| &text[..value.len()]).filter(|text| !text.is_empty())
+        }
         (Style::SingleQuoted, Tag::None) => {
             let written = format!("'{}'", value.replace('\'', "''"));
             text.starts_with(&written).then(|| &text[..written.len()])
