@@ -23,6 +23,9 @@ pub struct Status {
     pub project: String,
     /// Whether the environment can be worked in.
     pub ready: bool,
+    /// Whether a turn runs, which a restart would cut off. An agent that knows of no turns is not busy.
+    #[serde(default)]
+    pub busy: bool,
     /// The stable word for why, or why not.
     pub reason: Readiness,
     /// A sentence for people.
@@ -103,6 +106,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             project: "checkout".to_owned(),
             ready: false,
+            busy: false,
             reason: Readiness::WaitingForCredentials,
             message: "m".to_owned(),
             repository: Some(Repository { url: "u".to_owned(), branch: None, commit: None }),
@@ -112,7 +116,7 @@ mod tests {
         let text = serde_json::to_string(&status).unwrap();
         assert_eq!(
             text,
-            r#"{"protocol":1,"version":"0.1.0","project":"checkout","ready":false,"reason":"WaitingForCredentials","message":"m","repository":{"url":"u","branch":null,"commit":null},"startedAt":"2026-11-24T21:31:03Z","lastActivityAt":null}"#
+            r#"{"protocol":1,"version":"0.1.0","project":"checkout","ready":false,"busy":false,"reason":"WaitingForCredentials","message":"m","repository":{"url":"u","branch":null,"commit":null},"startedAt":"2026-11-24T21:31:03Z","lastActivityAt":null}"#
         );
         assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
     }
@@ -121,7 +125,8 @@ mod tests {
     fn an_older_and_a_newer_agent_are_both_understood() {
         let older =
             r#"{"protocol":1,"version":"0","project":"a","ready":true,"reason":"Ready","message":"","startedAt":"x"}"#;
-        assert_eq!(serde_json::from_str::<Status>(older).unwrap().repository, None);
+        let read = serde_json::from_str::<Status>(older).unwrap();
+        assert_eq!((read.repository, read.busy), (None, false));
         let newer = older.replace("\"Ready\"", "\"Hibernating\"").replace("{", "{\"mood\":{},");
         let newer = serde_json::from_str::<Status>(&newer).unwrap();
         assert_eq!((newer.reason, newer.reason.reason()), (Readiness::Unknown, None));

@@ -1,6 +1,7 @@
 //! The commands that do one thing and end.
 
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -25,19 +26,19 @@ pub(super) fn build(arguments: &Build) -> anyhow::Result<ExitCode> {
             LoadRestrictor::None => kustomize::Restrictions::None,
         },
         sorted: arguments.reorder == Reorder::Legacy,
+        threads: std::thread::available_parallelism().map_or(1, NonZero::get),
     };
     let (files, path) = Directory::open(&arguments.directory)?;
-    let build = kustomize::build_with(&files, &path, &options).map_err(|error| {
+    let (text, warnings) = kustomize::build_yaml(&files, &path, &options, None).map_err(|error| {
         let shown = Directory::shown(&error.to_string());
         match error.hint {
             Some(hint) => anyhow::anyhow!("{shown}\nhint: {hint}"),
             None => anyhow::anyhow!("{shown}"),
         }
     })?;
-    for warning in &build.warnings {
+    for warning in &warnings {
         let _ = writeln!(std::io::stderr(), "# Warning: {warning}");
     }
-    let text = kustomize::to_yaml(&build.objects);
     match &arguments.output {
         None => print(&text),
         Some(file) if file.is_dir() => bail!("{} is a directory; name a file", file.display()),
@@ -92,7 +93,7 @@ pub(super) async fn reconcile(settings: Settings, hash: Option<&str>) -> anyhow:
 /// `upgrade`: 2 when files were kept that the new base has otherwise.
 pub(super) async fn upgrade(settings: Settings) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Write).await?;
-    let upgraded = tokio::task::block_in_place(|| change::upgrade(&wired.parts.repository))?;
+    let upgraded = tokio::task::block_in_place(|| change::upgrade(&wired.parts.repository, None))?;
     let mut text = match upgraded.revision {
         Some(revision) => format!("Commit {} renews the base:\n", revision.short()),
         None => "Nothing to do: the base is this program's.\n".to_owned(),

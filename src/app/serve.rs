@@ -62,8 +62,8 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         changes,
         reconciler: reconciler.clone(),
         reader: git::Reader::new(parts.repository.clone()),
-        client: parts.client.clone(),
-        namespace: parts.namespace.clone(),
+        parts: parts.clone(),
+        planning: Arc::new(tokio::sync::Semaphore::new(1)),
     };
     let state = web::AppState::new(services, parts.store.clone(), Arc::clone(&settings), parts.metrics.clone(), auth);
     let router = web::router(state.clone());

@@ -58,7 +58,8 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
         None => Store::open_sqlite(data).await?,
     };
     let repository = repository(settings, &identities, access)?;
-    let (client, embedded) = client(settings, access).await?;
+    let metrics = Metrics::new().context("the metrics cannot be registered")?;
+    let (client, embedded) = client(settings, access, &metrics).await?;
     let cluster = if embedded.is_some() { "embedded" } else { "Kubernetes" };
     let agents = match access {
         // Who only looks asks no environment.
@@ -75,7 +76,7 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
         age_identities: Arc::new(identities),
         namespace: settings.namespace.clone(),
         agents,
-        metrics: Metrics::new().context("the metrics cannot be registered")?,
+        metrics,
     };
     Ok(Wired { parts, cluster, embedded, _lock: lock })
 }
@@ -236,10 +237,14 @@ pub(crate) fn target(settings: &Settings) -> Option<Target> {
 }
 
 /// A client for the cluster, and the cluster itself when it is the embedded one.
-async fn client(settings: &Settings, access: Access) -> anyhow::Result<(kube::Client, Option<embedded::Cluster>)> {
+async fn client(
+    settings: &Settings,
+    access: Access,
+    metrics: &Metrics,
+) -> anyhow::Result<(kube::Client, Option<embedded::Cluster>)> {
     match target(settings) {
         Some(target) => {
-            let client = target.client().await.map_err(|error| {
+            let client = target.counted_client(metrics).await.map_err(|error| {
                 let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
                 anyhow::anyhow!("{error}{hint}")
             })?;

@@ -1,6 +1,7 @@
 //! Renders a unit as the reconciler will, and holds its objects to the checks.
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
 
 use crate::git::{GitError, Repository};
 use crate::kustomize::{self, BuildError, Object};
@@ -27,7 +28,7 @@ impl Root {
     /// Sentences that name the file and the way out.
     pub(super) fn read(files: &dyn Files) -> Result<Self, String> {
         let mut root = Self { namespace: namespace(files)?, projects: BTreeSet::new(), base: BTreeSet::new() };
-        for path in kustomize::resources(files, &RepoPath::root()).map_err(|error| sentence(&error))? {
+        for path in kustomize::resources(files, &RepoPath::root(), None).map_err(|error| sentence(&error))? {
             let name = path.as_str().strip_prefix("projects/").and_then(|name| ProjectName::parse(name).ok());
             match name {
                 Some(name) => drop(root.projects.insert(name)),
@@ -51,13 +52,39 @@ impl Root {
             Some(folder) => path == folder,
             None => self.base.contains(path),
         };
-        let build = kustomize::build_part(files, &RepoPath::root(), &keep, folder.is_none());
-        let objects = build.map_err(|error| vec![sentence(&error)])?.objects;
+        let part = kustomize::build_part(files, &RepoPath::root(), &keep, folder.is_none(), None);
+        let objects = match part.together {
+            None => part.result,
+            Some(_) => share_of_whole(files, folder.as_ref()),
+        };
+        let objects = objects.map_err(|error| vec![sentence(&error)])?;
         let namespace = self.namespace.as_deref().unwrap_or_default();
         let context = plan::Context { namespace, policy, projects: &self.projects };
         let violations = plan::check(unit, &objects, &context);
         if violations.is_empty() { Ok(objects) } else { Err(violations.iter().map(ToString::to_string).collect()) }
     }
+}
+
+/// The objects of one entry of the root, or those that belong to no project, in a build of all of them.
+fn share_of_whole(files: &dyn Files, folder: Option<&RepoPath>) -> Result<Vec<Object>, BuildError> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut whole = kustomize::build_together(files, &RepoPath::root(), threads, None)?;
+    let Some(folder) = folder else {
+        let is_project = |path: &RepoPath| path.as_str().strip_prefix("projects/").is_some_and(is_name);
+        if let Some((_, error)) = whole.broken.into_iter().find(|(path, _)| !is_project(path)) {
+            return Err(error);
+        }
+        let base = whole.entries.into_iter().filter(|(path, _)| !is_project(path));
+        return Ok(whole.own.into_iter().chain(base.flat_map(|(_, objects)| objects)).collect());
+    };
+    match whole.broken.remove(folder) {
+        Some(error) => Err(error),
+        None => Ok(whole.entries.remove(folder).unwrap_or_default()),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    ProjectName::parse(text).is_ok()
 }
 
 /// The `namespace` of the root, the only one that counts.

@@ -20,11 +20,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::git::Repository;
-use crate::project::{Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision, allows};
+use crate::project::{Action, Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision, allows};
 use crate::sops::Identity;
 
 pub use push::check_push;
-pub use upgrade::{Upgraded, upgrade};
+pub use upgrade::{Upgraded, look, upgrade};
 
 /// How many intents may wait; whoever comes later waits to get in.
 const WAITING: usize = 1024;
@@ -67,6 +67,8 @@ pub type Nudge = Arc<dyn Fn() + Send + Sync>;
 #[derive(Clone)]
 pub struct Changes {
     queue: mpsc::Sender<queue::Request>,
+    repository: Repository,
+    nudge: Nudge,
 }
 
 impl Changes {
@@ -75,8 +77,34 @@ impl Changes {
     #[must_use]
     pub fn start(repository: Repository, age_identities: Arc<Vec<Identity>>, nudge: Nudge) -> Self {
         let (queue, requests) = mpsc::channel(WAITING);
-        tokio::spawn(queue::run(repository, age_identities, nudge, requests));
-        Self { queue }
+        tokio::spawn(queue::run(repository.clone(), age_identities, Arc::clone(&nudge), requests));
+        Self { queue, repository, nudge }
+    }
+
+    /// What renewing the base would do.
+    ///
+    /// # Errors
+    /// [`ChangeError`] when the repository cannot be read.
+    pub async fn base(&self) -> Result<Upgraded, ChangeError> {
+        let repository = self.repository.clone();
+        let looked = tokio::task::spawn_blocking(move || look(&repository)).await;
+        looked.unwrap_or_else(|error| Err(ChangeError::new(ErrorKind::Internal, error)))
+    }
+
+    /// Renews the base, for `actor`. It concerns every project and no intent, so that it goes beside the queue: the commit
+    /// is made again when the queue was faster.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing was committed then.
+    pub async fn upgrade(&self, actor: Actor) -> Result<Upgraded, ChangeError> {
+        may(&actor, Action::Upgrade)?;
+        let repository = self.repository.clone();
+        let done = tokio::task::spawn_blocking(move || upgrade(&repository, Some(&actor))).await;
+        let upgraded = done.unwrap_or_else(|error| Err(ChangeError::new(ErrorKind::Internal, error)))?;
+        if upgraded.revision.is_some() {
+            (self.nudge)();
+        }
+        Ok(upgraded)
     }
 
     /// Commits `intent` for `actor`. `if_match` is the overlay id that the caller has read.
@@ -91,15 +119,19 @@ impl Changes {
         actor: Actor,
         if_match: Option<String>,
     ) -> Result<Committed, ChangeError> {
-        let role = actor.principal.role;
-        if !allows(role, intent.action()) {
-            let message = format!("{} may not do this: it needs a higher role", actor.principal.name);
-            return Err(ChangeError::new(ErrorKind::Forbidden, message));
-        }
+        may(&actor, intent.action())?;
         let (answer, answered) = oneshot::channel();
         let request = queue::Request { work: Arc::new(queue::Work { intent, actor, if_match }), answer };
         let stopped = || ChangeError::new(ErrorKind::Unavailable, "the server is stopping; try again");
         self.queue.send(request).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
+}
+
+fn may(actor: &Actor, action: Action) -> Result<(), ChangeError> {
+    if allows(actor.principal.role, action) {
+        return Ok(());
+    }
+    let message = format!("{} may not do this: it needs a higher role", actor.principal.name);
+    Err(ChangeError::new(ErrorKind::Forbidden, message))
 }

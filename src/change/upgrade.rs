@@ -3,15 +3,21 @@
 use jiff::Timestamp;
 
 use super::judge::{Root, policy_in_force};
+use super::message::one_line;
 use super::{ChangeError, ErrorKind};
 use crate::edit;
-use crate::git::{CommitMeta, Person, Repository};
-use crate::project::{Overlaid, RepoPath, Revision, Unit};
+use crate::git::{Batch, CommitError, CommitMeta, Person, Repository};
+use crate::project::{Actor, ChangeSet, Overlaid, RepoPath, Revision, Unit};
 
 /// The trailer of the commits that write the base.
 const SOURCE: (&str, &str) = ("Source", "upgrade");
 /// More commits than this are not searched for the last upgrade.
 const LOOK_BACK: usize = 100_000;
+/// How often the commit is made again because somebody else moved the head.
+const TRIES: usize = 10;
+
+/// Files that are kept, and why.
+type Kept = Vec<(RepoPath, &'static str)>;
 
 /// What an upgrade did.
 #[derive(Clone, Debug)]
@@ -24,14 +30,65 @@ pub struct Upgraded {
     pub kept: Vec<(RepoPath, &'static str)>,
 }
 
-/// Commits the base of this program where the repository has an older one. Blocks.
+/// What [`upgrade`] would do now; its `revision` is `None`. Blocks.
+///
+/// # Errors
+/// [`ChangeError`] when the repository fails.
+pub fn look(repository: &Repository) -> Result<Upgraded, ChangeError> {
+    let batch = repository.begin()?;
+    let (changes, kept) = prepare(repository, &batch)?;
+    Ok(Upgraded { revision: None, written: changes.0.into_keys().collect(), kept })
+}
+
+/// Commits the base of this program where the repository has an older one, in the name of `actor` or of the manager itself.
+/// Blocks.
 ///
 /// # Errors
 /// [`ChangeError`] when a project that builds would not build any more, or when the repository fails; nothing was committed
 /// then.
-pub fn upgrade(repository: &Repository) -> Result<Upgraded, ChangeError> {
-    let failed = |error: &dyn std::fmt::Display| ChangeError::new(ErrorKind::Unavailable, error);
+pub fn upgrade(repository: &Repository, actor: Option<&Actor>) -> Result<Upgraded, ChangeError> {
+    for _ in 0..TRIES {
+        match once(repository, actor) {
+            Ok(Ok(upgraded)) => return Ok(upgraded),
+            // What somebody committed meanwhile may be an edit of the base.
+            Ok(Err(CommitError::HeadMoved { .. })) => {}
+            Ok(Err(error)) => return Err(ChangeError::new(error.kind(), error)),
+            Err(error) => return Err(error),
+        }
+    }
+    let busy = "the state repository changes faster than the base can be renewed; try again later";
+    Err(ChangeError::new(ErrorKind::Unavailable, busy))
+}
+
+fn once(repository: &Repository, actor: Option<&Actor>) -> Result<Result<Upgraded, CommitError>, ChangeError> {
     let mut batch = repository.begin()?;
+    let (changes, kept) = prepare(repository, &batch)?;
+    if changes.is_empty() {
+        return Ok(Ok(Upgraded { revision: None, written: Vec::new(), kept }));
+    }
+    must_build(repository, &batch, &changes)?;
+    let revision = batch.commit(&changes, &meta(actor))?;
+    if let Err(error) = batch.publish() {
+        return Ok(Err(error));
+    }
+    Ok(Ok(Upgraded { revision: Some(revision), written: changes.0.into_keys().collect(), kept }))
+}
+
+fn meta(actor: Option<&Actor>) -> CommitMeta {
+    let mut message = format!("Upgrade the base to {}\n\n{}: {}\n", env!("CARGO_PKG_VERSION"), SOURCE.0, SOURCE.1);
+    let author = match actor {
+        Some(Actor { principal, request_id, .. }) => {
+            message.push_str(&format!("Request-Id: {}\n", one_line(request_id)));
+            Person { name: principal.name.clone(), email: principal.email.clone() }
+        }
+        None => Person::manager(),
+    };
+    CommitMeta { author, committer: Person::manager(), time: Timestamp::now(), message }
+}
+
+/// What is to be written, and what is kept.
+fn prepare(repository: &Repository, batch: &Batch) -> Result<(ChangeSet, Kept), ChangeError> {
+    let failed = |error: &dyn std::fmt::Display| ChangeError::new(ErrorKind::Unavailable, error);
     let before = batch.tree()?;
     let Some(tip) = batch.tip() else {
         return Err(ChangeError::new(ErrorKind::Conflict, "the state repository has no commit yet"));
@@ -54,11 +111,14 @@ pub fn upgrade(repository: &Repository) -> Result<Upgraded, ChangeError> {
             kept.push((path, "it was edited here"));
         }
     }
-    if changes.is_empty() {
-        return Ok(Upgraded { revision: None, written: Vec::new(), kept });
-    }
-    let after = Overlaid { base: &before, changes: &changes };
-    let policy = policy_in_force(repository, Some(tip))?;
+    Ok((changes, kept))
+}
+
+/// Refuses what a project that builds would not build on.
+fn must_build(repository: &Repository, batch: &Batch, changes: &ChangeSet) -> Result<(), ChangeError> {
+    let before = batch.tree()?;
+    let after = Overlaid { base: &before, changes };
+    let policy = policy_in_force(repository, batch.tip())?;
     let conflict = |message: String| ChangeError::new(ErrorKind::Conflict, message);
     let (old, new) = (Root::read(&before).map_err(conflict)?, Root::read(&after).map_err(conflict)?);
     for name in &new.projects {
@@ -70,13 +130,5 @@ pub fn upgrade(repository: &Repository) -> Result<Upgraded, ChangeError> {
             return Err(conflict(format!("the project {name} would not build on the new base: {problems}")));
         }
     }
-    let meta = CommitMeta {
-        author: Person::manager(),
-        committer: Person::manager(),
-        time: Timestamp::now(),
-        message: format!("Upgrade the base to {}\n\n{}: {}\n", env!("CARGO_PKG_VERSION"), SOURCE.0, SOURCE.1),
-    };
-    let revision = batch.commit(&changes, &meta)?;
-    batch.publish().map_err(|error| ChangeError::new(error.kind(), error))?;
-    Ok(Upgraded { revision: Some(revision), written: changes.0.into_keys().collect(), kept })
+    Ok(())
 }

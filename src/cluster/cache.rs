@@ -8,8 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::kinds::{Kind, Resource};
-use super::packed::Packed;
-use crate::plan::Live;
+use crate::plan::{Live, Packed, Packer};
 use crate::project::{ObjectKey, PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
 
 /// How many deletions are remembered, so that a late answer to a write brings no deleted object back.
@@ -46,6 +45,8 @@ impl Scope {
 #[derive(Debug)]
 struct Entry {
     object: Packed,
+    /// The resource version; empty where the object has none.
+    version: Box<str>,
     applied: Option<(u64, String)>,
     unit: Unit,
     tick: u64,
@@ -55,11 +56,17 @@ impl Entry {
     fn live(&self) -> Live {
         Live { object: Arc::new(self.object.unpack()), applied: self.applied.clone() }
     }
+
+    /// The resource version as a number, where it is one.
+    fn number(&self) -> Option<u64> {
+        self.version.parse().ok()
+    }
 }
 
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
+    packer: Packer,
     objects: BTreeMap<ObjectKey, Entry>,
     by_unit: BTreeMap<Unit, BTreeSet<ObjectKey>>,
     gone: BTreeMap<ObjectKey, u64>,
@@ -102,6 +109,12 @@ impl Cache {
     /// Every unit of which an object is there.
     pub(super) fn units(&self) -> BTreeSet<Unit> {
         self.by_unit.keys().cloned().collect()
+    }
+
+    /// The units of the objects of this kind and name.
+    pub(super) fn units_of(&self, kind: &str, name: &str) -> BTreeSet<Unit> {
+        let found = self.objects.iter().filter(|(key, _)| key.kind == kind && key.name == name);
+        found.map(|(_, entry)| entry.unit.clone()).collect()
     }
 
     pub(super) fn begin_list(&mut self) -> Listing {
@@ -149,7 +162,7 @@ impl Cache {
     pub(super) fn deleted(&mut self, object: &Value) -> BTreeSet<Unit> {
         let Some(key) = key_of(object) else { return BTreeSet::new() };
         if let (Some(version), Some(entry)) = (version_of(object), self.objects.get(&key))
-            && entry.object.version().is_some_and(|known| known > version)
+            && entry.number().is_some_and(|known| known > version)
         {
             // Deleted and made again, and the answer to the second write was here first.
             return BTreeSet::new();
@@ -176,12 +189,12 @@ impl Cache {
             // but status came after it.
             let Some(entry) = self.objects.get(&key) else { return changed };
             trim(&mut object);
-            if entry.object.version_text() != version && !same_but_status(&entry.object.unpack(), &object) {
+            if *entry.version != *version && !same_but_status(&entry.object.unpack(), &object) {
                 return changed;
             }
         }
         if let Some(entry) = self.objects.get_mut(&key) {
-            entry.applied = Some((hash, entry.object.version_text().to_owned()));
+            entry.applied = Some((hash, entry.version.to_string()));
         }
         changed
     }
@@ -190,7 +203,7 @@ impl Cache {
     fn is_progress(&self, key: &ObjectKey, object: &Value) -> bool {
         // Versions that are no numbers cannot be compared; then the last one to come is believed.
         let Some(version) = version_of(object) else { return true };
-        let known = self.objects.get(key).and_then(|entry| entry.object.version());
+        let known = self.objects.get(key).and_then(Entry::number);
         let gone = self.gone.get(key).copied();
         known.max(gone).is_none_or(|known| known < version)
     }
@@ -202,30 +215,28 @@ impl Cache {
         };
         trim(&mut object);
         self.tick += 1;
-        let packed = Packed::of(&object);
-        if let Some(known) = self.objects.get_mut(&key)
-            && known.object == packed
-        {
-            known.tick = self.tick;
-            return BTreeSet::new();
-        }
-        let before = self.objects.remove(&key);
-        // A controller's status must not make us look at every field again.
-        let applied = before.as_ref().and_then(|before| {
-            let (hash, version) = before.applied.as_ref()?;
-            let holds = before.object.version_text() == version && same_but_status(&before.object.unpack(), &object);
-            let version = version_text(&object).filter(|_| holds)?;
-            Some((*hash, version.to_owned()))
-        });
+        let version: Box<str> = version_text(&object).unwrap_or_default().into();
+        let mut applied = None;
         let mut changed = BTreeSet::from([unit.clone()]);
-        if let Some(before) = before
-            && before.unit != unit
-        {
-            self.forget(&before.unit, &key);
-            changed.insert(before.unit);
+        if let Some(mut before) = self.objects.remove(&key) {
+            let known = before.object.unpack();
+            if known == object {
+                before.tick = self.tick;
+                self.objects.insert(key, before);
+                return BTreeSet::new();
+            }
+            // A controller's status must not make us look at every field again.
+            applied = (before.applied)
+                .filter(|(_, applied)| **applied == *before.version && same_but_status(&known, &object))
+                .map(|(hash, _)| (hash, version.to_string()));
+            if before.unit != unit {
+                self.forget(&before.unit, &key);
+                changed.insert(before.unit);
+            }
         }
         self.by_unit.entry(unit.clone()).or_default().insert(key.clone());
-        self.objects.insert(key, Entry { object: packed, applied, unit, tick: self.tick });
+        let packed = self.packer.pack(&key, &object);
+        self.objects.insert(key, Entry { object: packed, version, applied, unit, tick: self.tick });
         changed
     }
 
@@ -306,19 +317,15 @@ fn trim_pod(pod: &mut Value) {
 }
 
 fn same_but_status(one: &Value, other: &Value) -> bool {
-    let fields = |value: &Value| -> BTreeMap<String, Value> {
-        let all = value.as_object().into_iter().flatten();
-        all.filter(|(name, _)| *name != "status" && *name != "metadata")
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
+    let same = |one: &Value, other: &Value, but: [&str; 2]| {
+        let fields = |value: &Value| {
+            value.as_object().map_or(0, |fields| fields.keys().filter(|name| !but.contains(&name.as_str())).count())
+        };
+        let known = one.as_object().into_iter().flatten().filter(|(name, _)| !but.contains(&name.as_str()));
+        fields(one) == fields(other) && known.into_iter().all(|(name, value)| other.get(name) == Some(value))
     };
-    let metadata = |value: &Value| -> BTreeMap<String, Value> {
-        let all = value["metadata"].as_object().into_iter().flatten();
-        all.filter(|(name, _)| *name != "resourceVersion" && *name != "managedFields")
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    };
-    metadata(one) == metadata(other) && fields(one) == fields(other)
+    same(one, other, ["status", "metadata"])
+        && same(&one["metadata"], &other["metadata"], ["resourceVersion", "managedFields"])
 }
 
 #[cfg(test)]

@@ -4,10 +4,15 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
+use tower::layer::layer_fn;
+
 use super::Error;
+use super::counted::Counted;
+use crate::metrics::Metrics;
 
 /// Where the cluster is. There is no variant for the kubeconfig in the home directory: whoever starts the manager by
 /// accident on a laptop must not change whatever cluster was used there last.
@@ -47,8 +52,31 @@ impl Target {
     /// [`Error::Kubeconfig`], [`Error::NotInCluster`], [`Error::Certificate`] and [`Error::Credentials`] for settings that
     /// cannot work.
     pub async fn client(self) -> Result<Client, Error> {
+        match self.config().await? {
+            Ok(client) => Ok(client),
+            Err(config) => Client::try_from(config).map_err(|error| Error::from_client(&error)),
+        }
+    }
+
+    /// As [`Target::client`]; its requests are counted. Not so those of a given client.
+    ///
+    /// # Errors
+    /// Those of [`Target::client`].
+    pub async fn counted_client(self, metrics: &Metrics) -> Result<Client, Error> {
+        match self.config().await? {
+            Ok(client) => Ok(client),
+            Err(config) => {
+                let layer = layer_fn(|inner| Counted { inner, metrics: metrics.clone() });
+                let builder = ClientBuilder::try_from(config).map_err(|error| Error::from_client(&error))?;
+                Ok(builder.with_layer(&layer).build())
+            }
+        }
+    }
+
+    /// The client that was given, or the settings for one.
+    async fn config(self) -> Result<Result<Client, Config>, Error> {
         let mut config = match self {
-            Self::Given(client) => return Ok(client),
+            Self::Given(client) => return Ok(Ok(client)),
             Self::InCluster => Config::incluster().map_err(|error| Error::NotInCluster(error.to_string()))?,
             Self::Kubeconfig { paths, context } => from_files(&paths, context).await?,
         };
@@ -59,7 +87,7 @@ impl Target {
         config.read_timeout = None;
         // Tried again here, where the plan's cancellation and the server's Retry-After are known.
         config.default_retry = false;
-        Client::try_from(config).map_err(|error| Error::from_client(&error))
+        Ok(Err(config))
     }
 }
 

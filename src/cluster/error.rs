@@ -226,6 +226,16 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_that_cannot_grow_is_told_apart_from_a_missing_right() {
+        let words = "persistentvolumeclaims \"a\" is forbidden: only dynamically provisioned pvc can be resized and the \
+                     storageclass that provisions the pvc must support resize";
+        for code in [403, 422] {
+            assert!(api(code, words).hint().is_some_and(|hint| hint.contains("allowVolumeExpansion")), "{code}");
+        }
+        assert!(api(403, "is forbidden: User \"x\" cannot patch").hint().is_some_and(|hint| hint.contains("right")));
+    }
+
+    #[test]
     fn fields_that_do_not_fit_the_schema_are_named_and_not_tried_again() {
         let say = |text: &str| {
             Error::from_answer(

@@ -1,54 +1,10 @@
-//! What controllers say of an object: read only when somebody needs to know, never watched. And what the manager says.
+//! What the manager says of an object, for those who look at the cluster.
 
 use kube::Client;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Error, request};
 use crate::project::{FIELD_MANAGER, ObjectKey};
-
-/// Why the newest try to make a pod for a StatefulSet was refused (a quota, an admission rule); `None` when no event says
-/// so. Events expire after an hour, and a cluster may keep none.
-///
-/// # Errors
-/// [`Error`] when the events cannot be read.
-pub async fn pod_refusal(client: &Client, namespace: &str, name: &str) -> Result<Option<String>, Error> {
-    newest(client, namespace, "StatefulSet", name, &["FailedCreate"]).await
-}
-
-/// Why a volume claim is not bound, as far as an event says so.
-///
-/// # Errors
-/// [`Error`] when the events cannot be read.
-pub async fn volume_refusal(client: &Client, namespace: &str, name: &str) -> Result<Option<String>, Error> {
-    let reasons = ["ProvisioningFailed", "FailedBinding", "VolumeResizeFailed"];
-    newest(client, namespace, "PersistentVolumeClaim", name, &reasons).await
-}
-
-/// What the newest event with one of these reasons says of an object.
-async fn newest(
-    client: &Client,
-    namespace: &str,
-    kind: &str,
-    name: &str,
-    reasons: &[&str],
-) -> Result<Option<String>, Error> {
-    let path = format!(
-        "/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.kind%3D{kind}%2CinvolvedObject.name%3D{name}"
-    );
-    let list = match request::get(client, &path).await {
-        Ok(list) => list,
-        // The embedded cluster has no events, and nothing in it refuses pods.
-        Err(Error::Api { code: 404, .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let newest = |event: &&Value| {
-        let times = ["/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
-        times.iter().find_map(|time| event.pointer(time)?.as_str().map(str::to_owned))
-    };
-    let told = |event: &&Value| event["reason"].as_str().is_some_and(|reason| reasons.contains(&reason));
-    let events = list["items"].as_array().into_iter().flatten().filter(told);
-    Ok(events.max_by_key(newest).and_then(|event| event["message"].as_str()).map(str::to_owned))
-}
 
 /// Something that those who look at an object should know.
 #[derive(Clone, Debug, PartialEq, Eq)]

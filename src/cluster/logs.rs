@@ -19,6 +19,10 @@ use crate::project::{PROJECT_LABEL, ProjectName};
 
 /// How long the first byte of the answer may take.
 const LIMIT: Duration = Duration::from_secs(20);
+/// How many lines the end of a log has.
+const END_LINES: u32 = 20;
+/// How many bytes the end of a log has at most.
+const LONGEST_END: usize = 8 * 1024;
 /// How much of an answer that is an error is read.
 const MAX_ERROR: usize = 64 * 1024;
 
@@ -98,6 +102,36 @@ pub async fn logs(
     }
     let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     open(client, &format!("{path}/{name}/log?{}", parameters(query))).await
+}
+
+/// The end of what a container has written, at most [`LONGEST_END`] bytes; of its run before this one where that
+/// `is_earlier_run`.
+///
+/// # Errors
+/// [`LogError`] when there is none, or the connection breaks.
+pub async fn log_end(
+    client: &Client,
+    namespace: &str,
+    pod: &str,
+    container: &str,
+    is_earlier_run: bool,
+) -> Result<String, LogError> {
+    let query = LogQuery {
+        container: container.to_owned(),
+        lines: END_LINES,
+        since: None,
+        previous: is_earlier_run,
+        follow: false,
+    };
+    let mut stream =
+        open(client, &format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?{}", parameters(&query))).await?;
+    let mut end = Vec::new();
+    while let Some(part) = tokio::time::timeout(LIMIT, stream.next()).await.unwrap_or_default() {
+        end.extend_from_slice(&part?);
+        // A line may be of any length, and what comes last is what counts.
+        end.drain(..end.len().saturating_sub(LONGEST_END));
+    }
+    Ok(String::from_utf8_lossy(&end).into_owned())
 }
 
 /// The pod that is not about to go, else the one that was made last.
@@ -250,6 +284,19 @@ mod tests {
                 "new/log?container=agent&tailLines=100&sinceSeconds=90",
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_log_is_bounded_and_its_last_bytes_are_kept() {
+        let (client, asked) = client(json!([]), 200, "one\ntwo\n");
+        assert_eq!(log_end(&client, "team", "shop-env-0", "agent", true).await.unwrap(), "one\ntwo\n");
+        log_end(&client, "team", "shop-env-0", "agent", false).await.unwrap();
+        let path = "/api/v1/namespaces/team/pods/shop-env-0/log?container=agent&tailLines=20";
+        assert_eq!(*asked.lock().unwrap(), [format!("{path}&previous=true"), path.to_owned()]);
+        let long: &'static str = Box::leak(format!("{}the end", "x".repeat(100_000)).into_boxed_str());
+        let (client, _) = self::client(json!([]), 200, long);
+        let end = log_end(&client, "team", "shop-env-0", "agent", true).await.unwrap();
+        assert!(end.len() == LONGEST_END && end.ends_with("the end"));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use kube::Client;
 use serde_json::Value;
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::cache::{Cache, Scope};
+use super::complaints::{Complaint, Complaints, REASONS};
 use super::kinds::{Kind, Kinds};
 use super::watch::Watch;
 use super::{Error, error};
@@ -51,6 +53,13 @@ pub struct Observer {
     watches: Arc<Mutex<Watches>>,
 }
 
+impl std::fmt::Debug for Observer {
+    /// Without what was seen: Secrets are among it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Observer").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
 #[derive(Default)]
 struct Watches {
     kinds: BTreeSet<Kind>,
@@ -69,6 +78,10 @@ impl Observer {
             shared: Arc::default(),
             watches: Arc::default(),
         };
+        for reason in REASONS {
+            let (client, shared) = (observer.client.clone(), Arc::clone(&observer.shared));
+            lock(&observer.watches).tasks.spawn(super::watch::complaints(client, shared, namespace.to_owned(), reason));
+        }
         let always = ALWAYS.iter().map(|(group, kind)| Kind::new(group, kind));
         for kind in always.chain(kinds) {
             observer.watch_kind(&kind);
@@ -119,6 +132,12 @@ impl Observer {
     #[must_use]
     pub fn objects_for<'a>(&self, unit: &Unit, keys: impl Iterator<Item = &'a ObjectKey>) -> BTreeMap<ObjectKey, Live> {
         self.shared.with(|cache| cache.of_and_at(unit, keys))
+    }
+
+    /// What a controller complained of last about an object, as far as its event has not expired.
+    #[must_use]
+    pub fn complaint(&self, key: &ObjectKey) -> Option<Complaint> {
+        lock(&self.shared.state).complaints.of(key).cloned()
     }
 
     /// Every unit of which an object is there.
@@ -193,6 +212,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct State {
     cache: Cache,
+    complaints: Complaints,
     /// The number of the last change of each unit.
     changed: BTreeMap<Unit, u64>,
     /// The same by number, so that whoever has seen most of them looks at the rest only.
@@ -219,8 +239,26 @@ impl Shared {
 
     /// Changes the copy and wakes the readers.
     pub(super) fn change(&self, write: impl FnOnce(&mut Cache) -> BTreeSet<Unit>) {
+        self.change_with(|cache, _| write(cache));
+    }
+
+    /// Takes an event, and wakes the readers of whom it is about.
+    pub(super) fn complained(&self, event: &Value) {
+        self.change_with(|cache, complaints| match complaints.seen(event, Instant::now()) {
+            Some((kind, name)) => cache.units_of(&kind, &name),
+            None => BTreeSet::new(),
+        });
+    }
+
+    /// Takes that an event has expired.
+    pub(super) fn expired(&self, event: &Value) {
+        lock(&self.state).complaints.gone(event);
+    }
+
+    fn change_with(&self, write: impl FnOnce(&mut Cache, &mut Complaints) -> BTreeSet<Unit>) {
         let mut state = lock(&self.state);
-        let units = write(&mut state.cache);
+        let State { cache, complaints, .. } = &mut *state;
+        let units = write(cache, complaints);
         if units.is_empty() {
             return;
         }

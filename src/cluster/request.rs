@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use kube::Client;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Error;
@@ -14,13 +15,17 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Sends a request and reads its JSON.
 pub(super) async fn send(client: &Client, request: Request<Vec<u8>>) -> Result<Value, Error> {
+    send_as(client, request).await
+}
+
+async fn send_as<T: DeserializeOwned>(client: &Client, request: Request<Vec<u8>>) -> Result<T, Error> {
     match tokio::time::timeout(LIMIT, exchange(client, request)).await {
         Ok(answer) => answer,
         Err(_) => Err(Error::Unreachable(format!("no answer within {} s", LIMIT.as_secs()))),
     }
 }
 
-async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Result<Value, Error> {
+async fn exchange<T: DeserializeOwned>(client: &Client, request: Request<Vec<u8>>) -> Result<T, Error> {
     let response = client.send(request.map(Into::into)).await.map_err(|error| Error::from_client(&error))?;
     let code = response.status();
     let retry_after = response
@@ -45,6 +50,11 @@ async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Result<Value, E
 
 /// A `GET`.
 pub(super) async fn get(client: &Client, path: &str) -> Result<Value, Error> {
+    get_as(client, path).await
+}
+
+/// A `GET` whose answer has this shape.
+pub(super) async fn get_as<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, Error> {
     let request = Request::get(path).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
-    send(client, request).await
+    send_as(client, request).await
 }

@@ -32,7 +32,7 @@ pub const RIGHTS: &[Right] = &[
     Right { group: "", resource: "pods", verbs: &["get", "list", "watch", "delete"] },
     Right { group: "", resource: "pods/log", verbs: &["get"] },
     Right { group: "", resource: "pods/portforward", verbs: &["create"] },
-    Right { group: "", resource: "events", verbs: &["create", "list"] },
+    Right { group: "", resource: "events", verbs: &["create", "list", "watch"] },
 ];
 
 /// Whether this identity may do `verb` (SelfSubjectAccessReview, which stores nothing).

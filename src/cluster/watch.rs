@@ -7,7 +7,9 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use kube::Client;
 use kube::core::WatchEvent;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::cache::{Scope, complete};
@@ -31,6 +33,21 @@ pub(super) struct Watch {
     pub(super) scope: Scope,
     pub(super) namespace: String,
     pub(super) shared: Arc<Shared>,
+}
+
+/// One answer of a list. Its items are read one by one: their trees take ten times the room of their text.
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMetadata,
+    items: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageMetadata {
+    #[serde(default, rename = "continue")]
+    token: String,
+    resource_version: Option<String>,
 }
 
 impl Watch {
@@ -116,26 +133,109 @@ impl Watch {
         let mut listing = self.shared.with(super::cache::Cache::begin_list);
         let mut token = String::new();
         loop {
-            let mut page = match token.as_str() {
-                "" => request::get(&self.client, &format!("{path}&limit={PAGE}")).await?,
+            let page: Page = match token.as_str() {
+                "" => request::get_as(&self.client, &format!("{path}&limit={PAGE}")).await?,
                 token => {
                     let token = percent_encode(token);
-                    request::get(&self.client, &format!("{path}&limit={PAGE}&continue={token}")).await?
+                    request::get_as(&self.client, &format!("{path}&limit={PAGE}&continue={token}")).await?
                 }
             };
-            if let Value::Array(items) = page["items"].take() {
-                for item in items {
-                    self.shared.change(|cache| cache.listed(&mut listing, complete(item, resource)));
-                }
+            for item in page.items {
+                let item = serde_json::from_str(item.get()).map_err(|error| Error::Answer(error.to_string()))?;
+                self.shared.change(|cache| cache.listed(&mut listing, complete(item, resource)));
             }
-            page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut token);
+            token = page.metadata.token;
             if token.is_empty() {
                 self.shared.change(|cache| cache.end_list(&listing, &self.kind, self.scope));
-                let version = page["metadata"]["resourceVersion"].as_str();
-                return version
-                    .map(str::to_owned)
+                return (page.metadata.resource_version)
                     .ok_or_else(|| Error::Answer("a list without resourceVersion".to_owned()));
             }
+        }
+    }
+}
+
+/// Follows what controllers complain of for one reason. Never ends by itself, but where a cluster has no events.
+pub(super) async fn complaints(client: Client, shared: Arc<Shared>, namespace: String, reason: &'static str) {
+    let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=reason%3D{reason}");
+    let mut failures = 0_u32;
+    loop {
+        let began = Instant::now();
+        let result = follow_complaints(&client, &shared, &path).await;
+        if began.elapsed() >= SHORTEST_SUCCESS {
+            failures = 0;
+        }
+        match result {
+            // The embedded cluster has no events, and nothing in it refuses pods.
+            Err(Error::Api { code: 404, .. }) => return,
+            Err(Error::Api { code: 410, .. }) => {}
+            Err(error) => {
+                tracing::debug!(reason, %error, "events cannot be watched");
+                tokio::time::sleep(pause_after(failures, &error)).await;
+                failures = failures.saturating_add(1);
+            }
+            Ok(()) if began.elapsed() < SHORTEST_SUCCESS => {
+                tokio::time::sleep(pause(failures, true)).await;
+                failures = failures.saturating_add(1);
+            }
+            Ok(()) => {}
+        }
+    }
+}
+
+/// One list and its watches, until one of them fails.
+async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Result<(), Error> {
+    let mut token = String::new();
+    let mut position = loop {
+        let page = match token.as_str() {
+            "" => request::get(client, &format!("{path}&limit={PAGE}")).await?,
+            token => {
+                let token = percent_encode(token);
+                request::get(client, &format!("{path}&limit={PAGE}&continue={token}")).await?
+            }
+        };
+        page["items"].as_array().into_iter().flatten().for_each(|event| shared.complained(event));
+        page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut token);
+        if token.is_empty() {
+            let version = page["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+            break version.ok_or_else(|| Error::Answer("a list without resourceVersion".to_owned()))?;
+        }
+    };
+    loop {
+        let began = Instant::now();
+        let life = rand::random_range(LIFE);
+        let uri = format!("{path}&watch=1&allowWatchBookmarks=true&resourceVersion={position}&timeoutSeconds={life}");
+        let request = http::Request::get(uri).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
+        let events = tokio::time::timeout(Duration::from_secs(30), client.request_events::<Value>(request))
+            .await
+            .map_err(|_| Error::Unreachable("no answer to a watch within 30 s".to_owned()))?
+            .map_err(|error| Error::from_client(&error))?;
+        let mut events = events.boxed();
+        let overdue = Instant::now() + Duration::from_secs(life + 10);
+        while let Some(event) = tokio::time::timeout_at(overdue, events.next())
+            .await
+            .map_err(|_| Error::Unreachable("a watch fell silent".to_owned()))?
+        {
+            match event.map_err(|error| Error::from_client(&error))? {
+                WatchEvent::Added(event) | WatchEvent::Modified(event) => {
+                    if let Some(version) = event["metadata"]["resourceVersion"].as_str() {
+                        version.clone_into(&mut position);
+                    }
+                    shared.complained(&event);
+                }
+                WatchEvent::Deleted(event) => shared.expired(&event),
+                WatchEvent::Bookmark(bookmark) => position = bookmark.metadata.resource_version,
+                WatchEvent::Error(status) => {
+                    return Err(Error::Api {
+                        code: status.code,
+                        reason: status.reason,
+                        message: status.message,
+                        retry_after: None,
+                    });
+                }
+            }
+        }
+        if began.elapsed() < SHORTEST_SUCCESS {
+            return Ok(());
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A change of some fields: each goes where the overlay has it; the result is rendered and must be what was wanted.
 
-use crate::project::{ChangeSet, Files, Image, Overlaid, ProjectChange, ProjectName, ProjectSpec};
+use crate::project::{
+    ChangeSet, Files, Image, Overlaid, ProjectChange, ProjectName, ProjectSpec, SUSPENDED_ANNOTATION,
+};
 
 use super::check::Checks;
 use super::create::reference;
@@ -41,6 +43,9 @@ fn check(change: &ProjectChange, before: &ProjectSpec) -> Result<(), EditError> 
     if let Some(Some(ticket)) = &change.jira_issue {
         checks.ticket(ticket);
     }
+    if let Some(Some(why)) = &change.suspended {
+        checks.suspended(why);
+    }
     checks.resources(&change.resources);
     if let Some(size) = &change.workspace_size {
         checks.size("storage.size", size);
@@ -77,6 +82,9 @@ fn wanted(change: &ProjectChange, before: &ProjectSpec) -> ProjectSpec {
     }
     if let Some(ticket) = &change.jira_issue {
         spec.jira_issue.clone_from(ticket);
+    }
+    if let Some(why) = &change.suspended {
+        spec.suspended.clone_from(why);
     }
     spec
 }
@@ -150,6 +158,9 @@ fn fields(before: &ProjectSpec, wanted: &ProjectSpec) -> Vec<Field> {
     if before.jira_issue != wanted.jira_issue {
         fields.push(Field::annotation("claude-manager.io/jira-issue", wanted.jira_issue.clone()));
     }
+    if before.suspended != wanted.suspended {
+        fields.push(Field::annotation(SUSPENDED_ANNOTATION, wanted.suspended.clone()));
+    }
     for (what, old, new) in [
         ("cpu", &before.resources.cpu, &wanted.resources.cpu),
         ("memory", &before.resources.memory, &wanted.resources.memory),
@@ -177,6 +188,7 @@ pub(super) fn differences(a: &ProjectSpec, b: &ProjectSpec) -> Vec<&'static str>
         ("storage", a.storage == b.storage),
         ("image", a.image == b.image),
         ("jiraIssue", a.jira_issue == b.jira_issue),
+        ("suspended", a.suspended == b.suspended),
         ("createdAt", a.created_at == b.created_at),
     ]
     .into_iter()

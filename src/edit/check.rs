@@ -42,6 +42,13 @@ impl Checks {
         }
     }
 
+    /// Why a project is suspended; `false` would say that it is not.
+    pub(super) fn suspended(&mut self, why: &str) {
+        if why.trim().is_empty() || why == "false" || why.chars().count() > 200 || why.chars().any(char::is_control) {
+            self.fail("suspended", "must be the reason, in 1 to 200 characters on one line");
+        }
+    }
+
     pub(super) fn ticket(&mut self, ticket: &str) {
         if ticket.is_empty() || ticket.chars().count() > 100 || ticket.chars().any(char::is_control) {
             self.fail("jiraIssue", "must have 1 to 100 characters and no control characters");

@@ -64,6 +64,7 @@ fn spec(new: &NewProject) -> ProjectSpec {
         storage: Storage { size: Some(new.workspace_size.clone()), storage_class: new.storage_class.clone() },
         image: reference(&new.image),
         jira_issue: new.jira_issue.clone(),
+        suspended: None,
         created_at: Some(new.created_at.clone()),
     }
 }

@@ -56,6 +56,7 @@ pub fn read_spec(name: &ProjectName, objects: &[Object]) -> Result<ProjectSpec, 
         storage: storage(name, &own)?,
         image: agent.and_then(|agent| agent.get("image")?.as_str()).unwrap_or_default().to_owned(),
         jira_issue: annotation("jira-issue"),
+        suspended: annotation("suspended").filter(|why| why != "false"),
         created_at: annotation("created-at"),
     })
 }

@@ -384,6 +384,28 @@ fn every_field_goes_where_a_person_put_it() {
 }
 
 #[test]
+fn a_suspension_is_an_annotation_with_its_reason_and_goes_without_a_trace() {
+    let mut tree = Tree::with(&["checkout"]);
+    let path = "projects/checkout/kustomization.yaml";
+    let before = tree.text(path);
+    let suspend =
+        |why: Option<&str>| ProjectChange { suspended: Some(why.map(str::to_owned)), ..ProjectChange::default() };
+    tree.make(&change("checkout", suspend(Some("true"))), None).unwrap();
+    assert!(
+        tree.text(path).contains("claude-manager.io/suspended: \"true\"")
+            || tree.text(path).contains("claude-manager.io/suspended: 'true'"),
+        "{}",
+        tree.text(path)
+    );
+    tree.make(&change("checkout", suspend(Some("Ana: looks #into it"))), None).unwrap();
+    tree.make(&change("checkout", suspend(None)), None).unwrap();
+    assert_eq!(tree.text(path), before);
+    for why in ["", " ", "false", "a\nb"] {
+        assert!(tree.make(&change("checkout", suspend(Some(why))), None).is_err(), "{why:?}");
+    }
+}
+
+#[test]
 fn a_change_that_changes_nothing_writes_nothing() {
     let mut tree = Tree::with(&["checkout"]);
     let wish = ProjectChange {

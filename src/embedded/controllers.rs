@@ -35,8 +35,8 @@ pub(super) fn settle(state: &mut State, changed: impl IntoIterator<Item = Id>) -
     Ok(())
 }
 
-/// Removes an object and what belongs to it.
-pub(super) fn delete(state: &mut State, id: &Id) -> Result<Option<Arc<Value>>, Refusal> {
+/// Removes an object, and what belongs to it unless that is to be left an `orphan`.
+pub(super) fn delete(state: &mut State, id: &Id, orphan: bool) -> Result<Option<Arc<Value>>, Refusal> {
     if id.resource.kind == "Pod" && state.has_runtime {
         return begin_deletion(state, id);
     }
@@ -53,7 +53,16 @@ pub(super) fn delete(state: &mut State, id: &Id) -> Result<Option<Arc<Value>>, R
             .map(|(id, _)| id.clone())
             .collect();
         for id in owned {
-            delete(state, &id)?;
+            match state.get(&id).filter(|_| orphan).cloned() {
+                Some(pod) => {
+                    let mut pod = (*pod).clone();
+                    if let Some(metadata) = pod["metadata"].as_object_mut() {
+                        metadata.remove("ownerReferences");
+                    }
+                    state.put(&id, pod)?;
+                }
+                None => drop(delete(state, &id, false)?),
+            }
         }
     }
     Ok(last)
@@ -112,12 +121,13 @@ fn stateful_set(state: &mut State, id: &Id) -> Result<(), Refusal> {
     let Some(set) = state.get(id).cloned() else { return Ok(()) };
     let wanted = set["spec"]["replicas"].as_u64().unwrap_or(1);
     let revision = revision_of(id, &set["spec"]["template"]);
+    adopt(state, id, &set)?;
     // Pods of another set with the same name, of another template, and those above the wanted number go.
     for (pod_id, pod) in pods_of(state, id) {
         let ordinal = ordinal_of(id, &pod_id).unwrap_or(u64::MAX);
         let current = pod["metadata"]["labels"]["controller-revision-hash"] == revision.as_str();
         if (ordinal >= wanted || !current) && pod["metadata"]["deletionTimestamp"].is_null() {
-            delete(state, &pod_id)?;
+            delete(state, &pod_id, false)?;
         }
     }
     for ordinal in 0..wanted {
@@ -128,6 +138,31 @@ fn stateful_set(state: &mut State, id: &Id) -> Result<(), Refusal> {
         }
     }
     report(state, id, &revision)
+}
+
+/// Takes in pods that nobody owns, have a name of the set's and the labels that it looks for.
+fn adopt(state: &mut State, id: &Id, set: &Value) -> Result<(), Refusal> {
+    let Some(wanted) = set["spec"]["selector"]["matchLabels"].as_object() else { return Ok(()) };
+    let orphans: Vec<(Id, Arc<Value>)> = (state.list(pods(), Some(&id.namespace)))
+        .filter(|(pod_id, _)| ordinal_of(id, pod_id).is_some())
+        .filter(|(_, pod)| pod["metadata"]["ownerReferences"].as_array().is_none_or(Vec::is_empty))
+        .filter(|(_, pod)| wanted.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value))
+        .map(|(id, pod)| (id.clone(), Arc::clone(pod)))
+        .collect();
+    for (pod_id, pod) in orphans {
+        let mut pod = (*pod).clone();
+        pod["metadata"]["ownerReferences"] = json!([owner(set)]);
+        state.put(&pod_id, pod)?;
+    }
+    Ok(())
+}
+
+/// A set as its pods name it.
+fn owner(set: &Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "name": set["metadata"]["name"], "uid": set["metadata"]["uid"],
+        "controller": true, "blockOwnerDeletion": true,
+    })
 }
 
 /// Writes the status of a set as its pods are.
@@ -171,15 +206,11 @@ fn new_pod(set: &Value, id: &Id, ordinal: u64, revision: &str, has_runtime: bool
     labels.insert("apps.kubernetes.io/pod-index".to_owned(), ordinal.to_string().into());
     labels.insert("controller-revision-hash".to_owned(), revision.into());
     labels.insert("statefulset.kubernetes.io/pod-name".to_owned(), id.name.clone().into());
-    let owner = json!({
-        "apiVersion": "apps/v1", "kind": "StatefulSet", "name": set_name, "uid": set["metadata"]["uid"],
-        "controller": true, "blockOwnerDeletion": true,
-    });
     let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
             "name": id.name, "generateName": format!("{}-", set_name.as_str().unwrap_or_default()), "namespace": id.namespace,
-            "uid": uid(), "creationTimestamp": now(), "generation": 1, "labels": labels, "ownerReferences": [owner],
+            "uid": uid(), "creationTimestamp": now(), "generation": 1, "labels": labels, "ownerReferences": [owner(set)],
         },
         "spec": template["spec"],
         "status": waiting(has_runtime, &Value::Null),

@@ -103,7 +103,7 @@ pub(super) fn delete(state: &mut State, id: &Id, body: &Value, dry_run: bool) ->
     }
     let mut last = Arc::clone(&live);
     if !dry_run {
-        if let Some(gone) = controllers::delete(state, id)? {
+        if let Some(gone) = controllers::delete(state, id, body["propagationPolicy"] == "Orphan")? {
             last = gone;
         }
         controllers::settle(state, [id.clone()])?;

@@ -28,12 +28,14 @@ pub struct LogEntry {
 }
 
 /// The commit that last touched something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastChange {
     /// The commit.
     pub revision: Revision,
     /// When it was made.
     pub time: Timestamp,
+    /// The name of whoever made it.
+    pub author: Arc<str>,
 }
 
 impl Repository {
@@ -120,7 +122,7 @@ impl Repository {
                 let then = folders.of(object_id(revision))?;
                 open.retain(|name, content| match earlier.get(name) {
                     Some(change) if then.get(name) == Some(content) => {
-                        found.insert(name.clone(), *change);
+                        found.insert(name.clone(), change.clone());
                         false
                     }
                     _ => true,
@@ -133,14 +135,20 @@ impl Repository {
                 walk.push_parents(&commit)?;
                 continue;
             }
+            let mut made = Vec::new();
             open.retain(|name, content| {
                 let made_here =
                     here.get(name) == Some(content) && parents.iter().all(|parent| parent.get(name) != Some(content));
                 if made_here {
-                    found.insert(name.clone(), LastChange { revision: revision(&id), time });
+                    made.push(name.clone());
                 }
                 !made_here
             });
+            if !made.is_empty() {
+                let author: Arc<str> = read_entry(&objects, id)?.author.name.into();
+                let change = LastChange { revision: revision(&id), time, author };
+                found.extend(made.into_iter().map(|name| (name, change.clone())));
+            }
             walk.push_parents(&commit)?;
         }
         Ok(found)

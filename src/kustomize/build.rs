@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use crate::project::{Entry, RepoPath};
+use crate::yaml::Node;
 
-use crate::project::{Entry, Files, ObjectKey, RepoPath};
-use crate::yaml::{Kind, Node};
-
+use super::apart::Start;
 use super::collection::Collection;
 use super::config::Config;
 use super::field::{Field, Place};
+use super::inputs::Inputs;
 use super::kustomization::{self, Kustomization};
-use super::load::{self, Loader};
+use super::load::{self, Loader, Parsed, Source};
+use super::objects::{finish, is_local, resources_of};
 use super::order::{self, Sort};
 use super::origin::{self, Metadata, Origin};
 use super::plugin::{self, Made};
@@ -20,60 +21,77 @@ use super::resource::Resource;
 use super::schema::Schema;
 use super::transform::{Context, Transformer};
 use super::vars::Vars;
-use super::{Build, BuildError, Object, Options, crds, hash, references, tables};
+use super::{BuildError, Object, Options, crds, hash, references, tables, threads};
 
 /// The longest chain of directories that build on one another.
-const MAX_CHAIN: usize = 64;
-
-/// Objects with this annotation (unless `"false"`) are for tools, and left out of the output.
-const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
+pub(super) const MAX_CHAIN: usize = 64;
 
 /// The label by which a validator says what it has seen. Nothing else may be changed by one.
 const VALIDATED_BY: &str = "validated-by";
 
-/// Annotations that say something about a build, and leave with it.
-const BUILD_ANNOTATIONS: [&str; 10] = [
-    "alpha.config.kubernetes.io/transformations",
-    "config.k8s.io/id",
-    "config.kubernetes.io/index",
-    "config.kubernetes.io/origin",
-    "config.kubernetes.io/path",
-    "internal.config.kubernetes.io/annotations-migration-resource-id",
-    "internal.config.kubernetes.io/id",
-    "internal.config.kubernetes.io/index",
-    "internal.config.kubernetes.io/path",
-    "internal.config.kubernetes.io/seqindent",
-];
-
 /// What of the top directory is built.
 pub(super) struct Part<'a> {
-    pub(super) keep: &'a dyn Fn(&RepoPath) -> bool,
+    pub(super) keep: &'a (dyn Fn(&RepoPath) -> bool + Sync),
     pub(super) generators: bool,
+    /// Whether there is nothing else: what is missing is an error then, and nothing can reach further.
+    pub(super) alone: bool,
 }
 
+/// What a build gives before its objects leave it, in the order of the output.
+pub(super) struct Whole {
+    list: Vec<Resource>,
+    metadata: Metadata,
+    pub(super) warnings: Vec<String>,
+    /// Why this is not what a whole build makes of a part; `None` for a whole, and for a part that is.
+    pub(super) together: Option<BuildError>,
+    threads: usize,
+}
+
+impl Whole {
+    /// For each object, the entry of the top's `resources` that it comes from, counted from 1; 0 for all others.
+    pub(super) fn entries(&self) -> Vec<usize> {
+        self.list.iter().map(|resource| resource.entry).collect()
+    }
+
+    /// Does something with each object as it goes out. Nothing is kept of one that is done, as a whole fleet is large.
+    pub(super) fn each<R: Send>(self, work: impl Fn(Object) -> R + Sync) -> Result<Vec<R>, BuildError> {
+        let finish = |mut resource: Resource| finish(&mut resource, &self.metadata).map(&work);
+        threads::map(self.threads, self.list, finish).into_iter().collect()
+    }
+}
+
+/// Builds. What was looked at is known also when that fails.
 pub(super) fn run(
-    files: &dyn Files,
+    source: &Source<'_>,
     directory: &RepoPath,
     options: &Options,
     part: Option<&Part<'_>>,
-) -> Result<Build, BuildError> {
-    let loader = Loader::new(files, options.restrictions);
-    let top = loader.kustomization(directory, None)?;
-    let mut run = Run {
-        loader: &loader,
-        warnings: Vec::new(),
-        chain: Vec::new(),
-        top: directory.clone(),
-        follows: top.metadata.follows(),
-        types: None,
-        types_used: false,
-    };
-    let Accumulated { mut objects, config, vars } = run.accumulate(directory, &top, Accumulated::default(), part)?;
-    if part.is_some() {
-        vars.refuse_in_part()?;
+) -> (Result<Whole, BuildError>, Inputs) {
+    let loader = Loader::new(source);
+    let mut result = whole(&loader, directory, options, part);
+    let mut traces = loader.into_traces();
+    let inputs = std::mem::take(&mut traces.inputs);
+    if let Ok(whole) = &mut result {
+        whole.warnings.extend(traces.warnings());
     }
+    (result, inputs)
+}
+
+fn whole(
+    loader: &Loader<'_>,
+    directory: &RepoPath,
+    options: &Options,
+    part: Option<&Part<'_>>,
+) -> Result<Whole, BuildError> {
+    let top = loader.kustomization(directory, None)?;
+    let threads = options.threads.max(1);
+    let start = Start { follows: top.metadata.follows(), threads, ..Start::of(loader.source(), directory) };
+    let mut run = start.run(loader);
+    let Accumulated { mut objects, config, vars } = run.accumulate(directory, &top, Accumulated::default(), part)?;
+    let is_part = part.is_some_and(|part| !part.alone);
+    let together = is_part.then(|| run.together.take().or_else(|| vars.reach_over_parts())).flatten();
     hash::add_to_names(&mut objects)?;
-    references::update(&mut objects, &config)?;
+    references::update(&mut objects, &config, threads)?;
     run.warnings.extend(vars.resolve(&config, &mut objects)?);
     let mut list: Vec<Resource> = objects.into_list();
     if let Some(nameless) = list.iter().find(|it| it.name().is_empty() && !it.kind().ends_with("List")) {
@@ -85,45 +103,71 @@ pub(super) fn run(
         (None, true) => order::sort(&mut list, None),
         (None, false) => order::sort(&mut list, Some(&Sort::Fifo)),
     }
-    let objects = list.iter_mut().map(|resource| finish(resource, &top.metadata)).collect::<Result<_, _>>()?;
-    let mut warnings = run.warnings;
-    warnings.append(&mut loader.warnings().borrow_mut());
-    Ok(Build { objects, inputs: loader.into_inputs(), warnings })
+    Ok(Whole { list, metadata: top.metadata.clone(), warnings: run.warnings, together, threads })
 }
 
 /// The paths of the top directory's resources.
-pub(super) fn resources(files: &dyn Files, directory: &RepoPath) -> Result<Vec<RepoPath>, BuildError> {
-    let loader = Loader::new(files, super::Restrictions::RootOnly);
+pub(super) fn resources(source: &Source<'_>, directory: &RepoPath) -> Result<Vec<RepoPath>, BuildError> {
+    let loader = Loader::new(source);
     let top = loader.kustomization(directory, None)?;
     top.resources.iter().map(|(text, place)| Ok(loader.resolve(directory, text, place)?.0)).collect()
 }
 
 /// The objects of a directory, and what it adds for those that build on it.
-#[derive(Default)]
-struct Accumulated {
-    objects: Collection,
-    config: Arc<Config>,
-    vars: Vars,
+#[derive(Clone, Debug, Default)]
+pub(super) struct Accumulated {
+    pub(super) objects: Collection,
+    pub(super) config: Arc<Config>,
+    pub(super) vars: Vars,
 }
 
-struct Run<'a> {
-    loader: &'a Loader<'a>,
-    warnings: Vec<String>,
+pub(super) struct Run<'a> {
+    pub(super) loader: &'a Loader<'a>,
+    pub(super) warnings: Vec<String>,
     /// The directories that are being built, outermost first.
-    chain: Vec<RepoPath>,
-    top: RepoPath,
+    pub(super) chain: Vec<RepoPath>,
+    /// All directories that were built, and the longest chain of them.
+    pub(super) directories: Vec<RepoPath>,
+    pub(super) deepest: usize,
+    pub(super) top: &'a RepoPath,
     /// Whether origins are followed.
-    follows: bool,
+    pub(super) follows: bool,
     /// The types that an `openapi` field gives; the first counts, and from there on.
-    types: Option<Arc<Schema>>,
-    /// Whether the types of Kubernetes have been asked for already, which keeps them beside those of a later field.
-    types_used: bool,
+    pub(super) types: Option<Arc<Schema>>,
+    /// Whether the types of Kubernetes have been asked for already, in this run or before it, which keeps them beside those
+    /// of a later field.
+    pub(super) types_used: bool,
+    pub(super) types_used_before: bool,
+    /// Why what is built here reaches over parts.
+    together: Option<BuildError>,
+    /// On how many threads entries may be built.
+    pub(super) threads: usize,
+}
+
+impl<'a> Start<'a> {
+    /// A run that reads through `loader`.
+    pub(super) fn run(&'a self, loader: &'a Loader<'a>) -> Run<'a> {
+        Run {
+            loader,
+            warnings: Vec::new(),
+            chain: self.chain.clone(),
+            directories: Vec::new(),
+            deepest: self.chain.len(),
+            top: self.top,
+            follows: self.follows,
+            types: self.types.clone(),
+            types_used: false,
+            types_used_before: self.types_used,
+            together: None,
+            threads: self.threads,
+        }
+    }
 }
 
 impl Run<'_> {
     /// Everything that the kustomization of `directory` says, done to what is given: that of the caller for a component,
     /// nothing for others.
-    fn accumulate(
+    pub(super) fn accumulate(
         &mut self,
         directory: &RepoPath,
         kustomization: &Kustomization,
@@ -131,10 +175,21 @@ impl Run<'_> {
         part: Option<&Part<'_>>,
     ) -> Result<Accumulated, BuildError> {
         self.chain.push(directory.clone());
+        self.directories.push(directory.clone());
+        self.deepest = self.deepest.max(self.chain.len());
         self.warnings.extend(kustomization.warnings.iter().cloned());
         self.warnings.extend(kustomization.metadata.unknown.iter().cloned());
         self.read_types(directory, kustomization)?;
+        let types = self.types.clone();
         let mut it = self.resources(directory, &kustomization.resources, given, part)?;
+        if part.is_some_and(|part| !part.alone) {
+            self.together = kustomization.reaches_over_parts().or_else(|| {
+                // What one entry adds holds for those after it, and for all that is done to all of them.
+                let other_types = types.as_ref().map(Arc::as_ptr) != self.types.as_ref().map(Arc::as_ptr);
+                let message = "a project changes, by `configurations`, `crds` or `openapi`, what is done to all";
+                (other_types || !it.config.adds_nothing()).then(|| kustomization.place.error(message))
+            });
+        }
         let config = self.config(directory, kustomization)?;
         it.config = merged(&it.config, &config, &kustomization.place)?;
         for (text, place) in &kustomization.crds {
@@ -152,7 +207,7 @@ impl Run<'_> {
             let component = self.enter(&path, place, true)?;
             it = self.accumulate(&path, &component, it, None)?;
         }
-        self.transform(directory, kustomization, &mut it, part.is_some())?;
+        self.transform(directory, kustomization, &mut it, part.is_some_and(|part| !part.alone))?;
         self.validate(directory, kustomization, &mut it)?;
         it.vars.add(&kustomization.vars, &mut it.objects)?;
         self.chain.pop();
@@ -167,39 +222,56 @@ impl Run<'_> {
         mut it: Accumulated,
         part: Option<&Part<'_>>,
     ) -> Result<Accumulated, BuildError> {
-        for (text, place) in entries {
-            // A part is resolved by text before anything is looked at, so that it costs what it holds.
-            if let Some(part) = part
-                && directory.join(text).is_ok_and(|path| !(part.keep)(&path))
-            {
+        let is_top = self.chain.len() == 1;
+        let mut ahead = self.ahead(directory, entries, part);
+        for (at, (text, place)) in entries.iter().enumerate() {
+            if !wanted(directory, text, part) {
                 continue;
             }
-            match self.loader.resolve(directory, text, place)? {
-                (_, Entry::File) => {
-                    let path = self.loader.file(directory, text, place)?;
-                    let documents = self.loader.documents(&path, place)?;
-                    for mut resource in resources_of(documents.iter().cloned(), &path)? {
-                        if self.follows {
-                            resource.origin = Some(Origin::of_file(origin::relative(&self.top, &path)));
-                        }
-                        let known = tables::schema().kind(resource.api_version(), resource.kind()).is_some();
-                        self.types_used |= !known;
-                        it.objects.append(resource)?;
+            let before = it.objects.iter().len();
+            let ready = ahead.get_mut(at).and_then(Option::take).filter(|apart| self.take(apart));
+            let made = match ready {
+                Some(apart) => apart.made,
+                None => match self.loader.resolve(directory, text, place)? {
+                    (_, Entry::File) => {
+                        self.file(directory, text, place, &mut it.objects)?;
+                        Accumulated::default()
                     }
-                }
-                (path, _) => {
-                    let inner = self.enter(&path, place, false)?;
-                    let made = self.accumulate(&path, &inner, Accumulated::default(), None)?;
-                    it.objects.append_all(made.objects)?;
-                    it.config = merged(&it.config, &made.config, place)?;
-                    it.vars.merge(made.vars)?;
-                }
+                    (path, _) => self.directory(&path, place)?,
+                },
+            };
+            it.objects.append_all(made.objects)?;
+            it.config = merged(&it.config, &made.config, place)?;
+            it.vars.merge(made.vars)?;
+            if is_top {
+                it.objects.came_from(before, at + 1);
             }
         }
         Ok(it)
     }
 
-    fn enter(&self, path: &RepoPath, place: &Place, component: bool) -> Result<Arc<Kustomization>, BuildError> {
+    /// Adds the objects of a file.
+    fn file(
+        &mut self,
+        directory: &RepoPath,
+        text: &str,
+        place: &Place,
+        objects: &mut Collection,
+    ) -> Result<(), BuildError> {
+        let path = self.loader.file(directory, text, place)?;
+        let documents = self.loader.documents(&path, place)?;
+        for mut resource in resources_of(documents.iter().cloned(), &path)? {
+            if self.follows {
+                resource.origin = Some(Origin::of_file(origin::relative(self.top, &path)));
+            }
+            let known = tables::schema().kind(resource.api_version(), resource.kind()).is_some();
+            self.types_used |= !known;
+            objects.append(resource)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn enter(&self, path: &RepoPath, place: &Place, component: bool) -> Result<Arc<Parsed>, BuildError> {
         if let Some(visited) = self.chain.iter().find(|visited| visited.is_within(path)) {
             return Err(place.error_with_hint(
                 format!("{path} is or holds {visited}, which is being built"),
@@ -240,7 +312,8 @@ impl Run<'_> {
             return Ok(());
         }
         let documents = self.loader.documents(&path, place)?;
-        let mut types = if self.types_used { tables::schema().clone() } else { Schema::default() };
+        let mut types =
+            if self.types_used || self.types_used_before { tables::schema().clone() } else { Schema::default() };
         for document in documents.iter().take(1) {
             let value = document.to_json().map_err(|(_, message)| place.error(format!("{path}: {message}")))?;
             types.add_document(&value).map_err(|message| place.error(format!("{path} {message}")))?;
@@ -255,7 +328,7 @@ impl Run<'_> {
         kustomization: &Kustomization,
         objects: &mut Collection,
     ) -> Result<(), BuildError> {
-        let file = self.follows.then(|| origin::relative(&self.top, &kustomization.place.file));
+        let file = self.follows.then(|| origin::relative(self.top, &kustomization.place.file));
         let options = &kustomization.generator_options;
         for (list, kind) in
             [(&kustomization.config_maps, "ConfigMapGenerator"), (&kustomization.secrets, "SecretGenerator")]
@@ -299,7 +372,7 @@ impl Run<'_> {
                 // Lines inside the text count from its start, so they would mislead.
                 resource.place = place.clone();
                 if self.follows {
-                    let file = origin::relative(&self.top, &kustomization.place.file);
+                    let file = origin::relative(self.top, &kustomization.place.file);
                     resource.origin = Some(Origin::of_file(file));
                 }
                 it.objects.append(resource)?;
@@ -316,7 +389,7 @@ impl Run<'_> {
         lenient: bool,
     ) -> Result<(), BuildError> {
         let mut steps: Vec<(Transformer, Option<Origin>)> = Vec::new();
-        let file = self.follows.then(|| origin::relative(&self.top, &kustomization.place.file));
+        let file = self.follows.then(|| origin::relative(self.top, &kustomization.place.file));
         for transformer in Transformer::of_fields(kustomization, &it.config)? {
             let origin = file.as_ref().map(|file| Origin::builtin(file.clone(), transformer.kind()));
             steps.push((transformer, origin));
@@ -379,105 +452,12 @@ impl Run<'_> {
     }
 }
 
+/// Whether an entry of `resources` is built. A part is resolved by text before anything is looked at, so that it costs what
+/// it holds.
+pub(super) fn wanted(directory: &RepoPath, text: &str, part: Option<&Part<'_>>) -> bool {
+    part.is_none_or(|part| directory.join(text).map_or(true, |path| (part.keep)(&path)))
+}
+
 fn merged(first: &Arc<Config>, second: &Arc<Config>, place: &Place) -> Result<Arc<Config>, BuildError> {
     Config::merged(first, second).map_err(|conflict| place.error(conflict.to_string()))
-}
-
-/// The objects of a file; lists are taken apart.
-///
-/// # Errors
-/// For documents that are no objects.
-pub(super) fn resources_of(
-    documents: impl IntoIterator<Item = Node>,
-    file: &RepoPath,
-) -> Result<Vec<Resource>, BuildError> {
-    let mut queue: std::collections::VecDeque<Node> = documents.into_iter().collect();
-    let mut resources = Vec::new();
-    while let Some(mut node) = queue.pop_front() {
-        if node.is_empty() {
-            continue;
-        }
-        let place = Place { file: file.clone(), line: node.mark.line, field: String::new() };
-        let Kind::Mapping(_) = node.kind else {
-            return Err(place.error("is no Kubernetes object: a mapping is expected"));
-        };
-        let kind = node.get("kind").and_then(Node::text).unwrap_or_default();
-        if kind.is_empty() {
-            return Err(place.error_with_hint("is no Kubernetes object: it has no kind", "add apiVersion and kind"));
-        }
-        if kind.ends_with("List") {
-            match node.remove("items") {
-                Some(Node { kind: Kind::Sequence(items), .. }) => {
-                    queue.extend(items);
-                    continue;
-                }
-                Some(items) if items.is_null() => continue,
-                Some(_) => return Err(place.error("has items that are no list")),
-                None => {}
-            }
-        }
-        let resource = Resource::new(node, file);
-        if resource.name().is_empty() && !resource.kind().ends_with("List") {
-            return Err(place.error(format!("the {} has no metadata.name", resource.kind())));
-        }
-        if let Some(name) = resource.meta_map("annotations").keys().find(|name| is_note(name)) {
-            let hint = "remove it; nobody but kustomize itself writes it";
-            return Err(place.error_with_hint(format!("has the annotation {name}, a note of a running build"), hint));
-        }
-        resources.push(resource);
-    }
-    Ok(resources)
-}
-
-fn is_local(resource: &Resource) -> bool {
-    resource.meta_map("annotations").get(LOCAL_CONFIG).is_some_and(|value| value != "false")
-}
-
-/// The object as it goes out: annotations of the build are gone and all others are strings.
-fn finish(resource: &mut Resource, metadata: &Metadata) -> Result<Object, BuildError> {
-    if resource.node.at(&["metadata", "annotations"]).is_some() {
-        let mut annotations = resource.meta_map("annotations");
-        annotations.retain(|name, _| !BUILD_ANNOTATIONS.contains(&name.as_str()));
-        if annotations.contains_key("") {
-            return Err(resource.error("has an annotation without a name"));
-        }
-        resource.set_meta_map("annotations", &annotations);
-    }
-    origin::write(resource, metadata);
-    let value = resource.node.to_json().map_err(|(mark, message)| {
-        let line = if mark.line > 0 { mark.line } else { resource.place.line };
-        Place { line, ..resource.place.clone() }.error(message)
-    })?;
-    let gvk = resource.gvk();
-    let namespace = Some(resource.namespace()).filter(|name| !name.is_empty() && !gvk.is_cluster_scoped());
-    let key = ObjectKey {
-        namespace: namespace.map(str::to_owned),
-        name: resource.name().to_owned(),
-        group: gvk.group,
-        kind: gvk.kind,
-    };
-    let value = match value {
-        Value::Object(_) => value,
-        _ => return Err(resource.place.error("is no Kubernetes object after all patches")),
-    };
-    Ok(Object { key, api_version: resource.api_version().to_owned(), value })
-}
-
-/// Notes that stock kustomize keeps in annotations while it builds, and that would change what it does.
-const NOTES: [&str; 11] = [
-    "allowKindChange",
-    "allowNameChange",
-    "generatorBehavior",
-    "helm-generated",
-    "needsHashSuffix",
-    "prefixes",
-    "previousKinds",
-    "previousNames",
-    "previousNamespaces",
-    "refBy",
-    "suffixes",
-];
-
-fn is_note(annotation: &str) -> bool {
-    annotation.strip_prefix("internal.config.kubernetes.io/").is_some_and(|name| NOTES.contains(&name))
 }

@@ -1,20 +1,47 @@
 //! The objects of a build in order, with an index by identity.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use super::BuildError;
-use super::id::Id;
+use super::id::{Id, Identity};
 use super::resource::Resource;
 
 /// How many objects one build may have.
 const MAX_OBJECTS: usize = 200_000;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Collection {
     list: Vec<Resource>,
-    by_id: BTreeMap<Id, usize>,
+    by_id: Index,
     /// How many numbers for things that were made have been given out.
     made: usize,
+}
+
+/// Where identities are in the list, by their hashes: names are compared only where these are equal.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    hasher: RandomState,
+    first: HashMap<u64, usize>,
+    /// Those whose hash another has already.
+    more: Vec<(u64, usize)>,
+}
+
+impl Index {
+    /// The object of this identity, or a note that the next one, at `next`, has it.
+    fn find_or_add(&mut self, list: &[Resource], id: &Identity<'_>, next: usize) -> Option<usize> {
+        let hash = self.hasher.hash_one(id);
+        let Some(&first) = self.first.get(&hash) else {
+            self.first.insert(hash, next);
+            return None;
+        };
+        let mut same = std::iter::once(first).chain(self.more.iter().filter(|(of, _)| *of == hash).map(|(_, at)| *at));
+        let found = same.find(|at| list[*at].identity() == *id);
+        if found.is_none() {
+            self.more.push((hash, next));
+        }
+        found
+    }
 }
 
 impl Collection {
@@ -58,13 +85,13 @@ impl Collection {
         if self.list.len() >= MAX_OBJECTS {
             return Err(resource.place.error(format!("the build has more than {MAX_OBJECTS} objects")));
         }
-        let id = resource.id();
-        if let Some(&first) = self.by_id.get(&id) {
-            return Err(twice(&id, &self.list[first], &resource));
+        match self.by_id.find_or_add(&self.list, &resource.identity(), self.list.len()) {
+            Some(first) => Err(twice(&self.list[first], &resource)),
+            None => {
+                self.list.push(resource);
+                Ok(())
+            }
         }
-        self.by_id.insert(id, self.list.len());
-        self.list.push(resource);
-        Ok(())
     }
 
     pub(super) fn append_all(&mut self, other: Self) -> Result<(), BuildError> {
@@ -74,6 +101,21 @@ impl Collection {
         }
         self.made = self.made.max(other.made);
         other.list.into_iter().try_for_each(|resource| self.append(resource))
+    }
+
+    /// Notes of all objects from the one at `index` on which entry of the top's `resources` they come from.
+    pub(super) fn came_from(&mut self, index: usize, entry: usize) {
+        self.list.iter_mut().skip(index).for_each(|resource| resource.entry = entry);
+    }
+
+    /// As [`Collection::change`], on several threads.
+    pub(super) fn change_apart(
+        &mut self,
+        threads: usize,
+        change: impl Fn(usize, &mut Resource) -> Result<(), BuildError> + Sync,
+    ) -> Result<(), BuildError> {
+        let list: Vec<(usize, &mut Resource)> = self.list.iter_mut().enumerate().collect();
+        super::threads::map(threads, list, |(at, resource)| change(at, resource)).into_iter().collect()
     }
 
     /// Changes objects, but not their identities.
@@ -111,19 +153,18 @@ impl Collection {
     /// # Errors
     /// When two objects have one identity.
     pub(super) fn index(&mut self) -> Result<(), BuildError> {
-        self.by_id.clear();
+        self.by_id.first.clear();
+        self.by_id.more.clear();
         for (at, resource) in self.list.iter().enumerate() {
-            let id = resource.id();
-            if let Some(&first) = self.by_id.get(&id) {
-                return Err(twice(&id, &self.list[first], resource));
+            if let Some(first) = self.by_id.find_or_add(&self.list, &resource.identity(), at) {
+                return Err(twice(&self.list[first], resource));
             }
-            self.by_id.insert(id, at);
         }
         Ok(())
     }
 }
 
-fn twice(id: &Id, first: &Resource, second: &Resource) -> BuildError {
-    let message = format!("{id} is there already, from {}:{}", first.place.file, first.place.line);
+fn twice(first: &Resource, second: &Resource) -> BuildError {
+    let message = format!("{} is there already, from {}:{}", second.id(), first.place.file, first.place.line);
     second.place.error_with_hint(message, "give one of them another name, or list the file once")
 }

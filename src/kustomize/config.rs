@@ -63,6 +63,11 @@ impl Config {
         Arc::clone(&DEFAULT)
     }
 
+    /// Whether this has nothing beside what kustomize knows by itself.
+    pub(super) fn adds_nothing(&self) -> bool {
+        std::ptr::eq(self, &**DEFAULT) || *self == Self::default() || *self == **DEFAULT
+    }
+
     fn of_tables() -> Self {
         let mut sets: BTreeMap<&'static str, Vec<FieldSpec>> = BTreeMap::new();
         let mut references: Vec<References> = Vec::new();

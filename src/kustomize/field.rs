@@ -32,7 +32,7 @@ impl<'a> Field<'a> {
 
     /// Where this stands, to be kept when the file is not at hand any more.
     pub(super) fn place(&self) -> Place {
-        Place { file: self.file.clone(), line: self.node.mark.line, field: self.path.clone() }
+        Place { file: self.file.clone(), line: self.node.mark.line as usize, field: self.path.clone() }
     }
 
     pub(super) fn error(&self, message: impl Into<String>) -> BuildError {

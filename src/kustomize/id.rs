@@ -48,6 +48,32 @@ pub(super) struct Id {
     pub(super) namespace: String,
 }
 
+/// An identity as it stands in an object, for comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Identity<'a> {
+    pub(super) group: &'a str,
+    pub(super) version: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) name: &'a str,
+    /// The effective one.
+    pub(super) namespace: &'a str,
+}
+
+impl<'a> Identity<'a> {
+    /// As [`Id::new`].
+    pub(super) fn new(api_version: &'a str, kind: &'a str, name: &'a str, namespace: &'a str) -> Self {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let namespace = if tables::schema().is_cluster_scoped(api_version, kind) {
+            NO_NAMESPACE
+        } else if namespace.is_empty() {
+            DEFAULT_NAMESPACE
+        } else {
+            namespace
+        };
+        Self { group, version, kind, name, namespace }
+    }
+}
+
 impl Id {
     /// `namespace` as written; empty when it is not.
     pub(super) fn new(gvk: Gvk, name: &str, namespace: &str) -> Self {

@@ -149,6 +149,23 @@ impl Kustomization {
         Ok(it)
     }
 
+    /// Why what this makes of a part of its resources may not be what it makes of all; `None` when each part can be built
+    /// for itself. A component, a plugin or a file is not looked into: it counts as if it did reach further.
+    pub(super) fn reaches_over_parts(&self) -> Option<BuildError> {
+        let first = |list: &[Entry]| list.first().map(|(_, place)| place.clone());
+        let generator = || self.config_maps.iter().chain(&self.secrets).find_map(Generator::changes_others);
+        let place = (self.replacements.iter().find_map(Replacements::reads_objects))
+            .or_else(|| first(&self.components))
+            .or_else(|| first(&self.generators))
+            .or_else(|| first(&self.transformers))
+            .or_else(|| first(&self.validators))
+            .or_else(generator)?;
+        Some(place.error_with_hint(
+            "may reach over all projects, which are built apart",
+            "move it into the overlay that it is about",
+        ))
+    }
+
     fn read_field(
         &mut self,
         name: &'static str,

@@ -1,42 +1,120 @@
 //! Reading files and directories of the tree: inside the rules of where a kustomization may look.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::project::{Entry, Files, FilesError, PathError, RepoPath};
 use crate::yaml::{self, Kind, Node, ReadError};
 
+use super::apart::Apart;
 use super::field::Place;
+use super::inputs::Inputs;
 use super::kustomization::{FILE_NAMES, Kustomization};
+use super::memo::{FileId, Memo};
 use super::{BuildError, Restrictions};
 
 /// How many kustomizations one build may enter; two entries that name one directory count twice, and double at each
 /// level.
-const MAX_DIRECTORIES: usize = 50_000;
+pub(super) const MAX_DIRECTORIES: usize = 50_000;
 
-/// What a build reads through: remembers each file once parsed, and every path that was looked at.
-pub(super) struct Loader<'a> {
+/// What all parts of one build read from.
+pub(super) struct Source<'a> {
     files: &'a dyn Files,
-    inputs: RefCell<BTreeSet<RepoPath>>,
-    documents: RefCell<BTreeMap<RepoPath, Arc<Vec<Node>>>>,
-    kustomizations: RefCell<BTreeMap<RepoPath, Arc<Kustomization>>>,
-    entered: Cell<usize>,
     restrictions: Restrictions,
+    /// What other builds remember, for files that have ids.
+    memo: Option<&'a Memo>,
+    /// What this build remembers of all others. Files do not change while it runs.
+    own: Memo,
+}
+
+/// How much one build remembers: bases and components come again and again, overlays once.
+const OWN_ROOM: usize = 8 << 20;
+
+impl<'a> Source<'a> {
+    pub(super) fn new(files: &'a dyn Files, restrictions: Restrictions, memo: Option<&'a Memo>) -> Self {
+        Self { files, restrictions, memo, own: Memo::with_room(OWN_ROOM) }
+    }
+
+    /// Where to ask for a file and what it is known by there; `id` is that of its content.
+    fn memo(&self, path: &RepoPath, id: Option<[u8; 20]>) -> (&Memo, FileId) {
+        match (self.memo, id) {
+            // What may be read depends on the rules, so only the usual ones are remembered.
+            (Some(memo), Some(id)) if self.restrictions == Restrictions::RootOnly => (memo, FileId::Content(id)),
+            (Some(_) | None, _) => (&self.own, FileId::Path(path.clone())),
+        }
+    }
+}
+
+/// A kustomization file, read.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) kustomization: Kustomization,
+    file: RepoPath,
+    /// What is to be told of it, once in a build.
+    notes: Vec<String>,
+    id: Option<[u8; 20]>,
+}
+
+impl std::ops::Deref for Parsed {
+    type Target = Kustomization;
+
+    fn deref(&self) -> &Kustomization {
+        &self.kustomization
+    }
+}
+
+/// What a part of a build reads through: remembers every path that was looked at.
+pub(super) struct Loader<'a> {
+    source: &'a Source<'a>,
+    inputs: RefCell<Inputs>,
+    /// How many directories the build has entered, and how many when this began.
+    entered: Cell<usize>,
+    before: usize,
+    notes: RefCell<BTreeMap<RepoPath, Vec<String>>>,
     warnings: RefCell<Vec<String>>,
 }
 
+/// What a [`Loader`] has seen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Traces {
+    pub(super) inputs: Inputs,
+    pub(super) entered: usize,
+    notes: BTreeMap<RepoPath, Vec<String>>,
+    warnings: Vec<String>,
+}
+
+impl Traces {
+    /// All that is to be told.
+    pub(super) fn warnings(self) -> impl Iterator<Item = String> {
+        self.notes.into_values().flatten().chain(self.warnings)
+    }
+}
+
 impl<'a> Loader<'a> {
-    pub(super) fn new(files: &'a dyn Files, restrictions: Restrictions) -> Self {
+    pub(super) fn new(source: &'a Source<'a>) -> Self {
+        Self::after(source, 0)
+    }
+
+    /// For a part of a build that has entered so many directories before.
+    pub(super) fn after(source: &'a Source<'a>, entered: usize) -> Self {
         Self {
-            files,
+            source,
             inputs: RefCell::default(),
-            documents: RefCell::default(),
-            kustomizations: RefCell::default(),
-            entered: Cell::new(0),
-            restrictions,
+            entered: Cell::new(entered),
+            before: entered,
+            notes: RefCell::default(),
             warnings: RefCell::default(),
         }
+    }
+
+    pub(super) fn source(&self) -> &'a Source<'a> {
+        self.source
+    }
+
+    /// How many directories the build has entered.
+    pub(super) fn entered(&self) -> usize {
+        self.entered.get()
     }
 
     /// Where warnings go that come up while files are read.
@@ -44,8 +122,45 @@ impl<'a> Loader<'a> {
         &self.warnings
     }
 
-    pub(super) fn into_inputs(self) -> BTreeSet<RepoPath> {
-        self.inputs.into_inner()
+    pub(super) fn into_traces(self) -> Traces {
+        Traces {
+            inputs: self.inputs.into_inner(),
+            entered: self.entered.get() - self.before,
+            notes: self.notes.into_inner(),
+            warnings: self.warnings.into_inner(),
+        }
+    }
+
+    /// Takes what another loader has seen as if this one had; `false`, and nothing, when that is too much for one build.
+    pub(super) fn take(&self, traces: &Traces) -> bool {
+        if self.entered.get() + traces.entered > MAX_DIRECTORIES {
+            return false;
+        }
+        self.entered.set(self.entered.get() + traces.entered);
+        self.inputs.borrow_mut().add(&traces.inputs);
+        for (file, notes) in &traces.notes {
+            self.notes.borrow_mut().entry(file.clone()).or_insert_with(|| notes.clone());
+        }
+        self.warnings.borrow_mut().extend(traces.warnings.iter().cloned());
+        true
+    }
+
+    /// Whether what was looked at once is still so.
+    pub(super) fn hold(&self, inputs: &Inputs) -> bool {
+        inputs.hold_in(self.source.files)
+    }
+
+    /// What is remembered of the directory of a kustomization.
+    pub(super) fn remembered(&self, directory: &RepoPath, parsed: &Parsed) -> Option<Vec<Arc<Apart>>> {
+        let (memo, id) = self.source.memo(directory, parsed.id);
+        memo.directory(directory, &id)
+    }
+
+    pub(super) fn remember(&self, directory: &RepoPath, parsed: &Parsed, built: Arc<Apart>) {
+        let (memo, id) = self.source.memo(directory, parsed.id);
+        if matches!(id, FileId::Path(_)) || built.traces.inputs.are_known() {
+            memo.keep_directory(directory.clone(), id, built);
+        }
     }
 
     /// What stands at the path that `text` names from `directory`.
@@ -87,7 +202,7 @@ impl<'a> Loader<'a> {
     pub(super) fn file(&self, directory: &RepoPath, text: &str, place: &Place) -> Result<RepoPath, BuildError> {
         match self.resolve(directory, text, place)? {
             (path, Entry::File) => {
-                if self.restrictions == Restrictions::RootOnly {
+                if self.source.restrictions == Restrictions::RootOnly {
                     inside(directory, &path, place)?;
                 }
                 Ok(path)
@@ -98,35 +213,28 @@ impl<'a> Loader<'a> {
 
     /// The bytes of a file that [`Loader::file`] has found.
     pub(super) fn bytes(&self, path: &RepoPath, place: &Place) -> Result<Arc<[u8]>, BuildError> {
-        self.inputs.borrow_mut().insert(path.clone());
-        self.files.read(path).map_err(|error| place.error(error.to_string()))
+        self.source.files.read(path).map_err(|error| place.error(error.to_string()))
     }
 
     /// The documents of a file.
     pub(super) fn documents(&self, path: &RepoPath, place: &Place) -> Result<Arc<Vec<Node>>, BuildError> {
-        if let Some(documents) = self.documents.borrow().get(path) {
-            return Ok(Arc::clone(documents));
+        let (memo, id) = self.source.memo(path, self.inputs.borrow().id(path));
+        if let Some(documents) = memo.documents(&id) {
+            return Ok(documents);
         }
         let bytes = self.bytes(path, place)?;
         let documents = Arc::new(yaml::read(&bytes).map_err(|error| malformed(path, error))?);
-        self.documents.borrow_mut().insert(path.clone(), Arc::clone(&documents));
+        memo.keep_documents(id, &documents, bytes.len());
         Ok(documents)
     }
 
     /// The kustomization in `directory`; `place` says who asks, if anybody does.
-    pub(super) fn kustomization(
-        &self,
-        directory: &RepoPath,
-        place: Option<&Place>,
-    ) -> Result<Arc<Kustomization>, BuildError> {
+    pub(super) fn kustomization(&self, directory: &RepoPath, place: Option<&Place>) -> Result<Arc<Parsed>, BuildError> {
         self.entered.set(self.entered.get() + 1);
         let here = Place { file: directory.clone(), ..Place::default() };
         let asker = place.unwrap_or(&here);
         if self.entered.get() > MAX_DIRECTORIES {
             return Err(asker.error(format!("the build enters more than {MAX_DIRECTORIES} directories")));
-        }
-        if let Some(kustomization) = self.kustomizations.borrow().get(directory) {
-            return Ok(Arc::clone(kustomization));
         }
         let mut found = Vec::new();
         for name in FILE_NAMES {
@@ -145,21 +253,34 @@ impl<'a> Loader<'a> {
                 Some(_) => asker.error(format!("the directory {directory} has several kustomization files")),
             });
         };
+        let content = self.inputs.borrow().id(file);
+        let (memo, id) = self.source.memo(file, content);
+        if let Some(parsed) = memo.kustomization(file, &id) {
+            self.tell(&parsed);
+            return Ok(parsed);
+        }
         let bytes = self.bytes(file, asker)?;
         let whole = Place { file: file.clone(), ..Place::default() };
         let (document, notes) = yaml::read_first(&bytes).map_err(|error| malformed(file, error))?;
-        self.warnings.borrow_mut().extend(notes.iter().map(|note| format!("{file}:{}: {}", note.line, note.message)));
+        let notes = notes.iter().map(|note| format!("{file}:{}: {}", note.line, note.message)).collect();
         let Some(document) = document else {
             return Err(whole.error_with_hint("is empty", "list at least one resource"));
         };
-        let kustomization = Arc::new(Kustomization::read(file, &document)?);
-        self.kustomizations.borrow_mut().insert(directory.clone(), Arc::clone(&kustomization));
-        Ok(kustomization)
+        let kustomization = Kustomization::read(file, &document)?;
+        let parsed = Arc::new(Parsed { kustomization, file: file.clone(), notes, id: content });
+        self.tell(&parsed);
+        memo.keep_kustomization(file.clone(), id, &parsed, bytes.len());
+        Ok(parsed)
     }
 
-    fn entry(&self, path: &RepoPath) -> Result<Entry, FilesError> {
-        self.inputs.borrow_mut().insert(path.clone());
-        self.files.entry(path)
+    fn tell(&self, parsed: &Parsed) {
+        if !parsed.notes.is_empty() {
+            self.notes.borrow_mut().entry(parsed.file.clone()).or_insert_with(|| parsed.notes.clone());
+        }
+    }
+
+    pub(super) fn entry(&self, path: &RepoPath) -> Result<Entry, FilesError> {
+        self.inputs.borrow_mut().see(self.source.files, path)
     }
 }
 

@@ -22,6 +22,7 @@
 //! in which the original passes over it, a warning; nothing in a kustomization is ever ignored silently. No program is
 //! run, no link followed, nothing fetched.
 
+mod apart;
 mod build;
 mod collection;
 mod config;
@@ -31,11 +32,15 @@ mod field_spec;
 mod generate;
 mod hash;
 mod id;
+mod inputs;
 mod kustomization;
 mod load;
+mod memo;
 mod near;
+mod objects;
 mod order;
 mod origin;
+mod parts;
 mod patch;
 mod pattern;
 mod plugin;
@@ -44,16 +49,21 @@ mod resource;
 mod schema;
 mod shared;
 mod tables;
+mod threads;
 mod transform;
 mod vars;
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
 
 use crate::project::{ErrorKind, Files, ObjectKey, RepoPath};
 use crate::yaml;
+
+pub use inputs::Inputs;
+use load::Source;
+pub use memo::Memo;
+pub use parts::{PartBuild, Together, build_part, build_together, reaches_over_parts};
 
 /// One object of a build. Its `Debug` shows nothing of a Secret but its identity.
 #[derive(Clone, PartialEq)]
@@ -84,7 +94,7 @@ pub struct Build {
     /// The objects in the order of the output.
     pub objects: Vec<Object>,
     /// Every path that was looked at, found or not: equal content there means an equal build.
-    pub inputs: BTreeSet<RepoPath>,
+    pub inputs: Inputs,
     /// What stock kustomize would warn of.
     pub warnings: Vec<String>,
 }
@@ -144,11 +154,13 @@ pub struct Options {
     pub restrictions: Restrictions,
     /// Whether the objects are sorted where the kustomization says nothing about it.
     pub sorted: bool,
+    /// On how many threads; the result is the same.
+    pub threads: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { restrictions: Restrictions::RootOnly, sorted: true }
+        Self { restrictions: Restrictions::RootOnly, sorted: true, threads: 1 }
     }
 }
 
@@ -157,46 +169,71 @@ impl Default for Options {
 /// # Errors
 /// [`BuildError`] names the file, field and way out.
 pub fn build(files: &dyn Files, directory: &RepoPath) -> Result<Build, BuildError> {
-    build::run(files, directory, &Options::default(), None)
+    build_with(files, directory, &Options::default(), None)
 }
 
-/// As [`build`], with what its flags say.
+/// As [`build`], with what its flags say, and with what earlier builds remember.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_with(files: &dyn Files, directory: &RepoPath, options: &Options) -> Result<Build, BuildError> {
-    build::run(files, directory, options, None)
-}
-
-/// Builds `directory` as if its own `resources` held only the entries that `keep` wants (asked with the resolved path),
-/// and its own generators only where `generators` is true. All its transformers still apply, but a patch of the
-/// directory itself that finds no object is no error here: its object may belong to another part. What could differ from
-/// the whole build is refused: `vars` anywhere, and `replacements` of the directory itself that read an object.
-///
-/// Entries that `keep` does not want are not looked at, so that a part costs what it holds.
-///
-/// # Errors
-/// As [`build`].
-pub fn build_part(
+pub fn build_with(
     files: &dyn Files,
     directory: &RepoPath,
-    keep: &dyn Fn(&RepoPath) -> bool,
-    generators: bool,
+    options: &Options,
+    memo: Option<&Memo>,
 ) -> Result<Build, BuildError> {
-    build::run(files, directory, &Options::default(), Some(&build::Part { keep, generators }))
+    let source = Source::new(files, options.restrictions, memo);
+    let (result, inputs) = build::run(&source, directory, options, None);
+    let mut whole = result?;
+    let warnings = std::mem::take(&mut whole.warnings);
+    Ok(Build { objects: whole.each(|object| object)?, inputs, warnings })
+}
+
+/// As [`build_with`], printed as [`to_yaml`] does, with its warnings; no object is kept longer than it takes to print it.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_yaml(
+    files: &dyn Files,
+    directory: &RepoPath,
+    options: &Options,
+    memo: Option<&Memo>,
+) -> Result<(String, Vec<String>), BuildError> {
+    let source = Source::new(files, options.restrictions, memo);
+    let mut whole = build::run(&source, directory, options, None).0?;
+    let warnings = std::mem::take(&mut whole.warnings);
+    let documents = whole.each(|object| yaml::emit(&object.value).into_boxed_str())?;
+    let length = documents.iter().map(|document| document.len() + SEPARATOR.len()).sum();
+    let mut text = String::with_capacity(length);
+    for document in documents {
+        if !text.is_empty() {
+            text.push_str(SEPARATOR);
+        }
+        text.push_str(&document);
+    }
+    Ok((text, warnings))
 }
 
 /// The resolved `resources` of the kustomization in `directory`, in order.
 ///
 /// # Errors
 /// As [`build`].
-pub fn resources(files: &dyn Files, directory: &RepoPath) -> Result<Vec<RepoPath>, BuildError> {
-    build::resources(files, directory)
+pub fn resources(files: &dyn Files, directory: &RepoPath, memo: Option<&Memo>) -> Result<Vec<RepoPath>, BuildError> {
+    build::resources(&Source::new(files, Restrictions::RootOnly, memo), directory)
 }
+
+/// What stands between two documents.
+const SEPARATOR: &str = "---\n";
 
 /// Objects as `kustomize build` prints them: documents joined by `---`.
 #[must_use]
 pub fn to_yaml(objects: &[Object]) -> String {
-    let documents: Vec<String> = objects.iter().map(|object| yaml::emit(&object.value)).collect();
-    documents.join("---\n")
+    let mut text = String::new();
+    for (at, object) in objects.iter().enumerate() {
+        if at > 0 {
+            text.push_str(SEPARATOR);
+        }
+        yaml::emit_to(&mut text, &object.value);
+    }
+    text
 }

@@ -68,24 +68,29 @@ pub(super) fn sort(list: &mut [Resource], options: Option<&Sort>) {
     };
     list.sort_by_cached_key(|resource| {
         let id = resource.id();
-        Key { rank: rank(&id.gvk.kind), within: text_of(&id, resource.namespace()), id }
+        let is_core = id.gvk.group.is_empty();
+        let namespace = (id.gvk.kind == "Namespace").then_some(is_core);
+        Key { rank: rank(&id.gvk.kind), kind: gvk_text(&id.gvk), namespace, within: text_of(&id, resource.namespace()) }
     });
 }
 
 #[derive(PartialEq, Eq)]
 struct Key {
     rank: (i8, usize),
-    id: Id,
+    kind: String,
+    /// Of a Namespace, whether it is one of the core group.
+    namespace: Option<bool>,
     /// Namespace and name.
     within: String,
 }
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        let (a, b) = (&self.id.gvk, &other.id.gvk);
-        let mut kinds = gvk_text(a).cmp(&gvk_text(b));
+        let mut kinds = self.kind.cmp(&other.kind);
         // Namespaces of the core group come before those of others.
-        if a.kind == "Namespace" && b.kind == "Namespace" && (a.group.is_empty() || b.group.is_empty()) {
+        if let (Some(a), Some(b)) = (self.namespace, other.namespace)
+            && (a || b)
+        {
             kinds = kinds.reverse();
         }
         self.rank.cmp(&other.rank).then(kinds).then_with(|| self.within.cmp(&other.within))

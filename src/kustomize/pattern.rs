@@ -1,4 +1,5 @@
-//! Regular expressions of kustomizations: what they may cost.
+//! Patterns that match a whole text, as selectors have them. Nearly all of them are plain names, for which no expression is
+//! compiled.
 //!
 //! Matching is linear in the text whatever the expression; what an expression may grow to when it is compiled is limited
 //! here, since a few letters with counts can ask for much, and a tree may hold many.
@@ -17,4 +18,54 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
         regex::Error::CompiledTooBig(_) => format!("{pattern:?} is too large a regular expression; use smaller counts"),
         _ => format!("{pattern:?} is no regular expression"),
     })
+}
+
+/// What a text has to be.
+#[derive(Debug)]
+pub(super) enum Pattern {
+    Text(String),
+    Expression(Regex),
+}
+
+impl Pattern {
+    /// From a regular expression.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub(super) fn new(pattern: &str) -> Result<Self, String> {
+        if is_plain(pattern) {
+            return Ok(Self::Text(pattern.to_owned()));
+        }
+        compile(&format!("^(?:{pattern})$")).map(Self::Expression)
+    }
+
+    pub(super) fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Text(plain) => plain == text,
+            Self::Expression(regex) => regex.is_match(text),
+        }
+    }
+}
+
+/// Whether an expression matches itself and nothing else.
+pub(super) fn is_plain(pattern: &str) -> bool {
+    pattern.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | ':' | ' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_names_match_as_the_expression_would() {
+        for pattern in ["env", "a-b_c", "registry/x:1", "a b", "", "a.b", "a|b", "a*", "[ab]", "^a$", "(?i)A", "a\\.b"]
+        {
+            let expression = Regex::new(&format!("^(?:{pattern})$")).unwrap();
+            let found = Pattern::new(pattern).unwrap();
+            for text in ["env", "Env", "a-b_c", "registry/x:1", "a b", "", "a", "b", "a.b", "axb", "aa", "env\n"] {
+                assert_eq!(found.matches(text), expression.is_match(text), "{pattern:?} and {text:?}");
+            }
+        }
+        assert!(Pattern::new("(").is_err());
+    }
 }

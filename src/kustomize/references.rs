@@ -3,7 +3,8 @@
 //! Candidates are found by an index of all earlier names and of what was added to them, so that the cost grows with the
 //! references and not with the square of the objects: a thousand overlays of one base all had the same names once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 
 use crate::yaml::{Kind, Node};
 
@@ -14,13 +15,13 @@ use super::field_spec::{self, Create, FieldSpec};
 use super::id::{Gvk, Id, NO_NAMESPACE};
 use super::resource::Resource;
 
-/// Updates all references in all objects.
-pub(super) fn update(objects: &mut Collection, config: &Config) -> Result<(), BuildError> {
+/// Updates all references in all objects. Nothing asks for earlier names after it, so they go.
+pub(super) fn update(objects: &mut Collection, config: &Config, threads: usize) -> Result<(), BuildError> {
     let index = Index::of(objects);
-    objects.change(|resource| {
-        let referrer = Referrer::of(resource).map_err(|message| resource.error(message))?;
+    objects.change_apart(threads, |at, resource| {
+        let referrer = Referrer::of(resource, &index.candidates[at]).map_err(|message| resource.error(message))?;
         for references in &config.references {
-            for field in references.fields.iter().filter(|field| referrer.original.is_selected(&field.gvk)) {
+            for field in references.fields.iter().filter(|field| referrer.is_originally(&field.gvk)) {
                 let lookup = Lookup { index: &index, referrer: &referrer, target: &references.target, field };
                 let mut set = |node: &mut Node| lookup.set(node);
                 // The table's kind is that of the file; a patch may have changed it since.
@@ -32,24 +33,53 @@ pub(super) fn update(objects: &mut Collection, config: &Config) -> Result<(), Bu
     })
 }
 
-/// An object that may be named.
+/// An object, which may be named when its identity has changed.
 struct Candidate {
     id: Id,
     namespace: String,
-    previous: Vec<Id>,
+    /// Earlier kinds, names and effective namespaces; the group and version are those of now.
+    previous: Vec<(String, String, String)>,
     prefixes: Vec<String>,
     suffixes: Vec<String>,
 }
 
-/// Objects whose identity has changed.
+impl Candidate {
+    /// Whether it was of a kind that `selector` takes.
+    fn was(&self, selector: &Gvk) -> bool {
+        let takes = |want: &str, have: &str| want.is_empty() || want == have;
+        takes(&selector.group, &self.id.gvk.group)
+            && takes(&selector.version, &self.id.gvk.version)
+            && self.previous.iter().any(|(kind, ..)| takes(&selector.kind, kind))
+    }
+
+    /// Whether it had a name, and, not necessarily with it, a kind.
+    fn had(&self, name: &str, kind: &str) -> bool {
+        self.previous.iter().any(|(_, had, _)| had == name) && self.previous.iter().any(|(had, ..)| had == kind)
+    }
+}
+
+/// All objects, by what they were called.
 #[derive(Default)]
 struct Index {
+    /// In the order of the objects.
     candidates: Vec<Candidate>,
-    /// By a name and a kind that they had, then by their namespace of now.
-    by_name: BTreeMap<(String, String), BTreeMap<String, Group>>,
+    hasher: RandomState,
+    /// By the hash of a name and a kind that they had.
+    by_name: HashMap<u64, Named>,
     /// For each namespace of the files: the effective and the written namespaces of now, of all objects from there.
     origins: BTreeMap<String, BTreeSet<(String, String)>>,
 }
+
+/// The candidates for one name and kind, and some others.
+#[derive(Default)]
+struct Named {
+    all: Vec<usize>,
+    /// By their namespace of now, when there are many: a thousand overlays of one base all had the same names.
+    groups: Option<Box<BTreeMap<String, Group>>>,
+}
+
+/// So many candidates are looked through one by one.
+const FEW: usize = 8;
 
 /// Candidates that differ in little more than what the directories above them have added to their names.
 #[derive(Default)]
@@ -60,47 +90,59 @@ struct Group {
 }
 
 impl Index {
-    fn of(objects: &Collection) -> Self {
+    fn of(objects: &mut Collection) -> Self {
         let mut index = Self::default();
-        for resource in objects.iter() {
+        for at in 0..objects.iter().len() {
+            let resource = objects.get_mut(at);
             let id = resource.id();
             let namespace = resource.namespace().to_owned();
-            let origin = resource.original_id().namespace;
-            index.origins.entry(origin).or_default().insert((id.namespace.clone(), namespace.clone()));
-            let previous: Vec<Id> = resource.previous_ids().collect();
-            let names: BTreeSet<&str> = previous.iter().map(|id| id.name.as_str()).collect();
-            let kinds: BTreeSet<&str> = previous.iter().map(|id| id.gvk.kind.as_str()).collect();
-            let at = index.candidates.len();
+            let (_, _, origin) = resource.original();
+            let places = match index.origins.get_mut(origin) {
+                Some(places) => places,
+                None => index.origins.entry(origin.to_owned()).or_default(),
+            };
+            if !places.iter().any(|(effective, written)| *effective == id.namespace && *written == namespace) {
+                places.insert((id.namespace.clone(), namespace.clone()));
+            }
+            let previous = std::mem::take(&mut resource.previous);
+            let (prefixes, suffixes) = (std::mem::take(&mut resource.prefixes), std::mem::take(&mut resource.suffixes));
+            let names: BTreeSet<&str> = previous.iter().map(|(_, name, _)| name.as_str()).collect();
+            let kinds: BTreeSet<&str> = previous.iter().map(|(kind, ..)| kind.as_str()).collect();
             for (name, kind) in names.iter().flat_map(|name| kinds.iter().map(move |kind| (*name, *kind))) {
-                let groups = index.by_name.entry((name.to_owned(), kind.to_owned())).or_default();
-                let group = groups.entry(id.namespace.clone()).or_default();
-                group.all.push(at);
-                group.by_prefix.entry(resource.prefixes.last().cloned()).or_default().push(at);
-                group.by_suffix.entry(resource.suffixes.last().cloned()).or_default().push(at);
+                let hash = index.hasher.hash_one((name, kind));
+                index.by_name.entry(hash).or_default().all.push(at);
             }
-            if !previous.is_empty() {
-                let (prefixes, suffixes) = (resource.prefixes.clone(), resource.suffixes.clone());
-                index.candidates.push(Candidate { id, namespace, previous, prefixes, suffixes });
+            index.candidates.push(Candidate { id, namespace, previous, prefixes, suffixes });
+        }
+        for named in index.by_name.values_mut().filter(|named| named.all.len() > FEW) {
+            let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+            for at in &named.all {
+                let candidate = &index.candidates[*at];
+                let group = match groups.get_mut(&candidate.id.namespace) {
+                    Some(group) => group,
+                    None => groups.entry(candidate.id.namespace.clone()).or_default(),
+                };
+                group.all.push(*at);
+                group.by_prefix.entry(candidate.prefixes.last().cloned()).or_default().push(*at);
+                group.by_suffix.entry(candidate.suffixes.last().cloned()).or_default().push(*at);
             }
+            named.groups = Some(Box::new(groups));
         }
         index
     }
 }
 
 /// The object that names others.
-struct Referrer {
-    id: Id,
-    original: Gvk,
-    prefixes: Vec<String>,
-    suffixes: Vec<String>,
+struct Referrer<'a> {
+    it: &'a Candidate,
     /// The `roleRef` of a binding: group and kind.
     role: Option<Gvk>,
     /// Namespaces of the ServiceAccounts that a RoleBinding names.
     subject_namespaces: BTreeSet<String>,
 }
 
-impl Referrer {
-    fn of(resource: &Resource) -> Result<Self, String> {
+impl<'a> Referrer<'a> {
+    fn of(resource: &Resource, it: &'a Candidate) -> Result<Self, String> {
         let text = |node: &Node, key: &str| node.get(key).and_then(Node::text).map(str::to_owned);
         let role = resource.node.get("roleRef").and_then(|role| {
             Some(Gvk { group: text(role, "apiGroup")?, version: String::new(), kind: text(role, "kind")? })
@@ -116,21 +158,23 @@ impl Referrer {
                 };
             }
         }
-        Ok(Self {
-            id: resource.id(),
-            original: resource.original_id().gvk,
-            prefixes: resource.prefixes.clone(),
-            suffixes: resource.suffixes.clone(),
-            role,
-            subject_namespaces,
-        })
+        Ok(Self { it, role, subject_namespaces })
+    }
+
+    /// Whether the kind of its file is one that `selector` takes.
+    fn is_originally(&self, selector: &Gvk) -> bool {
+        let takes = |want: &str, have: &str| want.is_empty() || want == have;
+        let kind = self.it.previous.first().map_or(&self.it.id.gvk.kind, |(kind, ..)| kind);
+        takes(&selector.kind, kind)
+            && takes(&selector.group, &self.it.id.gvk.group)
+            && takes(&selector.version, &self.it.id.gvk.version)
     }
 }
 
 /// One field of one object.
 struct Lookup<'a> {
     index: &'a Index,
-    referrer: &'a Referrer,
+    referrer: &'a Referrer<'a>,
     target: &'a Gvk,
     field: &'a FieldSpec,
 }
@@ -172,7 +216,7 @@ impl<'a> Lookup<'a> {
             // Objects that came from that namespace, or, when there are none at all, those that are in it.
             Some(namespace) if self.some_come_from(namespace) => {
                 let from =
-                    |candidate: &Candidate| candidate.previous.first().is_some_and(|id| id.namespace == *namespace);
+                    |candidate: &Candidate| candidate.previous.first().is_some_and(|(_, _, from)| from == namespace);
                 self.find(&name, from, same)?
             }
             Some(namespace) => self.find(&name, |candidate| candidate.id.namespace == *namespace, same)?,
@@ -196,7 +240,7 @@ impl<'a> Lookup<'a> {
 
     /// Whether an object in that namespace is where the referrer can name it at all.
     fn is_near(&self, effective: &str, written: &str) -> bool {
-        let referrer = &self.referrer.id;
+        let referrer = &self.referrer.it.id;
         referrer.is_cluster_scoped()
             || effective == NO_NAMESPACE
             || effective == referrer.namespace
@@ -205,9 +249,9 @@ impl<'a> Lookup<'a> {
 
     /// Whether the referrer can mean this candidate, names aside.
     fn may_mean(&self, candidate: &Candidate) -> bool {
-        let selected = |gvk: &Gvk| candidate.previous.iter().any(|id| id.gvk.is_selected(gvk));
+        let selected = |gvk: &Gvk| candidate.was(gvk);
         let role = self.referrer.role.as_ref().filter(|_| self.field.path.ends_with("roleRef/name"));
-        let referrer = &self.referrer.id;
+        let referrer = &self.referrer.it.id;
         selected(self.target)
             && role.is_none_or(selected)
             && self.is_near(&candidate.id.namespace, &candidate.namespace)
@@ -224,38 +268,48 @@ impl<'a> Lookup<'a> {
         more: impl Fn(&Candidate) -> bool,
         same: impl Fn(&Candidate, &Candidate) -> bool,
     ) -> Result<Option<&'a Candidate>, String> {
-        let key = (name.to_owned(), self.target.kind.clone());
-        let Some(groups) = self.index.by_name.get(&key) else { return Ok(None) };
+        let kind = self.target.kind.as_str();
+        let Some(named) = self.index.by_name.get(&self.index.hasher.hash_one((name, kind))) else { return Ok(None) };
         let referrer = self.referrer;
-        // Namespaces out of reach are not looked at; the rest is filtered below.
-        let groups: Vec<&Group> = if referrer.id.is_cluster_scoped() || groups.len() < 4 {
-            groups.values().collect()
-        } else {
-            let near = [referrer.id.namespace.as_str(), NO_NAMESPACE];
-            let subjects = referrer.subject_namespaces.iter().map(String::as_str);
-            let names: BTreeSet<&str> = near.into_iter().chain(subjects).collect();
-            names.into_iter().filter_map(|name| groups.get(name)).collect()
-        };
         let candidate = |at: &usize| &self.index.candidates[*at];
-        let fits = |candidate: &&Candidate| self.may_mean(candidate) && more(candidate);
-        let mut first: Vec<&Candidate> =
-            groups.iter().flat_map(|group| &group.all).map(candidate).filter(fits).take(2).collect();
+        let fits = |candidate: &&Candidate| candidate.had(name, kind) && self.may_mean(candidate) && more(candidate);
+        // Namespaces out of reach are not looked at; the rest is filtered below.
+        let near = [referrer.it.id.namespace.as_str(), NO_NAMESPACE];
+        let subjects = referrer.subject_namespaces.iter().map(String::as_str);
+        let reach: BTreeSet<&str> = near.into_iter().chain(subjects).collect();
+        let groups: Option<Vec<&Group>> = named.groups.as_ref().map(|groups| {
+            if referrer.it.id.is_cluster_scoped() {
+                groups.values().collect()
+            } else {
+                reach.iter().filter_map(|name| groups.get(*name)).collect()
+            }
+        });
+        let all: Vec<&[usize]> = match &groups {
+            Some(groups) => groups.iter().map(|group| group.all.as_slice()).collect(),
+            None => vec![&named.all],
+        };
+        let mut first: Vec<&Candidate> = all.iter().copied().flatten().map(candidate).filter(fits).take(2).collect();
         if first.len() < 2 {
             return Ok(first.pop());
         }
         // Several: those of the same directory are meant, which shows in what was added to their names.
         let mut found: Vec<&Candidate> = Vec::new();
-        for group in groups {
-            let (by_affix, last) = match (referrer.prefixes.last(), referrer.suffixes.last()) {
-                (Some(prefix), _) => (&group.by_prefix, Some(prefix)),
-                (None, Some(suffix)) => (&group.by_suffix, Some(suffix)),
-                (None, None) => (&group.by_prefix, None),
-            };
-            let near: Vec<&Vec<usize>> = match last {
-                Some(last) => [None, Some(last.clone())].iter().filter_map(|key| by_affix.get(key)).collect(),
-                None => vec![&group.all],
-            };
-            found.extend(near.into_iter().flatten().map(candidate).filter(fits));
+        match &groups {
+            None => found.extend(named.all.iter().map(candidate).filter(fits)),
+            Some(groups) => {
+                for group in groups {
+                    let (by_affix, last) = match (referrer.it.prefixes.last(), referrer.it.suffixes.last()) {
+                        (Some(prefix), _) => (&group.by_prefix, Some(prefix)),
+                        (None, Some(suffix)) => (&group.by_suffix, Some(suffix)),
+                        (None, None) => (&group.by_prefix, None),
+                    };
+                    let near: Vec<&Vec<usize>> = match last {
+                        Some(last) => [None, Some(last.clone())].iter().filter_map(|key| by_affix.get(key)).collect(),
+                        None => vec![&group.all],
+                    };
+                    found.extend(near.into_iter().flatten().map(candidate).filter(fits));
+                }
+            }
         }
         found.retain(|candidate| self.shares_affixes(candidate, true));
         if found.len() > 1 {
@@ -282,7 +336,8 @@ impl<'a> Lookup<'a> {
                 a[a.len() - common..] == b[b.len() - common..]
             }
         };
-        shares(&candidate.prefixes, &self.referrer.prefixes) && shares(&candidate.suffixes, &self.referrer.suffixes)
+        let referrer = self.referrer.it;
+        shares(&candidate.prefixes, &referrer.prefixes) && shares(&candidate.suffixes, &referrer.suffixes)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::yaml::{Kind, Node, Style};
 
 use super::BuildError;
 use super::field::Place;
-use super::id::{Gvk, Id};
+use super::id::{Gvk, Id, Identity};
 use super::origin::{self, Origin};
 
 /// An object of a build.
@@ -30,11 +30,13 @@ pub(super) struct Resource {
     pub(super) origin: Option<Origin>,
     /// What has changed it, when that is followed.
     pub(super) transformations: Vec<Origin>,
+    /// The entry of the top's `resources` that it comes from, counted from 1; 0 for none.
+    pub(super) entry: usize,
 }
 
 impl Resource {
     pub(super) fn new(node: Node, file: &RepoPath) -> Self {
-        let place = Place { file: file.clone(), line: node.mark.line, field: String::new() };
+        let place = Place { file: file.clone(), line: node.mark.line as usize, field: String::new() };
         Self {
             node,
             place,
@@ -46,6 +48,7 @@ impl Resource {
             variables: Vec::new(),
             origin: None,
             transformations: Vec::new(),
+            entry: 0,
         }
     }
 
@@ -91,6 +94,22 @@ impl Resource {
         Id::new(self.gvk(), self.name(), self.namespace())
     }
 
+    /// As [`Resource::id`], without making its parts.
+    pub(super) fn identity(&self) -> Identity<'_> {
+        Identity::new(self.api_version(), self.kind(), self.name(), self.namespace())
+    }
+
+    /// Kind, name and effective namespace in the file.
+    pub(super) fn original(&self) -> (&str, &str, &str) {
+        match self.previous.first() {
+            Some((kind, name, namespace)) => (kind, name, namespace),
+            None => {
+                let now = self.identity();
+                (now.kind, now.name, now.namespace)
+            }
+        }
+    }
+
     /// All earlier identities, oldest first; the group and version are those of now.
     pub(super) fn previous_ids(&self) -> impl Iterator<Item = Id> + '_ {
         let gvk = self.gvk();
@@ -108,8 +127,9 @@ impl Resource {
 
     /// Keeps the identity of now among the earlier ones; to be called before it changes.
     pub(super) fn remember_id(&mut self) {
-        let id = self.id();
-        self.previous.push((id.gvk.kind, id.name, id.namespace));
+        let now = self.identity();
+        let previous = (now.kind.to_owned(), now.name.to_owned(), now.namespace.to_owned());
+        self.previous.push(previous);
     }
 
     /// Whether [`Resource::notes`] has any.

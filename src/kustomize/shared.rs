@@ -10,7 +10,7 @@ use crate::yaml::{Kind, Mark, Node};
 
 /// The mark of what is made under a number.
 pub(super) fn mark(number: usize) -> Mark {
-    Mark { line: 0, column: number }
+    Mark::new(0, number)
 }
 
 /// Whether a node may be in several places.

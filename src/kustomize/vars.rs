@@ -83,14 +83,11 @@ impl Var {
 pub(super) struct Vars(BTreeMap<String, Var>);
 
 impl Vars {
-    /// Variables reach over everything below the root, so what they make of one part is not what a whole build makes.
-    ///
-    /// # Errors
-    /// When there is one.
-    pub(super) fn refuse_in_part(&self) -> Result<(), BuildError> {
-        let Some((name, var)) = self.0.first_key_value() else { return Ok(()) };
+    /// Why what these make of one part is not what they make of a whole: they reach over everything below the root.
+    pub(super) fn reach_over_parts(&self) -> Option<BuildError> {
+        let (name, var) = self.0.first_key_value()?;
         let message = format!("the variable {name} reaches over all projects, which are built apart");
-        Err(var.place.error_with_hint(message, "write `replacements` in the overlay instead; they stay within it"))
+        Some(var.place.error_with_hint(message, "write `replacements` in the overlay instead; they stay within it"))
     }
 
     /// Adds variables, and marks the objects that they are about, while those still have the names that are meant.

@@ -1,8 +1,10 @@
 //! Figures for Prometheus, in a registry of their own.
 //!
-//! **Architecture invariant:** every label value comes from a bounded set (route templates, kinds, phases), never from
-//! a request or a project's name, so that no client can make the registry grow.
+//! **Architecture invariant:** every label value comes from a bounded set (route templates, kinds, phases, the first few
+//! field managers), never from a request or a project's name, so that no client can make the registry grow.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -10,6 +12,11 @@ use prometheus::{
 };
 
 use crate::project::Phase;
+
+/// So many field managers have a name of their own in the figures.
+const MANAGERS: usize = 16;
+/// The longest such name.
+const LONGEST_MANAGER: usize = 64;
 
 /// The figures of this process; cheap to clone, all clones count together.
 #[derive(Clone, Debug)]
@@ -20,10 +27,12 @@ pub struct Metrics {
     projects: IntGaugeVec,
     operations: IntCounterVec,
     creation: HistogramVec,
+    kubernetes_requests: IntCounterVec,
     kubernetes_operations: IntCounterVec,
     kubernetes_resources: IntGaugeVec,
     reconcile: HistogramVec,
     drift: IntCounterVec,
+    managers: Arc<Mutex<BTreeSet<String>>>,
     health: IntGaugeVec,
     errors: IntCounterVec,
 }
@@ -100,6 +109,11 @@ impl Metrics {
                 exponential_buckets(0.005, 2.0, 14)?,
                 &["result"],
             )?,
+            kubernetes_requests: counter(
+                "kubernetes_requests_total",
+                "Requests to the Kubernetes API, reads and watches included, by verb and class of answer.",
+                &["verb", "code"],
+            )?,
             kubernetes_operations: counter(
                 "kubernetes_operations_total",
                 "Writes to the Kubernetes API.",
@@ -113,6 +127,7 @@ impl Metrics {
                 &["stage"],
             )?,
             drift: counter("drift_corrections_total", "Objects changed back, by who had changed them.", &["manager"])?,
+            managers: Arc::default(),
             health: gauge("system_health_status", "Health of a component: 1 works, 0 does not.", &["component"])?,
             errors: counter("errors_total", "Errors by kind.", &["type"])?,
             registry,
@@ -154,6 +169,20 @@ impl Metrics {
         self.creation.with_label_values(&[outcome.as_str()]).observe(took.as_secs_f64());
     }
 
+    /// Counts a request to the Kubernetes API: `get`, `list`, `watch`, `create`, `patch`, `delete`. Without a status nobody
+    /// answered.
+    pub fn kubernetes_request(&self, verb: &'static str, status: Option<u16>) {
+        let class = match status {
+            Some(100..200) => "1xx",
+            Some(200..300) => "2xx",
+            Some(300..400) => "3xx",
+            Some(400..500) => "4xx",
+            Some(_) => "5xx",
+            None => "none",
+        };
+        self.kubernetes_requests.with_label_values(&[verb, class]).inc();
+    }
+
     /// Counts a write to the Kubernetes API. `resource` is the object's kind.
     pub fn kubernetes_operation(&self, operation: &'static str, resource: &str, outcome: Outcome) {
         self.kubernetes_operations.with_label_values(&[operation, resource, outcome.as_str()]).inc();
@@ -172,15 +201,21 @@ impl Metrics {
         self.reconcile.with_label_values(&[stage]).observe(took.as_secs_f64());
     }
 
-    /// Counts an object that is changed back. Field managers name themselves as they like, so they are counted by kind.
+    /// Counts an object that is changed back, by who had changed it. Field managers name themselves as they like, so only
+    /// the first [`MANAGERS`] have a name here, and kubectl's many are one.
     pub fn drift(&self, manager: Option<&str>) {
-        let kind = match manager {
-            None => "unknown",
-            Some(manager) if manager.starts_with("kubectl") => "kubectl",
-            Some(manager) if manager.starts_with("kube-") => "kubernetes",
-            Some(_) => "other",
-        };
-        self.drift.with_label_values(&[kind]).inc();
+        let Some(manager) = manager else { return self.drift.with_label_values(&["unknown"]).inc() };
+        if manager.starts_with("kubectl") {
+            return self.drift.with_label_values(&["kubectl"]).inc();
+        }
+        let name: String = manager.chars().filter(|c| !c.is_control()).take(LONGEST_MANAGER).collect();
+        let mut named = self.managers.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_room = named.len() < MANAGERS;
+        if has_room && !named.contains(&name) {
+            named.insert(name.clone());
+        }
+        let label = if named.contains(&name) { name.as_str() } else { "other" };
+        self.drift.with_label_values(&[label]).inc();
     }
 
     /// Sets whether a component works.
@@ -229,6 +264,8 @@ mod tests {
         metrics.reconciled("applied", Duration::from_millis(20));
         metrics.drift(Some("somebody-with-any-name"));
         metrics.drift(None);
+        metrics.kubernetes_request("watch", Some(200));
+        metrics.kubernetes_request("patch", None);
         metrics.error("internal");
 
         let text = metrics.render();
@@ -241,7 +278,9 @@ mod tests {
             "kubernetes_operations_total{operation=\"apply\",resource=\"StatefulSet\",result=\"failure\"} 1",
             "kubernetes_resources_total{resource=\"Service\"} 2",
             "reconcile_duration_seconds_count{stage=\"applied\"} 1",
-            "drift_corrections_total{manager=\"other\"} 1",
+            "drift_corrections_total{manager=\"somebody-with-any-name\"} 1",
+            "kubernetes_requests_total{code=\"2xx\",verb=\"watch\"} 1",
+            "kubernetes_requests_total{code=\"none\",verb=\"patch\"} 1",
             "drift_corrections_total{manager=\"unknown\"} 1",
             "system_health_status{component=\"store\"} 1",
             "errors_total{type=\"internal\"} 1",
@@ -249,6 +288,20 @@ mod tests {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
         assert!(text.contains("http_request_duration_seconds_bucket"));
+    }
+
+    #[test]
+    fn only_so_many_field_managers_have_a_name() {
+        let metrics = Metrics::new().unwrap();
+        for number in 0..100 {
+            metrics.drift(Some(&format!("manager-{number}")));
+            metrics.drift(Some(&format!("kubectl-{number}")));
+        }
+        metrics.drift(Some("manager-0"));
+        let text = metrics.render();
+        assert!(text.contains("drift_corrections_total{manager=\"manager-0\"} 2"), "{text}");
+        assert!(text.contains(&format!("drift_corrections_total{{manager=\"other\"}} {}", 100 - MANAGERS)), "{text}");
+        assert!(text.contains("drift_corrections_total{manager=\"kubectl\"} 100"), "{text}");
     }
 
     #[test]

@@ -4,14 +4,17 @@
 //! input gives the same plan, and a plan leaves its execution no choice.
 
 mod check;
+mod clear;
 mod confine;
 mod diff;
 mod drift;
 mod field;
+mod half;
 mod hash;
 mod mask;
 mod order;
 mod ownership;
+mod pack;
 mod policy;
 mod prune;
 mod show;
@@ -29,16 +32,19 @@ use crate::kustomize::Object;
 use crate::project::{ObjectKey, Unit};
 
 pub use check::{Context, SecretValues, Violation, check, secret_values};
+pub use clear::without_secrets;
 pub use confine::secret_type_problem;
 pub use drift::drifted_by;
+pub use half::may_leave_half;
 pub use hash::{object_hash, plan_hash};
+pub use pack::{Packed, Packer};
 pub use policy::{
     Confinement, Drift, DriftMode, FieldRule, ManagerRule, POLICY_FILE, PodSecurity, Policy, PolicyError, PruneLimit,
     Rollout,
 };
 pub use show::show;
 pub use stateful::restarts;
-pub use status::{StatusInput, status};
+pub use status::{CrashLoop, StatusInput, crash_loop, status};
 pub use unit::{is_gone, unit};
 
 /// What is known of the cluster.
@@ -48,6 +54,8 @@ pub struct Observation {
     pub objects: BTreeMap<ObjectKey, Live>,
     /// What was applied for each unit, from the store; may be empty after a restore.
     pub inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    /// Whether the cluster had been brought to what is desired, so that all that differs came afterwards.
+    pub was_applied: bool,
 }
 
 /// A live object. Its `Debug` shows nothing of what the object holds: it may be a Secret.
@@ -88,6 +96,21 @@ pub struct UnitPlan {
     pub actions: Vec<Action>,
     /// What is deliberately left undone, with the reason (a kept volume, an old ConfigMap during a rollout).
     pub held: Vec<Held>,
+}
+
+impl UnitPlan {
+    /// The same without what would be sent, which is most of its size: enough to be counted and told.
+    #[must_use]
+    pub fn without_objects(mut self) -> Self {
+        for action in &mut self.actions {
+            if let Operation::Create(object) | Operation::Update { object, .. } | Operation::Remake { object, .. } =
+                &mut action.operation
+            {
+                *object = Arc::default();
+            }
+        }
+        self
+    }
 }
 
 /// One write.

@@ -29,7 +29,9 @@ pub fn show(plans: &[UnitPlan]) -> String {
             match &action.operation {
                 Operation::Create(object) => {
                     created += 1;
-                    leaves(&mut text, "", &mask::object(&action.key, object));
+                    if !object.is_null() {
+                        leaves(&mut text, "", &mask::object(&action.key, object));
+                    }
                 }
                 Operation::Update { .. } | Operation::Remake { .. } => {
                     changed += 1;

@@ -15,7 +15,11 @@ use serde_json::Value;
 use super::unit::{is_going, owner};
 use super::{Observation, Operation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectSpec, ProjectStatus, Reason, Revision, Unit};
-use text::{bounded, quote};
+pub use pod::CrashLoop;
+use text::{bounded, last_lines, quote};
+
+/// So many of the objects that the API server refuses are told with its words.
+const TOLD_ERRORS: usize = 3;
 
 /// What a project's status is made of.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +38,8 @@ pub struct StatusInput<'a> {
     pub cluster_error: Option<&'a str>,
     /// What the API server refused since the last clean apply.
     pub apply_errors: &'a [(ObjectKey, String)],
+    /// Whether it was asked beforehand, so that nothing of the commit was applied.
+    pub untouched: bool,
     /// Objects that somebody else keeps changing back, with the field manager where it is known.
     pub contested: &'a [(ObjectKey, Option<String>)],
     /// Why Git wants nothing applied, and in which file it says so.
@@ -42,10 +48,14 @@ pub struct StatusInput<'a> {
     pub deletion_held: Option<&'a str>,
     /// How many environments may restart at once, where this one waits for its turn.
     pub waits_for_turn: Option<usize>,
+    /// Whether a turn runs in it, for whose end it waits.
+    pub is_busy: bool,
     /// What the newest event says of the pod that is not made, or of the volume that is not bound, where events are read.
     pub pod_refusal: Option<&'a str>,
     /// What the agent of a pod that runs and is not ready says: a reason and a sentence.
     pub agent: Option<(Reason, &'a str)>,
+    /// What a container that ends again and again wrote last, without secrets.
+    pub last_words: Option<&'a str>,
     /// What still differs between Git and the cluster.
     pub plan: &'a UnitPlan,
     /// What was seen of the cluster.
@@ -147,11 +157,16 @@ fn in_git(input: &StatusInput<'_>) -> Option<Verdict> {
 
 /// What keeps the cluster from being as Git says.
 fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
-    if let Some((key, error)) = input.apply_errors.first() {
+    if !input.apply_errors.is_empty() {
         let phase = if input.deleted { Phase::Deleting } else { Phase::Failed };
-        let more = more(input.apply_errors.len(), "object");
-        let message =
-            format!("The API server refused {} {}: {}{more}. It is tried again.", key.kind, key.name, quote(error));
+        let told = input.apply_errors.iter().take(TOLD_ERRORS);
+        let told: Vec<_> = told.map(|(key, error)| format!("{} {}: {}", key.kind, key.name, quote(error))).collect();
+        let more = more(input.apply_errors.len() + 1 - told.len(), "object");
+        let refused = match input.untouched {
+            true => "Nothing of the commit is applied, because the API server would refuse",
+            false => "The API server refused",
+        };
+        let message = format!("{refused} {}{more}. It is tried again.", told.join("; "));
         return Some(Verdict::new(phase, Reason::ApplyFailed, message));
     }
     if input.deleted {
@@ -168,9 +183,12 @@ fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
         return Some(Verdict::new(Phase::Failed, Reason::Contested, message));
     }
     if let Some(budget) = input.waits_for_turn {
-        let message = format!(
-            "Waits for its turn to restart: {budget} at a time, as rollout.restarts in claude-manager.yaml says."
-        );
+        let message = match input.is_busy {
+            true => "Somebody works in it: it is restarted for the newest commit when that turn has ended.".to_owned(),
+            false => format!(
+                "Waits for its turn to restart: {budget} at a time, as rollout.restarts in claude-manager.yaml says."
+            ),
+        };
         return Some(Verdict::new(Phase::Pending, Reason::WaitingForApply, message));
     }
     let writes = |plan: &UnitPlan| {
@@ -271,8 +289,24 @@ fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
             let unbound = (!pods.is_empty()).then(|| volume::unbound(unit, input, &pods));
             unbound.flatten().or_else(|| said_by_agent(&verdict, input.agent)).unwrap_or(verdict)
         }
+        Some(verdict) if verdict.reason == Reason::CrashLoop => {
+            let words = input.last_words.map(last_lines).filter(|words| !words.is_empty());
+            let message = match words {
+                Some(words) => format!("{} Its last lines: {words}", verdict.message),
+                None => verdict.message,
+            };
+            Verdict { message, ..verdict }
+        }
         Some(verdict) => verdict,
     }
+}
+
+/// The first container of a project that ends again and again.
+#[must_use]
+pub fn crash_loop(unit: &Unit, observation: &Observation) -> Option<CrashLoop> {
+    let mut pods =
+        of(unit, observation).filter(|(key, pod)| key.group.is_empty() && key.kind == "Pod" && !is_going(pod));
+    pods.find_map(|(key, pod)| pod::crash_of(key.namespace.as_deref().unwrap_or_default(), pod))
 }
 
 /// A pod that is not ready, in the words of its agent.

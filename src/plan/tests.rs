@@ -83,7 +83,7 @@ impl Cluster {
         let live = |(key, (live, _)): (&ObjectKey, &(Value, Value))| {
             (key.clone(), Live { object: Arc::new(live.clone()), applied: None })
         };
-        Observation { objects: self.objects.iter().map(live).collect(), inventory: BTreeMap::new() }
+        Observation { objects: self.objects.iter().map(live).collect(), ..Observation::default() }
     }
 
     fn execute(&mut self, plan: &UnitPlan) {
@@ -261,7 +261,7 @@ fn an_unchanged_object_is_known_by_its_version_alone() {
         // The server stored something else than was sent, and always will.
         let live = json!({"metadata": {"resourceVersion": version}, "spec": {"replicas": "one"}});
         let live = Live { object: Arc::new(live), applied: Some((hash, "7".to_owned())) };
-        Observation { objects: BTreeMap::from([(object.key.clone(), live)]), inventory: BTreeMap::new() }
+        Observation { objects: BTreeMap::from([(object.key.clone(), live)]), ..Observation::default() }
     };
     let hash = object_hash(&object.value);
     let actions = |observation| unit(&x(), &git, &observation, &Drift::default()).actions.len();
@@ -292,7 +292,7 @@ fn a_deleted_project_is_gone_when_only_kept_volumes_are_left() {
         more.as_object().unwrap().iter().for_each(|(name, value)| object["metadata"][name] = value.clone());
         Observation {
             objects: BTreeMap::from([(key, Live { object: Arc::new(object), applied: None })]),
-            inventory: BTreeMap::new(),
+            ..Observation::default()
         }
     };
     let going = json!({"deletionTimestamp": "2026-11-24T03:00:00Z"});
@@ -310,4 +310,23 @@ fn a_deleted_project_is_gone_when_only_kept_volumes_are_left() {
         let plan = unit(&x(), &Desired::Absent { delete_volumes }, &observation, &Drift::default());
         assert_eq!(is_gone(&plan, &observation), expected, "{:?} {delete_volumes}", observation.objects.keys());
     }
+}
+
+#[test]
+fn a_deleted_object_is_drift_once_it_was_applied_and_made_again_where_that_is_corrected_or_for_a_commit() {
+    let key =
+        ObjectKey { group: String::new(), kind: "Service".into(), namespace: Some("team".into()), name: "x".into() };
+    let service = Object { key, api_version: "v1".into(), value: json!({}) };
+    let desired = Desired::Objects(Arc::new(vec![service]));
+    let of = |mode, was_applied| {
+        let observation = Observation { was_applied, ..Observation::default() };
+        let plan = unit(&x(), &desired, &observation, &Drift { mode, ..Drift::default() });
+        (plan.actions.len(), plan.held.len())
+    };
+    for mode in [DriftMode::Correct, DriftMode::Warn, DriftMode::Ignore] {
+        assert_eq!(of(mode, false), (1, 0), "a commit makes it: {mode:?}");
+    }
+    assert_eq!(of(DriftMode::Correct, true), (1, 0));
+    assert_eq!(of(DriftMode::Warn, true), (0, 1));
+    assert_eq!(of(DriftMode::Ignore, true), (0, 0));
 }

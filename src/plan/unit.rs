@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::diff::{as_sent, diff};
 use super::drift::Rules;
-use super::policy::{Drift, POLICY_FILE};
+use super::policy::{Drift, DriftMode, POLICY_FILE};
 use super::stateful::{self, Remake};
 use super::{Action, Desired, Held, Observation, Operation, UnitPlan, object_hash, order, prune};
 use crate::kustomize::Object;
@@ -16,7 +16,8 @@ use crate::project::{PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
 /// Plans what brings `unit` to `desired`.
 ///
 /// Objects that carry the label of another unit are left alone and named as held; so is what the policy's `drift` says to
-/// leave. An object that is gone altogether is made again whatever it says. Actions are sorted by stage, then by
+/// leave. An object that is gone altogether is drift, too, once it was applied: it is made again for the next commit, and
+/// before that only where drift is corrected. Actions are sorted by stage, then by
 /// kind and name.
 #[must_use]
 pub fn unit(unit: &Unit, desired: &Desired, observation: &Observation, drift: &Drift) -> UnitPlan {
@@ -71,6 +72,21 @@ fn apply(unit: &Unit, object: &Object, observation: &Observation, rules: &Rules<
         changes,
     };
     let Some(live) = observation.objects.get(key) else {
+        if observation.was_applied {
+            // Somebody has deleted it: drift of the whole object.
+            match rules.mode(key, "", "") {
+                DriftMode::Correct => {}
+                DriftMode::Warn => {
+                    let reason = format!(
+                        "was deleted and is not made again, as drift in {POLICY_FILE} says; a commit that changes {} does",
+                        plan.unit
+                    );
+                    plan.held.push(Held { key: key.clone(), reason });
+                    return;
+                }
+                DriftMode::Ignore => return,
+            }
+        }
         let operation = Operation::Create(Arc::new(value.into_owned()));
         plan.actions.push(action(operation, "not in the cluster".to_owned(), Vec::new()));
         return;

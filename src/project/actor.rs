@@ -46,6 +46,8 @@ pub enum Action {
     DeleteVolumes,
     /// Say which managers environments let in.
     ManageKeys,
+    /// Renew the base that all environments stand on.
+    Upgrade,
 }
 
 /// Whether the policy lets `role` do `action`. Pure, so that pages and answers can ask beforehand.
@@ -56,7 +58,7 @@ pub const fn allows(role: Role, action: Action) -> bool {
         Action::Refresh | Action::Create | Action::Change | Action::Scale | Action::Delete => {
             matches!(role, Role::Operator | Role::Administrator)
         }
-        Action::DeleteVolumes | Action::ManageKeys => matches!(role, Role::Administrator),
+        Action::DeleteVolumes | Action::ManageKeys | Action::Upgrade => matches!(role, Role::Administrator),
     }
 }
 
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_policy_is_this_table() {
-        use Action::{Change, Create, Delete, DeleteVolumes, ManageKeys, Read, Refresh, Scale};
+        use Action::{Change, Create, Delete, DeleteVolumes, ManageKeys, Read, Refresh, Scale, Upgrade};
         let table = [
             (Read, [true, true, true]),
             (Refresh, [false, true, true]),
@@ -117,6 +119,7 @@ mod tests {
             (Delete, [false, true, true]),
             (DeleteVolumes, [false, false, true]),
             (ManageKeys, [false, false, true]),
+            (Upgrade, [false, false, true]),
         ];
         for (action, expected) in table {
             let roles = [Role::Viewer, Role::Operator, Role::Administrator];

@@ -87,6 +87,8 @@ pub struct ProjectChange {
     pub workspace_size: Option<Quantity>,
     /// The ticket; `Some(None)` removes it.
     pub jira_issue: Option<Option<String>>,
+    /// Why nothing is to be applied from now on; `Some(None)` has it applied again.
+    pub suspended: Option<Option<String>>,
     /// Secrets to set or remove.
     pub secrets: SecretChange,
 }

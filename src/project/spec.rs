@@ -28,6 +28,8 @@ pub struct ProjectSpec {
     pub image: String,
     /// The ticket behind the project.
     pub jira_issue: Option<String>,
+    /// Why nothing of it is applied; `None` when it is.
+    pub suspended: Option<String>,
     /// When the overlay was made, RFC 3339.
     pub created_at: Option<String>,
 }

@@ -112,16 +112,25 @@ impl Agents {
     }
 }
 
+/// The pod of a project whose agent is ready, so that somebody may work there.
+pub(super) fn ready(observation: &Observation) -> Option<Pod> {
+    pod(observation, true)
+}
+
 /// The pod of a project whose agent runs and is not ready.
 fn unready(observation: &Observation) -> Option<Pod> {
+    pod(observation, false)
+}
+
+fn pod(observation: &Observation, is_ready: bool) -> Option<Pod> {
     let pods = observation.objects.iter().filter(|(key, _)| key.group.is_empty() && key.kind == "Pod");
     pods.filter_map(|(key, live)| {
         let pod = &live.object;
         let going = pod.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null());
         let containers = pod.pointer("/status/containerStatuses").and_then(Value::as_array)?;
         let agent = containers.iter().find(|container| container["name"] == "agent")?;
-        let waits = agent.pointer("/state/running").is_some() && agent["ready"] != true && !going;
-        waits.then(|| Pod {
+        let is_it = agent.pointer("/state/running").is_some() && (agent["ready"] == true) == is_ready && !going;
+        is_it.then(|| Pod {
             namespace: key.namespace.clone().unwrap_or_default(),
             name: key.name.clone(),
             uid: pod.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned(),
@@ -171,6 +180,7 @@ mod tests {
             version: String::new(),
             project: "shop".into(),
             ready: false,
+            busy: false,
             reason,
             message: "because".into(),
             repository: None,

@@ -7,21 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use secrecy::ExposeSecret;
-use serde_json::json;
-use sha2::{Digest, Sha256};
-
 use super::packed::Packed;
-use crate::edit;
-use crate::kustomize::{self, BuildError, Object};
-use crate::plan::{self, Policy};
-use crate::project::{
-    Entry, Files, ObjectKey, PROJECT_LABEL, ProjectName, ProjectSpec, Reason, RepoPath, Revision, SCOPE_LABEL,
-    SUSPENDED_ANNOTATION, Unit,
-};
+use crate::kustomize::{self, BuildError, Inputs, Memo};
+use crate::plan::{self, Packer, Policy};
+use crate::project::{Files, ObjectKey, ProjectName, ProjectSpec, Reason, RepoPath, Revision, Unit};
 use crate::sops;
+
+mod known;
+mod render;
+mod root;
+
+use known::Known;
+use render::Common;
+pub(super) use render::render_failed;
+use root::{Layout, Root, own_folder};
 
 /// Everything that one revision wants.
 #[derive(Clone, Debug, Default)]
@@ -66,18 +65,22 @@ pub(super) struct UnitError {
 /// Renders revisions, and remembers what each unit's build looked at.
 pub(super) struct Renderer {
     identities: Arc<Vec<sops::Identity>>,
-    /// The root's kustomization without its resources: what it adds to every unit.
-    skeleton: Option<[u8; 32]>,
+    /// What builds remember: parsed files, and the bases that units share.
+    memo: Memo,
+    /// The root of the last tree.
+    layout: Option<Layout>,
     /// The last policy that could be read.
     policy: Option<Policy>,
-    inputs: BTreeMap<Unit, BTreeSet<RepoPath>>,
+    packer: Packer,
+    known: Known,
     last: DesiredTree,
 }
 
 impl Renderer {
     /// A renderer that decrypts with `identities` and remembers nothing yet.
     pub(super) fn new(identities: Arc<Vec<sops::Identity>>) -> Self {
-        Self { identities, skeleton: None, policy: None, inputs: BTreeMap::new(), last: DesiredTree::default() }
+        let (memo, known, last) = (Memo::default(), Known::default(), DesiredTree::default());
+        Self { identities, memo, layout: None, policy: None, packer: Packer::default(), known, last }
     }
 
     /// Takes the policy that is in force while the tree's own does not read.
@@ -86,7 +89,7 @@ impl Renderer {
     }
 
     /// Renders `tree`, the files of `revision`. `changed` names every path that differs from the tree of the last
-    /// call; `None` when that is not known.
+    /// call; when that is not known, what each unit looked at is compared by its ids.
     ///
     /// # Errors
     /// [`BuildError`] when the root itself does not build; the last answer stays what it was.
@@ -96,278 +99,123 @@ impl Renderer {
         revision: Revision,
         changed: Option<&BTreeSet<RepoPath>>,
     ) -> Result<DesiredTree, BuildError> {
-        let root = read_root(tree)?;
-        let changed = changed.filter(|_| self.skeleton == Some(root.skeleton));
-        let (members, mut warnings) = members(tree)?;
+        let layout = match (&self.layout, changed) {
+            (Some(layout), Some(changed)) if layout.stays(tree, changed) => layout.clone(),
+            _ => Layout::read(tree, &self.memo)?,
+        };
+        let together = kustomize::reaches_over_parts(tree, &RepoPath::root(), Some(&self.memo))?;
+        let mut warnings = layout.warnings.clone();
         // What a broken file last said stays in force.
-        let changed = match Policy::read(tree) {
-            Ok(policy) if self.policy.as_ref() == Some(&policy) => changed,
+        let mut same_policy = true;
+        match Policy::read(tree) {
+            Ok(policy) if self.policy.as_ref() == Some(&policy) => {}
             Ok(policy) => {
                 self.policy = Some(policy);
-                None
+                same_policy = false;
             }
-            Err(error) => {
-                warnings.push(format!("{error}; the last valid policy stays in force"));
-                changed
-            }
-        };
+            Err(error) => warnings.push(format!("{error}; the last valid policy stays in force")),
+        }
         let policy = self.policy.clone().unwrap_or_default();
-        let projects: BTreeSet<ProjectName> = members
-            .keys()
-            .filter_map(|unit| match unit {
-                Unit::Project(name) => Some(name.clone()),
-                Unit::Base => None,
-            })
-            .collect();
-        let namespace = root.namespace.clone().unwrap_or_default();
-        let context = plan::Context { namespace: &namespace, policy: &policy, projects: &projects };
+        let namespace = layout.root.namespace.clone().unwrap_or_default();
+        let common = Common {
+            tree,
+            revision,
+            root: &layout.root,
+            context: plan::Context { namespace: &namespace, policy: &policy, projects: &layout.projects },
+            identities: &self.identities,
+            memo: &self.memo,
+            packer: &self.packer,
+        };
 
-        let stale: Vec<&Unit> = members.keys().filter(|unit| !self.is_current(unit, &members, changed)).collect();
-        let fresh = in_parallel(&stale, |unit| {
-            render_unit(tree, revision, unit, &members[*unit], &root, &context, &self.identities)
-        });
-
+        let same_root = self.layout.as_ref().is_some_and(|last| last.root == layout.root);
+        if !(same_root && same_policy) {
+            self.known = Known::default();
+        }
+        self.known.keep_only(&layout.members);
+        // Where the root itself reaches over its parts, none of them is worth to be built.
+        let mut rendered = BTreeSet::new();
+        if together.is_none() {
+            let stale = self.known.stale(tree, &layout.members, changed);
+            let fresh = in_parallel(&stale, |unit| common.render(unit, &layout.members[unit]));
+            for (unit, fresh) in stale.into_iter().zip(fresh) {
+                self.known.put(unit.clone(), fresh);
+                rendered.insert(unit);
+            }
+        }
         let mut next = DesiredTree {
+            rendered,
             warnings,
-            volumes_given_up: tombstones(tree),
-            policy: Arc::new(policy),
+            volumes_given_up: layout.volumes_given_up.clone(),
+            policy: Arc::new(policy.clone()),
             ..DesiredTree::default()
         };
-        let mut inputs = BTreeMap::new();
-        for (unit, (desired, read)) in stale.into_iter().zip(fresh) {
-            next.rendered.insert(unit.clone());
-            next.units.insert(unit.clone(), Arc::new(desired));
-            inputs.insert(unit.clone(), read);
-        }
-        for unit in members.keys() {
-            if let (Some(kept), Some(read)) = (self.last.units.get(unit), self.inputs.remove(unit)) {
-                next.units.entry(unit.clone()).or_insert_with(|| Arc::clone(kept));
-                inputs.entry(unit.clone()).or_insert(read);
+        match together.map(|reason| (reason, true)).or_else(|| self.known.together().map(|reason| (reason, false))) {
+            None => {
+                next.units = self.known.units();
+                if self.known.may_claim_twice() {
+                    refuse_double_claims(&mut next);
+                }
+            }
+            Some((reason, all)) => {
+                self.render_together(&common, &layout, &reason, all, &mut next);
+                refuse_double_claims(&mut next);
             }
         }
-        refuse_double_claims(&mut next);
-        self.skeleton = Some(root.skeleton);
-        self.inputs = inputs;
+        self.layout = Some(layout);
         self.last = next.clone();
         Ok(next)
     }
 
-    /// Whether the last answer still holds for `unit`.
-    fn is_current(&self, unit: &Unit, members: &Members, changed: Option<&BTreeSet<RepoPath>>) -> bool {
-        let (Some(changed), Some(inputs), Some(last)) = (changed, self.inputs.get(unit), self.last.units.get(unit))
-        else {
-            return false;
+    /// Renders all units from one build, because of `reason`. When that fails, those of `all` fail that reach over others:
+    /// each one, or only those that say so.
+    fn render_together(
+        &self,
+        common: &Common<'_>,
+        layout: &Layout,
+        reason: &BuildError,
+        all: bool,
+        next: &mut DesiredTree,
+    ) {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let mut built = kustomize::build_together(common.tree, &RepoPath::root(), threads, Some(common.memo));
+        if let Err(error) = &built {
+            next.warnings.push(format!("{reason}, but a build of all of them fails: {error}"));
+        }
+        next.rendered.clear();
+        next.units = self.known.units();
+        for (unit, members) in layout.members.iter() {
+            let share = match &mut built {
+                Err(_) if !all && !self.known.reaches_over_others(unit) => continue,
+                Err(error) => Err(error.clone()),
+                Ok(whole) => match members.iter().find_map(|member| whole.broken.get(member)) {
+                    Some(error) => Err(error.clone()),
+                    None => {
+                        let mut objects = if *unit == Unit::Base { std::mem::take(&mut whole.own) } else { Vec::new() };
+                        objects.extend(members.iter().filter_map(|member| whole.entries.remove(member)).flatten());
+                        Ok(objects)
+                    }
+                },
+            };
+            let mut desired = common.desired(unit, share, &mut Inputs::default());
+            // Units that came out as they were are as they were.
+            match self.last.units.get(unit) {
+                Some(last) if last.is_as(&desired) => desired.revision = last.revision,
+                Some(_) | None => drop(next.rendered.insert(unit.clone())),
+            }
+            next.units.insert(unit.clone(), Arc::new(desired));
+        }
+    }
+}
+
+impl DesiredUnit {
+    /// Whether both want the same.
+    fn is_as(&self, other: &Self) -> bool {
+        let objects = match (&self.objects, &other.objects) {
+            (Ok(a), Ok(b)) => a.digest() == b.digest(),
+            (Err(a), Err(b)) => a == b,
+            (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
         };
-        // A failed build does not say all that it would have looked at; the base unit's own members may have changed.
-        if last.objects.is_err() || (*unit == Unit::Base && members[unit].iter().any(|path| !inputs.contains(path))) {
-            return false;
-        }
-        let root = root_file();
-        !changed
-            .iter()
-            .filter(|path| **path != root)
-            .any(|path| inputs.contains(path) || own_folder(unit).is_some_and(|folder| path.is_within(&folder)))
-    }
-}
-
-/// The root's resources, by the unit that they belong to.
-type Members = BTreeMap<Unit, BTreeSet<RepoPath>>;
-
-/// What the root's own kustomization says.
-struct Root {
-    namespace: Option<String>,
-    skeleton: [u8; 32],
-}
-
-fn root_file() -> RepoPath {
-    RepoPath::root().join("kustomization.yaml").unwrap_or_default()
-}
-
-fn own_folder(unit: &Unit) -> Option<RepoPath> {
-    match unit {
-        Unit::Base => None,
-        Unit::Project(name) => RepoPath::parse(&format!("projects/{name}")).ok(),
-    }
-}
-
-fn read_root(tree: &dyn Files) -> Result<Root, BuildError> {
-    let file = root_file();
-    let fail = |message: String| BuildError {
-        file: file.clone(),
-        line: None,
-        field: None,
-        message,
-        hint: Some("the root of the state repository needs a kustomization.yaml; `init` shows one".to_owned()),
-    };
-    let bytes = tree.read(&file).map_err(|error| fail(error.to_string()))?;
-    let mut fields: serde_yaml::Mapping =
-        serde_yaml::from_slice(&bytes).map_err(|error| fail(format!("is no YAML mapping: {error}")))?;
-    fields.remove("resources");
-    let namespace = fields.get("namespace").and_then(|value| value.as_str()).map(str::to_owned);
-    let rest = serde_yaml::to_string(&fields).map_err(|error| fail(error.to_string()))?;
-    Ok(Root { namespace, skeleton: Sha256::digest(rest.as_bytes()).into() })
-}
-
-/// The root's resources, by the unit that they belong to, and what is not applied.
-fn members(tree: &dyn Files) -> Result<(Members, Vec<String>), BuildError> {
-    let mut units: Members = BTreeMap::from([(Unit::Base, BTreeSet::new())]);
-    for path in kustomize::resources(tree, &RepoPath::root())? {
-        let project = path.as_str().strip_prefix("projects/").and_then(|name| ProjectName::parse(name).ok());
-        units.entry(project.map_or(Unit::Base, Unit::Project)).or_default().insert(path);
-    }
-    let mut warnings = Vec::new();
-    let projects = RepoPath::parse("projects").unwrap_or_default();
-    for name in tree.list(&projects).unwrap_or_default() {
-        let listed = ProjectName::parse(&name).is_ok_and(|name| units.contains_key(&Unit::Project(name)));
-        let is_overlay = projects
-            .join(&format!("{name}/kustomization.yaml"))
-            .is_ok_and(|path| matches!(tree.entry(&path), Ok(Entry::File)));
-        if !listed && is_overlay {
-            warnings.push(format!(
-                "projects/{name} is not applied: add `- projects/{name}` to the resources of the root's kustomization.yaml"
-            ));
-        }
-    }
-    Ok((units, warnings))
-}
-
-fn tombstones(tree: &dyn Files) -> BTreeSet<ProjectName> {
-    let folder = RepoPath::parse("tombstones").unwrap_or_default();
-    let names = tree.list(&folder).unwrap_or_default();
-    let given_up = |name: &ProjectName| {
-        let path = folder.join(&format!("{name}.yaml")).ok()?;
-        let fields: serde_yaml::Mapping = serde_yaml::from_slice(&tree.read(&path).ok()?).ok()?;
-        (fields.get("volumes")?.as_str()? == "delete").then_some(())
-    };
-    names
-        .iter()
-        .filter_map(|name| ProjectName::parse(name.strip_suffix(".yaml")?).ok())
-        .filter(|name| given_up(name).is_some())
-        .collect()
-}
-
-/// Renders one unit. Never fails as a whole: what is wrong becomes the unit's own error.
-fn render_unit(
-    tree: &dyn Files,
-    revision: Revision,
-    unit: &Unit,
-    members: &BTreeSet<RepoPath>,
-    root: &Root,
-    context: &plan::Context<'_>,
-    identities: &[sops::Identity],
-) -> (DesiredUnit, BTreeSet<RepoPath>) {
-    let mut inputs = BTreeSet::new();
-    let mut spec = None;
-    let mut objects = || -> Result<Vec<Object>, UnitError> {
-        let is_base = *unit == Unit::Base;
-        let build = kustomize::build_part(tree, &RepoPath::root(), &|path| members.contains(path), is_base)
-            .map_err(|error| render_failed(&error))?;
-        inputs = build.inputs;
-        let mut objects = build.objects;
-        if let Unit::Project(name) = unit {
-            let read = edit::read_spec(name, &objects);
-            spec = Some(read.map_err(|error| UnitError { reason: Reason::RenderFailed, message: error.to_string() })?);
-        }
-        let violations = plan::check(unit, &objects, context);
-        if !violations.is_empty() {
-            let messages: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            return Err(UnitError { reason: Reason::PolicyViolation, message: messages.join("; ") });
-        }
-        let secrets = secrets_file(unit);
-        inputs.insert(secrets.clone());
-        if matches!(tree.entry(&secrets), Ok(Entry::File)) {
-            objects.push(secret(tree, &secrets, unit, root, identities)?);
-        }
-        Ok(objects)
-    };
-    let objects = objects();
-    let suspended = objects.iter().flatten().find_map(suspension);
-    let objects = objects.map(|objects| Arc::new(Packed::of(objects)));
-    let overlay_id = own_folder(unit)
-        .and_then(|folder| folder.join("kustomization.yaml").ok())
-        .and_then(|path| tree.content_id(&path))
-        .map(|id| Revision::from_bytes(id).to_string());
-    (DesiredUnit { revision, objects, spec, overlay_id, suspended }, inputs)
-}
-
-/// What the main object says about being left alone; `false` is as good as nothing.
-fn suspension(object: &Object) -> Option<String> {
-    if object.key.kind != "StatefulSet" {
-        return None;
-    }
-    let why = object.value.get("metadata")?.get("annotations")?.get(SUSPENDED_ANNOTATION)?.as_str()?;
-    match why {
-        "" | "false" => None,
-        "true" => Some(String::new()),
-        why => Some(why.to_owned()),
-    }
-}
-
-pub(super) fn render_failed(error: &BuildError) -> UnitError {
-    let hint = error.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-    UnitError { reason: Reason::RenderFailed, message: format!("{error}{hint}") }
-}
-
-fn secrets_file(unit: &Unit) -> RepoPath {
-    own_folder(unit).unwrap_or_default().join("secrets.sops.yaml").unwrap_or_default()
-}
-
-/// The decrypted Secret of a unit, owned like its other objects.
-fn secret(
-    tree: &dyn Files,
-    file: &RepoPath,
-    unit: &Unit,
-    root: &Root,
-    identities: &[sops::Identity],
-) -> Result<Object, UnitError> {
-    let unreadable =
-        |message: String| UnitError { reason: Reason::SecretsUnreadable, message: format!("{file}: {message}") };
-    let bytes = tree.read(file).map_err(|error| unreadable(error.to_string()))?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| unreadable("is no UTF-8 text".to_owned()))?;
-    let secret = sops::decrypt(text, identities).map_err(|error| unreadable(error.to_string()))?;
-    let expected = match unit {
-        Unit::Base => "claude-defaults".to_owned(),
-        Unit::Project(name) => format!("{name}-secrets"),
-    };
-    if secret.name != expected {
-        return Err(unreadable(format!("holds the Secret {:?}; it has to be {expected:?}", secret.name)));
-    }
-    let object = secret_object(&secret, unit, root.namespace.as_deref());
-    if let Some(problem) = plan::secret_type_problem(&object.value) {
-        let message = format!("{file}: {problem}; give it another type");
-        return Err(UnitError { reason: Reason::PolicyViolation, message });
-    }
-    Ok(object)
-}
-
-/// The object that a decrypted file stands for: as the file has it, with the unit's label, so that it is owned, observed
-/// and pruned like any other.
-fn secret_object(secret: &sops::Secret, unit: &Unit, namespace: Option<&str>) -> Object {
-    let (label, value) = match unit {
-        Unit::Base => (SCOPE_LABEL, "base"),
-        Unit::Project(name) => (PROJECT_LABEL, name.as_str()),
-    };
-    let mut labels = secret.labels.clone();
-    labels.insert(label.to_owned(), value.to_owned());
-    let mut metadata = json!({"name": secret.name, "labels": labels});
-    if !secret.annotations.is_empty() {
-        metadata["annotations"] = json!(secret.annotations);
-    }
-    if let Some(namespace) = namespace {
-        metadata["namespace"] = json!(namespace);
-    }
-    let data: BTreeMap<&str, String> =
-        secret.values.iter().map(|(key, value)| (key.as_str(), BASE64.encode(value.expose_secret()))).collect();
-    let secret_type = secret.secret_type.as_deref().unwrap_or("Opaque");
-    Object {
-        key: ObjectKey {
-            group: String::new(),
-            kind: "Secret".to_owned(),
-            namespace: namespace.map(str::to_owned),
-            name: secret.name.clone(),
-        },
-        api_version: "v1".to_owned(),
-        value: json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": secret_type, "data": data}),
+        objects && self.spec == other.spec && self.overlay_id == other.overlay_id && self.suspended == other.suspended
     }
 }
 

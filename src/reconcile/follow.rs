@@ -26,6 +26,8 @@ pub(super) struct Signal {
 pub(super) struct Look {
     /// The head.
     pub(super) head: Revision,
+    /// The name of whoever made it.
+    pub(super) author: Arc<str>,
     /// Why the head's root does not build.
     pub(super) error: Option<String>,
     /// What is wanted: by the head, or when this is the first look and its root does not build, by the newest commit
@@ -119,7 +121,8 @@ impl Follower {
         self.changes = repository.last_changes(head, self.seen.map(|seen| (seen, &self.changes)))?;
         self.seen = Some(head);
         tracing::debug!(%head, elapsed = ?started.elapsed(), "rendered");
-        Ok(Some(Look { head, error, desired, last_changes: self.changes.clone() }))
+        let author = repository.log(head, None, 1)?.pop().map(|entry| entry.author.name.into()).unwrap_or_default();
+        Ok(Some(Look { head, author, error, desired, last_changes: self.changes.clone() }))
     }
 
     /// After a start: the newest commit before `head` whose root builds. A broken root must not make a fleet look as if it

@@ -1,6 +1,7 @@
 //! The way of one commit into the cluster, for one project: when it was seen, what was done, how it ended. Nothing is
 //! recorded of a commit that needed nothing to be done, so that a restart writes nothing.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use crate::store::Passage;
 #[derive(Debug)]
 pub(super) struct Attempt {
     revision: Revision,
+    author: Arc<str>,
     seen: Instant,
     seen_at: Timestamp,
     digest: String,
@@ -29,6 +31,7 @@ impl Attempt {
     pub(super) fn new(revision: Revision, digest: String) -> Self {
         Self {
             revision,
+            author: Arc::default(),
             seen: Instant::now(),
             seen_at: Timestamp::now(),
             digest,
@@ -39,6 +42,16 @@ impl Attempt {
             applied: None,
             healthy: None,
         }
+    }
+
+    /// Takes who made it.
+    pub(super) fn by(&mut self, author: &Arc<str>) {
+        self.author = Arc::clone(author);
+    }
+
+    /// A short name of what it rendered to.
+    pub(super) fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// Takes what is about to be done for it; what comes after it was applied is healing, and not its own.
@@ -60,7 +73,8 @@ impl Attempt {
         if self.applied.is_some() {
             return None;
         }
-        self.message = failures.first().map(|(key, message)| format!("{key}: {message}")).unwrap_or_default();
+        let all: Vec<_> = failures.iter().map(|(key, message)| format!("{key}: {message}")).collect();
+        self.message = all.join("; ");
         if failures.is_empty() && complete {
             self.applied = Some(self.seen.elapsed());
         }
@@ -85,6 +99,7 @@ impl Attempt {
         Passage {
             project: project.clone(),
             revision: self.revision.to_string(),
+            author: self.author.to_string(),
             seen_at: self.seen_at.as_millisecond(),
             digest: self.digest.clone(),
             summary: summary.join(", "),

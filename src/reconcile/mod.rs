@@ -12,6 +12,7 @@
 mod agents;
 mod announce;
 mod breaker;
+mod crashes;
 mod desired;
 mod driver;
 mod execute;
@@ -21,6 +22,7 @@ mod history;
 mod ledger;
 mod once;
 mod packed;
+mod queue;
 mod rollout;
 mod unit;
 
@@ -29,7 +31,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use once::{OnceError, OnceReport, ask_server, check_at, plan_at, reconcile_once, reconcile_planned};
+pub use once::{OnceError, OnceReport, ask_server, check_at, plan_at, plan_seen, reconcile_once, reconcile_planned};
 
 use crate::agent;
 use crate::git;
@@ -71,6 +73,8 @@ pub struct ProjectState {
     pub updated_at: Option<String>,
     /// What still differs between Git and the cluster.
     pub plan: Arc<UnitPlan>,
+    /// How many objects Git wants; 0 when it does not build or is deleted.
+    pub objects: usize,
 }
 
 /// What deleting a project would do to the cluster as it is now.
@@ -169,6 +173,13 @@ impl Reconciler {
             let _ = wait.await;
         }
         self.snapshot()
+    }
+
+    /// The copy of the cluster, and what was applied for each unit.
+    async fn seen(&self) -> Option<driver::Seen> {
+        let (answer, wait) = oneshot::channel();
+        self.messages.send(driver::Message::Seen(answer)).await.ok()?;
+        wait.await.ok()
     }
 
     /// What deleting `project` would do; `None` while the cluster was not seen as a whole, or knows nothing of it.

@@ -1,6 +1,6 @@
 //! One look and one pass, for the commands `plan` and `reconcile --once`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Parts, Reconciler, Snapshot};
 use crate::cluster;
 use crate::git::GitError;
 use crate::plan::{self, Desired, Observation, POLICY_FILE, UnitPlan};
-use crate::project::{Phase, ProjectName, Revision, Unit};
+use crate::project::{ObjectKey, Phase, ProjectName, Revision, Unit};
 use crate::store::StoreError;
 
 /// How long the first look at the cluster may take.
@@ -49,6 +49,8 @@ pub struct OnceReport {
     pub errors: Vec<(Unit, String)>,
     /// Folders that are not applied, and why.
     pub warnings: Vec<String>,
+    /// How many objects Git wants of each unit that has a plan.
+    pub objects: BTreeMap<Unit, usize>,
 }
 
 /// What of `revision` cannot be applied, and what it warns of. Asks no cluster.
@@ -67,7 +69,7 @@ pub fn check_at(
         desired.objects.as_ref().err().map(|error| (unit.clone(), error.message.clone()))
     };
     let errors = desired.units.iter().filter_map(failed).collect();
-    Ok(OnceReport { plans: Vec::new(), errors, warnings: desired.warnings })
+    Ok(OnceReport { errors, warnings: desired.warnings, ..OnceReport::default() })
 }
 
 /// What `revision` would change in the cluster. Writes nothing.
@@ -75,12 +77,9 @@ pub fn check_at(
 /// # Errors
 /// [`OnceError`] when there can be no plan at all; a broken unit is an entry of the report.
 pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, OnceError> {
-    let tree = parts.repository.tree(revision)?;
-    let mut renderer = Renderer::new(Arc::clone(&parts.age_identities));
-    renderer.fall_back_on(super::follow::policy_before(&parts.repository, revision)?);
-    let desired = tokio::task::block_in_place(|| renderer.render(&tree, revision, None))
-        .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))?;
+    let desired = render(parts, revision)?;
     let inventory = parts.store.inventory().await?;
+    let applied = parts.store.applied_digests().await?;
     let rendered = desired.units.values().flat_map(|unit| unit.objects.iter().flat_map(|objects| objects.iter()));
     let keys = rendered.map(|object| &object.key).chain(inventory.values().flatten());
     let kinds: BTreeSet<cluster::Kind> = keys.map(|key| cluster::Kind::new(&key.group, &key.kind)).collect();
@@ -89,6 +88,38 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
         let reason = observer.connection().borrow().unreachable.clone();
         return Err(OnceError::Cluster(reason.unwrap_or_else(|| "no answer in time".to_owned())));
     }
+    Ok(compare(&desired, &inventory, &applied, &observer))
+}
+
+/// As [`plan_at`], with what `reconciler` has seen of the cluster: asks it nothing.
+///
+/// # Errors
+/// [`OnceError`] when there can be no plan at all; a broken unit is an entry of the report.
+pub async fn plan_seen(parts: &Parts, reconciler: &Reconciler, revision: Revision) -> Result<OnceReport, OnceError> {
+    let snapshot = reconciler.snapshot();
+    let unknown = || snapshot.cluster.clone().unwrap_or_else(|| "it was not seen as a whole yet".to_owned());
+    let (observer, inventory) =
+        reconciler.seen().await.filter(|_| snapshot.synced).ok_or_else(|| OnceError::Cluster(unknown()))?;
+    let desired = render(parts, revision)?;
+    let applied = parts.store.applied_digests().await?;
+    Ok(tokio::task::block_in_place(|| compare(&desired, &inventory, &applied, &observer)))
+}
+
+fn render(parts: &Parts, revision: Revision) -> Result<DesiredTree, OnceError> {
+    let tree = parts.repository.tree(revision)?;
+    let mut renderer = Renderer::new(Arc::clone(&parts.age_identities));
+    renderer.fall_back_on(super::follow::policy_before(&parts.repository, revision)?);
+    tokio::task::block_in_place(|| renderer.render(&tree, revision, None))
+        .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))
+}
+
+/// The plans that bring what was observed to what is desired.
+fn compare(
+    desired: &DesiredTree,
+    inventory: &BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    applied: &BTreeMap<ProjectName, String>,
+    observer: &cluster::Observer,
+) -> OnceReport {
     let mut report = OnceReport { warnings: desired.warnings.clone(), ..OnceReport::default() };
     let mut units: Vec<Unit> = desired.units.keys().chain(inventory.keys()).cloned().collect();
     units.extend(observer.units());
@@ -100,6 +131,9 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
         let known = inventory.get(&unit).into_iter().flatten();
         let objects = observer.objects_for(&unit, wanted_keys.map(|object| &object.key).chain(known));
         let mut observation = Observation { objects, ..Observation::default() };
+        if let (Unit::Project(name), Some(Ok(objects))) = (&unit, desired.units.get(&unit).map(|unit| &unit.objects)) {
+            observation.was_applied = applied.get(name).is_some_and(|digest| *digest == objects.digest());
+        }
         if let Some(keys) = inventory.get(&unit) {
             observation.inventory.insert(unit.clone(), keys.clone());
         }
@@ -107,17 +141,22 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
             report.warnings.push(format!("the cluster has objects of {unit}, which is neither in Git nor known here"));
             continue;
         }
-        if let Some((file, why)) = suspended(&desired, &unit) {
+        if let Some((file, why)) = suspended(desired, &unit) {
             let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
             report.warnings.push(format!("{unit} is suspended by {file}{why}: nothing of it is applied"));
             continue;
         }
-        match wanted(&desired, &unit) {
-            Ok(wanted) => report.plans.push(plan::unit(&unit, &wanted, &observation, &desired.policy.drift)),
+        match wanted(desired, &unit) {
+            Ok(wanted) => {
+                report.plans.push(plan::unit(&unit, &wanted, &observation, &desired.policy.drift));
+                if let Desired::Objects(objects) = wanted {
+                    report.objects.insert(unit, objects.len());
+                }
+            }
             Err(error) => report.errors.push((unit, error)),
         }
     }
-    Ok(report)
+    report
 }
 
 fn suspended<'a>(tree: &'a DesiredTree, unit: &Unit) -> Option<(&'a str, &'a str)> {
@@ -157,7 +196,12 @@ pub async fn reconcile_once(parts: Parts) -> Result<OnceReport, OnceError> {
         return Err(OnceError::Cluster(reason.unwrap_or_else(|| "no answer in time".to_owned())));
     }
     let after = reconciler.refresh(None).await;
-    Ok(OnceReport { plans: before.plans, errors: errors(&after), warnings: after.warnings.clone() })
+    Ok(OnceReport {
+        plans: before.plans,
+        errors: errors(&after),
+        warnings: after.warnings.clone(),
+        objects: before.objects,
+    })
 }
 
 /// Executes the plan of the head, if it is the one with this hash, and nothing else: what differs only later is left to the

@@ -1,20 +1,45 @@
-//! The restart budget: of the projects that one commit restarts, only so many at once.
+//! The restart budget: of the projects that one commit restarts, only so many at once, and none in the middle of a turn.
 //!
-//! A turn is kept until the project runs again. One that does not come up keeps it, so that a commit that breaks
-//! environments breaks no more than the budget allows; the commit that mends them goes through the turns that they have. A
-//! commit that touches no more projects than the budget has turns waits for nobody.
+//! A project that may restart is first asked, by its agent, whether a turn runs there. One that is idle restarts; one that
+//! is busy gives its place to the next and is asked again later: so idle ones come first, and busy ones when their turn has
+//! ended. An agent that does not answer holds nothing up, or a broken one would hold its own mending up.
+//!
+//! A place is kept until the project runs again. One that does not come up keeps it, so that a commit that breaks
+//! environments breaks no more than the budget allows; the commit that mends them goes through the places that they have. A
+//! commit that touches no more projects than the budget has places waits for nobody, and for no turn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use crate::project::Unit;
 
-/// Whose turn it is.
+/// After this time a project in which a turn runs is asked again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Who restarts, who waits, and what for.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     /// Those whose last commit touched many.
     bound: BTreeSet<Unit>,
     taken: BTreeSet<Unit>,
     waiting: BTreeSet<Unit>,
+    /// Those that are asked whether they are busy; each holds a place meanwhile.
+    asking: BTreeSet<Unit>,
+    /// Those in which a turn ran, and when to ask again.
+    busy: BTreeMap<Unit, Instant>,
+}
+
+/// Whether a project may restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Now.
+    Now,
+    /// When somebody else is done, or has answered.
+    Wait,
+    /// Not before this moment: a turn runs.
+    Later(Instant),
+    /// Its agent has to be asked, once, whether a turn runs.
+    Ask,
 }
 
 impl Turns {
@@ -31,30 +56,67 @@ impl Turns {
         }
     }
 
-    /// Whether a unit may restart now; otherwise it waits.
-    pub(super) fn may_restart(&mut self, unit: &Unit, budget: Option<usize>) -> bool {
-        let free = budget.is_none_or(|budget| self.taken.len() < budget);
-        let may = !self.bound.contains(unit) || self.taken.contains(unit) || free;
-        if !may {
+    /// Whether a unit may restart now. `can_answer` says whether it has an agent that can be asked.
+    pub(super) fn may_restart(&mut self, unit: &Unit, budget: Option<usize>, can_answer: bool, now: Instant) -> Turn {
+        let Some(budget) = budget.filter(|_| self.bound.contains(unit) && !self.taken.contains(unit)) else {
+            self.waiting.remove(unit);
+            return Turn::Now;
+        };
+        if self.asking.contains(unit) {
+            return Turn::Wait;
+        }
+        if let Some(at) = self.busy.get(unit).copied().filter(|at| *at > now && can_answer) {
             self.waiting.insert(unit.clone());
-            return false;
+            return Turn::Later(at);
         }
-        self.waiting.remove(unit);
-        if budget.is_some() && self.bound.contains(unit) {
-            self.taken.insert(unit.clone());
+        if self.taken.len() + self.asking.len() >= budget {
+            self.waiting.insert(unit.clone());
+            return Turn::Wait;
         }
-        true
+        if can_answer {
+            self.waiting.insert(unit.clone());
+            self.asking.insert(unit.clone());
+            return Turn::Ask;
+        }
+        self.take(unit);
+        Turn::Now
     }
 
-    /// Whether a unit waits for its turn.
+    fn take(&mut self, unit: &Unit) {
+        self.waiting.remove(unit);
+        self.busy.remove(unit);
+        self.taken.insert(unit.clone());
+    }
+
+    /// Takes what a unit's agent has said: whether a turn runs. Gives whom that may concern.
+    pub(super) fn answered(&mut self, unit: &Unit, is_busy: bool, now: Instant) -> BTreeSet<Unit> {
+        if !self.asking.remove(unit) {
+            return BTreeSet::new();
+        }
+        if is_busy {
+            self.busy.insert(unit.clone(), now + AGAIN);
+            return self.waiting.clone();
+        }
+        self.take(unit);
+        BTreeSet::from([unit.clone()])
+    }
+
+    /// Whether a unit waits.
     pub(super) fn waits(&self, unit: &Unit) -> bool {
         self.waiting.contains(unit)
+    }
+
+    /// Whether a turn ran in a unit when it was last asked.
+    pub(super) fn is_busy(&self, unit: &Unit) -> bool {
+        self.busy.contains_key(unit)
     }
 
     /// Takes that nothing of a unit has to start (again). Gives whom that may concern.
     pub(super) fn done(&mut self, unit: &Unit) -> BTreeSet<Unit> {
         self.waiting.remove(unit);
-        if self.taken.remove(unit) { self.waiting.clone() } else { BTreeSet::new() }
+        self.busy.remove(unit);
+        let asked = self.asking.remove(unit);
+        if self.taken.remove(unit) || asked { self.waiting.clone() } else { BTreeSet::new() }
     }
 }
 
@@ -64,37 +126,86 @@ mod tests {
     use crate::project::ProjectName;
 
     fn units(names: &[&str]) -> BTreeSet<Unit> {
-        names.iter().map(|name| Unit::Project(ProjectName::parse(name).unwrap())).collect()
+        names.iter().map(|name| unit(name)).collect()
     }
 
     fn unit(name: &str) -> Unit {
         Unit::Project(ProjectName::parse(name).unwrap())
     }
 
+    /// As if it had no agent.
+    fn may(turns: &mut Turns, name: &str, budget: Option<usize>) -> bool {
+        turns.may_restart(&unit(name), budget, false, Instant::now()) == Turn::Now
+    }
+
     #[test]
     fn so_many_restart_at_once_and_the_next_when_one_is_done() {
         let mut turns = Turns::default();
         turns.changed(&units(&["a", "b", "c"]), Some(2));
-        assert!(turns.may_restart(&unit("a"), Some(2)) && turns.may_restart(&unit("b"), Some(2)));
-        assert!(!turns.may_restart(&unit("c"), Some(2)));
-        assert!(turns.may_restart(&unit("a"), Some(2)), "a turn is kept through tries");
+        assert!(may(&mut turns, "a", Some(2)) && may(&mut turns, "b", Some(2)));
+        assert!(!may(&mut turns, "c", Some(2)));
+        assert!(may(&mut turns, "a", Some(2)), "a place is kept through tries");
         assert!(turns.waits(&unit("c")));
-        assert!(turns.done(&unit("x")).is_empty(), "nobody's turn became free");
+        assert!(turns.done(&unit("x")).is_empty(), "nobody's place became free");
         assert_eq!(turns.done(&unit("b")), units(&["c"]));
-        assert!(turns.may_restart(&unit("c"), Some(2)) && !turns.waits(&unit("c")));
+        assert!(may(&mut turns, "c", Some(2)) && !turns.waits(&unit("c")));
     }
 
     #[test]
-    fn a_commit_about_few_waits_for_nobody_and_mends_what_holds_a_turn() {
+    fn a_commit_about_few_waits_for_nobody_and_mends_what_holds_a_place() {
         let mut turns = Turns::default();
         turns.changed(&units(&["a", "b", "c"]), Some(1));
-        assert!(turns.may_restart(&unit("a"), Some(1)));
-        assert!(!turns.may_restart(&unit("b"), Some(1)));
+        assert!(may(&mut turns, "a", Some(1)));
+        assert!(!may(&mut turns, "b", Some(1)));
         turns.changed(&units(&["b"]), Some(1));
-        assert!(turns.may_restart(&unit("b"), Some(1)), "somebody changed this one");
+        assert!(may(&mut turns, "b", Some(1)), "somebody changed this one");
         turns.changed(&units(&["a", "b", "c"]), Some(1));
-        assert!(turns.may_restart(&unit("a"), Some(1)), "it has its turn and is mended first");
-        assert!(!turns.may_restart(&unit("c"), Some(1)));
-        assert!(turns.may_restart(&unit("c"), None), "without a budget nobody waits");
+        assert!(may(&mut turns, "a", Some(1)), "it has its place and is mended first");
+        assert!(!may(&mut turns, "c", Some(1)));
+        assert!(may(&mut turns, "c", None), "without a budget nobody waits");
+    }
+
+    #[test]
+    fn idle_ones_come_first_and_a_busy_one_when_its_turn_has_ended() {
+        let now = Instant::now();
+        let mut turns = Turns::default();
+        turns.changed(&units(&["a", "b", "c"]), Some(1));
+        let ask = |turns: &mut Turns, name: &str, now| turns.may_restart(&unit(name), Some(1), true, now);
+        assert_eq!(ask(&mut turns, "a", now), Turn::Ask);
+        assert_eq!(ask(&mut turns, "a", now), Turn::Wait, "one question at a time");
+        assert_eq!(ask(&mut turns, "b", now), Turn::Wait, "the question holds the place");
+        assert_eq!(turns.answered(&unit("a"), true, now), units(&["a", "b"]));
+        assert!(turns.is_busy(&unit("a")) && turns.waits(&unit("a")));
+        assert_eq!(ask(&mut turns, "a", now), Turn::Later(now + AGAIN));
+        // The next one is idle and restarts, though it came later.
+        assert_eq!(ask(&mut turns, "b", now), Turn::Ask);
+        assert_eq!(turns.answered(&unit("b"), false, now), units(&["b"]));
+        assert_eq!(ask(&mut turns, "b", now), Turn::Now);
+        // The busy one is asked again when it is time and a place is free, and not before.
+        let later = now + AGAIN;
+        assert_eq!(ask(&mut turns, "a", later), Turn::Wait);
+        assert_eq!(turns.done(&unit("b")), units(&["a"]));
+        assert_eq!(ask(&mut turns, "a", later), Turn::Ask);
+        assert_eq!(turns.answered(&unit("a"), false, later), units(&["a"]));
+        assert!(!turns.is_busy(&unit("a")));
+        assert_eq!(ask(&mut turns, "a", later), Turn::Now);
+    }
+
+    #[test]
+    fn a_question_that_is_overtaken_holds_no_place() {
+        let now = Instant::now();
+        let mut turns = Turns::default();
+        turns.changed(&units(&["a", "b"]), Some(1));
+        assert_eq!(turns.may_restart(&unit("a"), Some(1), true, now), Turn::Ask);
+        assert_eq!(turns.may_restart(&unit("b"), Some(1), false, now), Turn::Wait);
+        assert_eq!(turns.done(&unit("a")), units(&["b"]), "it needs no restart any more");
+        assert!(turns.answered(&unit("a"), false, now).is_empty());
+        assert_eq!(turns.may_restart(&unit("b"), Some(1), false, now), Turn::Now);
+        // What cannot be asked any more, because its pod is gone, is not busy.
+        turns.changed(&units(&["a", "b"]), Some(1));
+        turns.done(&unit("b"));
+        assert_eq!(turns.may_restart(&unit("a"), Some(1), true, now), Turn::Ask);
+        turns.answered(&unit("a"), true, now);
+        assert_eq!(turns.may_restart(&unit("a"), Some(1), false, now), Turn::Now);
     }
 }

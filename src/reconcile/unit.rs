@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use super::desired::DesiredUnit;
 use super::fights::Fights;
 use super::history::Attempt;
+use crate::cluster::Complaint;
 use crate::plan::{Desired, POLICY_FILE, Policy, UnitPlan};
 use crate::project::{ObjectKey, Reason, Revision};
 
 /// The longest wait between two tries of one failing unit.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
-/// How long a controller may take to make a pod before its events are asked.
+/// How long a controller may take to make a pod before an older complaint is believed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the loop knows of one unit.
@@ -23,18 +24,22 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct UnitState {
     /// What Git wants; `None` when the unit is not in Git any more.
     pub(super) desired: Option<Arc<DesiredUnit>>,
+    /// How many units the commit changed that it was last wanted by.
+    pub(super) changed_with: usize,
     /// Whether a tombstone gives the volumes up.
     pub(super) volumes_given_up: bool,
     /// What the last apply could not do.
     pub(super) failures: Vec<(ObjectKey, String)>,
+    /// Whether these failures were found out beforehand, so that nothing was done.
+    pub(super) untouched: bool,
     /// The commit that the cluster was last brought to.
     pub(super) applied_revision: Option<Revision>,
-    /// Why the cluster refuses its pod, as far as an event says so.
-    pub(super) refusal: Option<String>,
     /// Since when it should have something and has not.
     waiting: Option<Waiting>,
     /// What was last written to the inventory.
     pub(super) inventory: BTreeSet<ObjectKey>,
+    /// Whether what is wanted was applied before this process began.
+    pub(super) applied_before: bool,
     running: Option<Run>,
     next_run: u64,
     attempts: u32,
@@ -62,7 +67,6 @@ pub(super) enum Awaited {
 struct Waiting {
     what: Awaited,
     since: Instant,
-    asked: bool,
 }
 
 /// An apply that runs.
@@ -111,22 +115,23 @@ impl UnitState {
         self.fights.clear();
         self.deletion_held = None;
         self.failures.clear();
-        self.refusal = None;
         self.waiting = None;
     }
 
-    /// Takes what it should have and has not. Answers whether it is time to ask the cluster's events why: once for each
-    /// wait, and not before a healthy controller would have brought it.
-    pub(super) fn waits_for(&mut self, what: Option<Awaited>, now: Instant) -> bool {
+    /// Takes what it should have and has not.
+    pub(super) fn waits_for(&mut self, what: Option<Awaited>, now: Instant) {
         if self.waiting.as_ref().map(|waiting| waiting.what) != what {
-            self.waiting = None;
-            self.refusal = None;
+            self.waiting = what.map(|what| Waiting { what, since: now });
         }
-        let Some(what) = what else { return false };
-        let waiting = self.waiting.get_or_insert(Waiting { what, since: now, asked: false });
-        let ask = !waiting.asked && now.duration_since(waiting.since) >= PATIENCE;
-        waiting.asked |= ask;
-        ask
+    }
+
+    /// Why it has to wait, as far as a controller complains of it. A complaint that is older than the wait counts when a
+    /// controller that is not hindered would have been done by now; it may be about an earlier try.
+    pub(super) fn refusal(&self, now: Instant, complaint: impl FnOnce(Awaited) -> Option<Complaint>) -> Option<String> {
+        let waiting = self.waiting.as_ref()?;
+        let complaint = complaint(waiting.what)?;
+        let lasts = now.duration_since(waiting.since) >= PATIENCE;
+        (lasts || complaint.seen >= waiting.since).then_some(complaint.message)
     }
 
     /// Whether it is in the cluster, but neither in Git nor applied by this manager: the work of another one, whose
@@ -139,9 +144,17 @@ impl UnitState {
     /// not ours.
     pub(super) fn planned(&self) -> Option<Desired> {
         match &self.desired {
-            None if self.is_strange() || self.deletion_held.is_some() => None,
+            None if !self.is_plannable() => None,
             None => Some(Desired::Absent { delete_volumes: self.volumes_given_up }),
             Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(Arc::new(objects.unpack()))),
+        }
+    }
+
+    /// Whether there is something to compare with.
+    pub(super) fn is_plannable(&self) -> bool {
+        match &self.desired {
+            None => !self.is_strange() && self.deletion_held.is_none(),
+            Some(desired) => desired.objects.is_ok(),
         }
     }
 
@@ -207,6 +220,11 @@ impl UnitState {
     /// Whether the cluster had already been brought to what is wanted, and differs again.
     pub(super) fn is_drift(&self) -> bool {
         self.applied_revision.is_some() && self.applied_revision == self.wanted_revision() && self.attempts == 0
+    }
+
+    /// Whether the cluster had been brought to what is wanted, by this process or before it began.
+    pub(super) fn was_applied(&self) -> bool {
+        self.is_drift() || (self.applied_revision.is_none() && self.attempts == 0 && self.applied_before)
     }
 
     /// What somebody else kept changing back, so that it is left alone for a while; and who, where that is known.
@@ -371,20 +389,29 @@ mod tests {
     }
 
     #[test]
-    fn events_are_asked_once_for_each_wait_that_lasts() {
+    fn a_complaint_counts_for_the_wait_that_it_is_about() {
         let now = Instant::now();
         let mut unit = UnitState::default();
-        assert!(!unit.waits_for(Some(Awaited::Pod), now));
-        assert!(!unit.waits_for(Some(Awaited::Pod), now + PATIENCE / 2));
-        assert!(unit.waits_for(Some(Awaited::Pod), now + PATIENCE));
-        assert!(!unit.waits_for(Some(Awaited::Pod), now + PATIENCE * 2), "once");
-        unit.refusal = Some("quota".into());
-        assert!(!unit.waits_for(None, now + PATIENCE * 3));
-        assert_eq!(unit.refusal, None);
-        assert!(!unit.waits_for(Some(Awaited::Pod), now + PATIENCE * 4));
-        assert!(unit.waits_for(Some(Awaited::Pod), now + PATIENCE * 5), "another wait");
-        assert!(!unit.waits_for(Some(Awaited::Volume), now + PATIENCE * 5), "and another one");
-        assert!(unit.waits_for(Some(Awaited::Volume), now + PATIENCE * 6));
+        let says = |unit: &UnitState, at: Instant, seen: Instant| {
+            unit.refusal(at, |_| Some(Complaint { message: "quota".into(), seen }))
+        };
+        assert_eq!(says(&unit, now, now), None, "it waits for nothing");
+        unit.waits_for(Some(Awaited::Pod), now);
+        let (earlier, later) = (now - Duration::from_secs(60), now + Duration::from_millis(1));
+        assert_eq!(says(&unit, later, later).as_deref(), Some("quota"), "it was said of this wait, so at once");
+        assert_eq!(says(&unit, later, earlier), None, "perhaps of an earlier one");
+        unit.waits_for(Some(Awaited::Pod), later);
+        assert_eq!(says(&unit, now + PATIENCE, earlier).as_deref(), Some("quota"), "it lasts");
+        unit.waits_for(Some(Awaited::Volume), now + PATIENCE);
+        let about = std::cell::Cell::new(None);
+        unit.refusal(now + PATIENCE, |awaited| {
+            about.set(Some(awaited));
+            None
+        });
+        assert_eq!(about.get(), Some(Awaited::Volume));
+        assert_eq!(says(&unit, now + PATIENCE, earlier), None, "another wait");
+        unit.waits_for(None, now + PATIENCE * 2);
+        assert_eq!(says(&unit, now + PATIENCE * 9, now + PATIENCE * 9), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How the last commits of each project came into the cluster. Bounded: a project keeps its last [`KEPT`].
 
+use std::collections::BTreeMap;
+
 use super::{Store, StoreError, in_transaction, on_pool};
 use crate::project::ProjectName;
 
@@ -13,6 +15,8 @@ pub struct Passage {
     pub project: ProjectName,
     /// The commit.
     pub revision: String,
+    /// The name of whoever made the commit; empty where an older program did not note it.
+    pub author: String,
     /// When the manager saw it, in milliseconds since 1970: two commits of one second have an order.
     pub seen_at: i64,
     /// A short name of what it rendered to.
@@ -30,16 +34,19 @@ pub struct Passage {
 }
 
 /// A row of the table, in the order of its columns.
-type Row = (String, String, i64, String, String, String, String, Option<i64>, Option<i64>);
+type Row = (String, String, i64, String, String, String, String, Option<i64>, Option<i64>, String);
 
-const UPSERT: &str = "INSERT INTO history VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+const UPSERT: &str = "INSERT INTO history VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
      ON CONFLICT (project, revision) DO UPDATE SET seen_at = excluded.seen_at, digest = excluded.digest, \
      summary = excluded.summary, outcome = excluded.outcome, message = excluded.message, \
-     applied_ms = excluded.applied_ms, healthy_ms = excluded.healthy_ms";
+     applied_ms = excluded.applied_ms, healthy_ms = excluded.healthy_ms, author = excluded.author";
 const FORGET: &str = "DELETE FROM history WHERE project = $1 AND revision NOT IN \
      (SELECT revision FROM history WHERE project = $1 ORDER BY seen_at DESC, revision LIMIT $2)";
-const NEWEST: &str = "SELECT project, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms \
+const NEWEST: &str = "SELECT project, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms, author \
      FROM history WHERE project = $1 ORDER BY seen_at DESC, revision LIMIT $2";
+
+const LAST: &str = "SELECT project, digest, applied_ms FROM history AS one WHERE seen_at = \
+     (SELECT MAX(seen_at) FROM history AS other WHERE other.project = one.project)";
 
 impl Store {
     /// Writes what is known of these passages by now.
@@ -59,6 +66,7 @@ impl Store {
                     .bind(&passage.message)
                     .bind(passage.applied_ms)
                     .bind(passage.healthy_ms)
+                    .bind(&passage.author)
                     .execute(&mut *transaction)
                     .await?;
                 let forget = sqlx::query(FORGET).bind(passage.project.as_str()).bind(KEPT);
@@ -66,6 +74,19 @@ impl Store {
             }
         });
         Ok(())
+    }
+
+    /// What each project was last brought to without a failure, by its digest; of a project whose last passage failed there
+    /// is nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn applied_digests(&self) -> Result<BTreeMap<ProjectName, String>, StoreError> {
+        let rows: Vec<(String, String, Option<i64>)> = on_pool!(self, pool => {
+            sqlx::query_as(LAST).fetch_all(pool).await?
+        });
+        let whole = rows.into_iter().filter(|(.., applied)| applied.is_some());
+        whole.map(|(project, digest, _)| Ok((project_name(&project)?, digest))).collect()
     }
 
     /// The last passages of a project, the newest first.
@@ -81,7 +102,11 @@ impl Store {
 }
 
 fn passage(row: Row) -> Result<Passage, StoreError> {
-    let (project, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms) = row;
-    let project = ProjectName::parse(&project).map_err(|_| StoreError::Content(format!("the project {project:?}")))?;
-    Ok(Passage { project, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms })
+    let (project, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms, author) = row;
+    let project = project_name(&project)?;
+    Ok(Passage { project, revision, author, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms })
+}
+
+fn project_name(text: &str) -> Result<ProjectName, StoreError> {
+    ProjectName::parse(text).map_err(|_| StoreError::Content(format!("the project {text:?}")))
 }

@@ -21,8 +21,12 @@ macro_rules! step {
 }
 
 /// All steps in order. A step that was released is never edited.
-const STEPS: &[Step] =
-    &[step!(1, "0001_idempotency_and_inventory.sql"), step!(2, "0002_sessions.sql"), step!(3, "0003_history.sql")];
+const STEPS: &[Step] = &[
+    step!(1, "0001_idempotency_and_inventory.sql"),
+    step!(2, "0002_sessions.sql"),
+    step!(3, "0003_history.sql"),
+    step!(4, "0004_history_author.sql"),
+];
 
 /// Any number, as long as no other program uses the same one in the same database.
 const LOCK: i64 = 0x0063_6c61_7564_6d67;

@@ -26,6 +26,8 @@ pub(super) struct Project {
     usage: Option<()>,
     pub(super) image: Option<String>,
     pub(super) jira_issue: Option<String>,
+    /// Why nothing of it is applied; `null` when it is.
+    pub(super) suspended: Option<String>,
     urls: Urls,
     pub(super) revision: Option<Revision>,
     pub(super) applied_revision: Option<Revision>,
@@ -103,6 +105,7 @@ fn project(
         usage: None,
         image: None,
         jira_issue: None,
+        suspended: None,
         urls: Urls { this: link(server, &project_path(name)) },
         revision,
         applied_revision: status.applied_revision,
@@ -118,6 +121,7 @@ fn project(
         project.storage = Some(spec.storage);
         project.image = Some(spec.image);
         project.jira_issue = spec.jira_issue;
+        project.suspended = spec.suspended;
         project.created_at = spec.created_at;
     }
     project

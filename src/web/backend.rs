@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::problem::Problem;
-use crate::change::{ChangeError, Changes, Committed};
+use crate::change::{ChangeError, Changes, Committed, Upgraded};
 use crate::cluster::{self, LogError, LogQuery, LogStream};
 use crate::git::{self, Folder};
 use crate::project::{Actor, Intent, ProjectName, RepoPath, Revision};
-use crate::reconcile::{Deletion, Reconciler, Snapshot};
+use crate::reconcile::{self, Deletion, OnceReport, Reconciler, Snapshot};
 
 /// What the interface is made of, as the running manager has it.
 #[derive(Clone)]
@@ -18,17 +20,17 @@ pub struct Services {
     pub reconciler: Reconciler,
     /// Overlays and commits as people read them.
     pub reader: git::Reader,
-    /// The cluster, to ask for logs.
-    pub client: kube::Client,
-    /// Where its pods are.
-    pub namespace: String,
+    /// What the reconciler works with: for plans, and for logs.
+    pub parts: reconcile::Parts,
+    /// Plans of whole commits are made one at a time.
+    pub planning: Arc<Semaphore>,
 }
 
 /// Where intents go and snapshots come from.
 #[derive(Clone)]
 pub(super) enum Backend {
     /// The services themselves.
-    Live(Services),
+    Live(Arc<Services>),
     /// Answers that a test wrote down.
     #[cfg(test)]
     Scripted(Arc<super::tests::Script>),
@@ -69,6 +71,59 @@ impl Backend {
         }
     }
 
+    /// What a commit (`None`: the head) would change in the cluster, with what the API server says to it where `server`.
+    pub(super) async fn plan(&self, revision: Option<String>, server: bool) -> Result<(Revision, OnceReport), Problem> {
+        match self {
+            Self::Live(services) => {
+                let busy = |error| Problem::internal(format!("no plans any more: {error}"));
+                let _place = services.planning.acquire().await.map_err(busy)?;
+                let parts = &services.parts;
+                let resolve = || parts.repository.resolve(revision.as_deref().unwrap_or("HEAD"));
+                let revision = tokio::task::block_in_place(resolve)
+                    .map_err(|error| Problem::of_kind(error.kind(), error.to_string()))?;
+                let mut report = reconcile::plan_seen(parts, &services.reconciler, revision).await?;
+                if server {
+                    reconcile::ask_server(parts, &mut report).await;
+                }
+                Ok((revision, report))
+            }
+            #[cfg(test)]
+            Self::Scripted(script) => script.plan(revision),
+        }
+    }
+
+    /// Adds what the API server says to the plans of a report.
+    pub(super) async fn ask_server(&self, mut report: OnceReport) -> OnceReport {
+        match self {
+            Self::Live(services) => reconcile::ask_server(&services.parts, &mut report).await,
+            #[cfg(test)]
+            Self::Scripted(_) => {}
+        }
+        report
+    }
+
+    /// What renewing the base would do.
+    pub(super) async fn base(&self) -> Result<Upgraded, ChangeError> {
+        match self {
+            Self::Live(services) => services.changes.base().await,
+            #[cfg(test)]
+            Self::Scripted(script) => Ok(script.base()),
+        }
+    }
+
+    /// Renews the base.
+    pub(super) async fn upgrade(&self, actor: Actor) -> Result<Upgraded, ChangeError> {
+        match self {
+            Self::Live(services) => {
+                let upgraded = services.changes.upgrade(actor).await?;
+                services.reconciler.load().await;
+                Ok(upgraded)
+            }
+            #[cfg(test)]
+            Self::Scripted(script) => Ok(script.base()),
+        }
+    }
+
     /// What deleting a project would do; `None` when that cannot be known now.
     pub(super) async fn deletion(&self, project: &ProjectName) -> Option<Deletion> {
         match self {
@@ -102,7 +157,9 @@ impl Backend {
     /// A project's log.
     pub(super) async fn logs(&self, project: &ProjectName, query: &LogQuery) -> Result<LogStream, LogError> {
         match self {
-            Self::Live(services) => cluster::logs(&services.client, &services.namespace, project, query).await,
+            Self::Live(services) => {
+                cluster::logs(&services.parts.client, &services.parts.namespace, project, query).await
+            }
             #[cfg(test)]
             Self::Scripted(script) => script.logs(query),
         }

@@ -74,6 +74,7 @@ pub(super) fn change(
         let given = fields.text("image", values::image);
         change.image = fields.kept("image", given);
         change.jira_issue = fields.text("jiraIssue", values::jira_issue).removable();
+        change.suspended = fields.text("suspended", values::suspended).removable();
         let given = fields.object("resources");
         if let Some(mut inner) = fields.kept("resources", given) {
             let given = inner.text("cpu", values::cpu);

@@ -78,6 +78,7 @@ impl Call {
             Action::Delete => "delete projects",
             Action::DeleteVolumes => "delete volumes",
             Action::ManageKeys => "say which managers environments let in",
+            Action::Upgrade => "renew the base of the environments",
         };
         let role = format!("{role:?}").to_lowercase();
         Err(Problem::of_kind(ErrorKind::Forbidden, format!("the role {role} may not {what}")))

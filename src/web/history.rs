@@ -22,6 +22,7 @@ pub(super) struct History {
 #[serde(rename_all = "camelCase")]
 struct Item {
     revision: String,
+    author: String,
     seen_at: String,
     digest: String,
     summary: String,
@@ -41,6 +42,6 @@ pub(super) async fn history(State(state): State<AppState>, id: Id, call: Call) -
 
 fn item(passage: Passage) -> Item {
     let seen_at = jiff::Timestamp::from_millisecond(passage.seen_at).unwrap_or_default().to_string();
-    let Passage { revision, digest, summary, outcome, message, applied_ms, healthy_ms, .. } = passage;
-    Item { revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms }
+    let Passage { revision, author, digest, summary, outcome, message, applied_ms, healthy_ms, .. } = passage;
+    Item { revision, author, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms }
 }

@@ -21,6 +21,7 @@ mod list;
 mod logs;
 mod monitoring;
 mod pages;
+mod plan;
 mod problem;
 mod values;
 mod write;
@@ -58,7 +59,7 @@ impl AppState {
     /// The parts of a running manager.
     #[must_use]
     pub fn new(services: Services, store: Store, settings: Arc<Settings>, metrics: Metrics, auth: Auth) -> Self {
-        let backend = Backend::Live(services);
+        let backend = Backend::Live(Arc::new(services));
         Self { backend, store, settings, metrics, auth, readers: Readers::new(), started: Instant::now() }
     }
 
@@ -95,6 +96,8 @@ fn routes() -> Router<AppState> {
         .route("/api/projects/{id}/logs", get(logs::read))
         .route("/api/projects/{id}/refresh", post(api::refresh))
         .route("/api/projects/{id}/history", get(history::history))
+        .route("/api/projects/{id}/plan", get(plan::of_project))
+        .route("/api/plan", get(plan::of_commit))
         .route("/api/monitoring/health", get(monitoring::health))
         .route("/api/monitoring/metrics", get(monitoring::metrics))
         .route("/api/monitoring/status", get(monitoring::status))

@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::change::{ChangeError, Committed};
+use crate::change::{ChangeError, Committed, Upgraded};
 use crate::cluster::{LogError, LogQuery, LogStream};
 use crate::git::Folder;
 use crate::plan::UnitPlan;
 use crate::project::{
     Actor, ErrorKind, FieldError, Intent, Phase, Principal, ProjectName, ProjectSpec, ProjectStatus, Quantity, Reason,
-    Resources, Revision, Role, Storage, Unit, Volumes,
+    RepoPath, Resources, Revision, Role, Storage, Unit, Volumes,
 };
-use crate::reconcile::{Deletion, ProjectState, Snapshot};
+use crate::reconcile::{Deletion, OnceReport, ProjectState, Snapshot};
 
 mod logs;
 mod pages;
@@ -63,6 +63,22 @@ impl Script {
 
     pub(super) fn deletion(&self, _: &ProjectName) -> Option<Deletion> {
         self.deletion.clone()
+    }
+
+    pub(super) fn plan(&self, revision: Option<String>) -> Result<(Revision, OnceReport), Problem> {
+        if revision.is_some_and(|revision| revision != "main") {
+            return Err(Problem::of_kind(ErrorKind::NotFound, "there is no such commit"));
+        }
+        let snapshot = self.snapshot();
+        let plans = snapshot.projects.values().map(|project| (*project.plan).clone()).collect();
+        let error = (Unit::Project(name("beta")), "does not build".to_owned());
+        Ok((self::revision(COMMIT), OnceReport { plans, errors: vec![error], ..OnceReport::default() }))
+    }
+
+    pub(super) fn base(&self) -> Upgraded {
+        let path = |text: &str| RepoPath::parse(text).unwrap();
+        let kept = vec![(path("base/service.yaml"), "it was edited here")];
+        Upgraded { revision: None, written: vec![path("base/statefulset.yaml")], kept }
     }
 
     pub(super) fn folder(&self) -> Folder {
@@ -206,6 +222,7 @@ fn spec(short_name: &str, display: &str, created_at: &str) -> ProjectSpec {
         storage: Storage { size: Some(Quantity::parse("20Gi").unwrap()), storage_class: None },
         image: "claude-dev-env:latest".to_owned(),
         jira_issue: None,
+        suspended: None,
         created_at: Some(created_at.to_owned()),
     }
 }
@@ -224,6 +241,7 @@ fn state(spec: ProjectSpec, phase: Phase, reason: Reason) -> ProjectState {
         updated_at: spec.created_at.clone(),
         spec: Some(spec),
         plan: Arc::new(UnitPlan { unit, actions: Vec::new(), held: Vec::new() }),
+        objects: 6,
     }
 }
 
@@ -233,6 +251,7 @@ fn snapshot() -> Snapshot {
     let beta = state(spec("beta", "Zeta", "2026-11-01T00:00:00Z"), Phase::Stopped, Reason::Stopped);
     Snapshot {
         head: Some(revision(COMMIT)),
+        synced: true,
         projects: [(name("alpha"), Arc::new(alpha)), (name("beta"), Arc::new(beta))].into(),
         ..Snapshot::default()
     }
@@ -252,7 +271,7 @@ fn body() -> Value {
 }
 
 /// Every route with a method that it knows.
-const ROUTES: [(&str, &str); 15] = [
+const ROUTES: [(&str, &str); 17] = [
     ("GET", "/api/projects"),
     ("POST", "/api/projects"),
     ("GET", "/api/projects/alpha"),
@@ -263,6 +282,8 @@ const ROUTES: [(&str, &str); 15] = [
     ("POST", "/api/projects/alpha/refresh"),
     ("GET", "/api/projects/alpha/history"),
     ("GET", "/api/projects/alpha/logs"),
+    ("GET", "/api/projects/alpha/plan"),
+    ("GET", "/api/plan"),
     ("GET", "/api/monitoring/status"),
     ("GET", "/api/monitoring/health"),
     ("GET", "/api/monitoring/metrics"),

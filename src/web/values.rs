@@ -81,6 +81,15 @@ pub(super) fn jira_issue(text: &str) -> Result<String, String> {
     if fine { Ok(text.to_owned()) } else { Err("must be the key of a JIRA issue, as in ABC-123".to_owned()) }
 }
 
+/// Why a project is suspended. `false` in the overlay says that it is not.
+pub(super) fn suspended(text: &str) -> Result<String, String> {
+    let fine = (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if fine && text != "false" && !text.trim().is_empty() {
+        return Ok(text.to_owned());
+    }
+    Err("must be the reason, in 1 to 200 characters on one line; null resumes".to_owned())
+}
+
 /// A key or token: one word. Programs put it into a header, where anything else would break or be cut.
 pub(super) fn token(text: &str) -> Result<SecretString, String> {
     sized(text)?;

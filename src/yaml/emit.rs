@@ -18,21 +18,26 @@ const LONGEST_SIMPLE_KEY: usize = 128;
 /// Writes one document without `---`; it ends with a line break.
 #[must_use]
 pub fn emit(value: &Value) -> String {
-    let mut writer = Writer { out: String::new(), column: 0, indent: None, after_space: true, only_indented: true };
+    let mut text = String::new();
+    emit_to(&mut text, value);
+    text
+}
+
+/// As [`emit`], at the end of a text.
+pub fn emit_to(text: &mut String, value: &Value) {
+    let out = std::mem::take(text);
+    let mut writer = Writer { out, column: 0, indent: None, after_space: true, only_indented: true };
     writer.node(value, Context::Root);
     if writer.column > 0 {
         writer.line_break();
     }
-    writer.out
+    *text = writer.out;
 }
 
 /// The order of keys: letters after all else, runs of digits by their number.
 #[must_use]
 pub fn natural_order(a: &str, b: &str) -> Ordering {
-    let a: Vec<char> = a.chars().collect();
-    let b: Vec<char> = b.chars().collect();
-    for at in 0..a.len().min(b.len()) {
-        let (x, y) = (a[at], b[at]);
+    for ((at, x), y) in a.char_indices().zip(b.chars()) {
         if x == y {
             continue;
         }
@@ -42,24 +47,23 @@ pub fn natural_order(a: &str, b: &str) -> Ordering {
             (false, true) => return Ordering::Less,
             (false, false) => {}
         }
-        // A zero inside a number is a digit like others; one at its start makes the number shorter, not smaller.
-        let inside = (x == '0' || y == '0')
-            && a[..at].iter().rev().take_while(|digit| digit.is_ascii_digit()).any(|digit| *digit != '0');
-        let (number_a, end_a) = number_from(&a, at, inside);
-        let (number_b, end_b) = number_from(&b, at, inside);
-        return number_a.cmp(&number_b).then(end_a.cmp(&end_b)).then(x.cmp(&y));
+        // Up to here both are the same, so this is one place in both. A zero inside a number is a digit like others; one at
+        // its start makes the number shorter, not smaller.
+        let before = a[..at].bytes().rev().take_while(u8::is_ascii_digit);
+        let inside = (x == '0' || y == '0') && before.into_iter().any(|digit| digit != b'0');
+        let (number_a, digits_a) = number(&a[at..], inside);
+        let (number_b, digits_b) = number(&b[at..], inside);
+        return number_a.cmp(&number_b).then(digits_a.cmp(&digits_b)).then(x.cmp(&y));
     }
     a.len().cmp(&b.len())
 }
 
-fn number_from(text: &[char], start: usize, inside: bool) -> (i64, usize) {
+/// The number that a text starts with, and how many digits it has.
+fn number(text: &str, inside: bool) -> (i64, usize) {
     let mut number = i64::from(inside);
-    let mut end = start;
-    while let Some(digit) = text.get(end).and_then(|c| c.to_digit(10)) {
-        number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
-        end += 1;
-    }
-    (number, end)
+    let digits = text.bytes().take_while(u8::is_ascii_digit);
+    let count = digits.map(|digit| number = number.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'))).count();
+    (number, count)
 }
 
 /// Sorts by an order that need not be consistent (numbers wrap), which the standard sort answers with a panic.
@@ -454,32 +458,36 @@ impl Shape {
         if text.is_empty() {
             return Self { plain: true, single: true, literal: false, empty: true, several_lines: false };
         }
-        let chars: Vec<char> = text.chars().collect();
         let mut indicators = text.starts_with("---") || text.starts_with("...");
         let mut special = false;
         let (mut break_then_space, mut space_then_break) = (false, false);
-        for (at, &c) in chars.iter().enumerate() {
-            let before = at.checked_sub(1).map(|before| chars[before]);
-            let space_follows = chars.get(at + 1).is_none_or(|next| matches!(next, ' ' | '\t'));
+        let mut several_lines = false;
+        let mut before = None;
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            let space_follows = chars.peek().is_none_or(|next| matches!(next, ' ' | '\t'));
             indicators |= match c {
-                ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' => at == 0,
+                ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' => {
+                    before.is_none()
+                }
                 '#' => before.is_none_or(|before| matches!(before, ' ' | '\t' | '\0') || is_break(before)),
-                '?' | '-' => at == 0 && space_follows,
+                '?' | '-' => before.is_none() && space_follows,
                 ':' => space_follows,
                 _ => false,
             };
             special |= !is_printable(c);
+            several_lines |= is_break(c);
             break_then_space |= c == ' ' && before.is_some_and(is_break);
             space_then_break |= is_break(c) && before == Some(' ');
+            before = Some(c);
         }
-        let blank = |c: Option<&char>| c.is_some_and(|c| *c == ' ' || is_break(*c));
-        let several_lines = chars.iter().any(|c| is_break(*c));
-        let edges = blank(chars.first()) || blank(chars.last());
+        let blank = |c: Option<char>| c.is_some_and(|c| c == ' ' || is_break(c));
+        let edges = blank(text.chars().next()) || blank(before);
         let broken = space_then_break || special;
         Self {
             plain: !(edges || break_then_space || broken || several_lines || indicators),
             single: !(break_then_space || broken),
-            literal: !(chars.last() == Some(&' ') || broken),
+            literal: !(before == Some(' ') || broken),
             empty: false,
             several_lines,
         }

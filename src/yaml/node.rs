@@ -8,9 +8,18 @@ use super::scalar::{self, Resolved};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     /// The line in its file.
-    pub line: usize,
+    pub line: u32,
     /// The column in characters.
-    pub column: usize,
+    pub column: u32,
+}
+
+impl Mark {
+    /// The place; what is further than anybody counts is as far as can be told.
+    #[must_use]
+    pub fn new(line: usize, column: usize) -> Self {
+        let short = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { line: short(line), column: short(column) }
+    }
 }
 
 /// How a node was written.
@@ -52,7 +61,7 @@ pub enum Tag {
     /// `!!binary`
     Binary,
     /// Any other.
-    Other(Box<str>),
+    Other,
 }
 
 /// What a node holds.
@@ -222,6 +231,8 @@ impl Node {
         if let Some(old) = self.get_mut(key) {
             *old = value;
         } else if let Kind::Mapping(pairs) = &mut self.kind {
+            // Most mappings get one key or two, once; what is kept is kept many times.
+            pairs.reserve_exact(1);
             pairs.push((Self::plain(key), value));
         }
     }
@@ -327,7 +338,7 @@ impl Node {
             (Tag::None, Style::Plain) => scalar::resolve(text),
             (Tag::Null, _) => Resolved::Null,
             (Tag::Int | Tag::Bool | Tag::Float, _) => scalar::resolve(text),
-            (Tag::None | Tag::Str | Tag::Timestamp | Tag::Binary | Tag::Other(_), _) => Resolved::Str,
+            (Tag::None | Tag::Str | Tag::Timestamp | Tag::Binary | Tag::Other, _) => Resolved::Str,
         }
     }
 
@@ -372,7 +383,7 @@ impl Node {
             (Tag::Int, _) => mismatch("integer"),
             (Tag::Float, _) => mismatch("number"),
             (Tag::Bool, _) => mismatch("boolean"),
-            (Tag::None | Tag::Str | Tag::Null | Tag::Timestamp | Tag::Binary | Tag::Other(_), _) => Ok(value),
+            (Tag::None | Tag::Str | Tag::Null | Tag::Timestamp | Tag::Binary | Tag::Other, _) => Ok(value),
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct ReadError {
 
 impl ReadError {
     fn at(mark: Mark, message: impl Into<String>) -> Self {
-        Self { line: mark.line, column: mark.column, message: message.into() }
+        Self { line: mark.line as usize, column: mark.column as usize, message: message.into() }
     }
 }
 
@@ -185,7 +185,7 @@ impl Reader {
         for event in Parser::new_from_str_with_options(text, options) {
             match event {
                 Ok((event, span)) => {
-                    let mark = Mark { line: span.start.line(), column: span.start.col() + 1 };
+                    let mark = Mark::new(span.start.line(), span.start.col() + 1);
                     if matches!(event, Event::Scalar(_, ScalarStyle::DoubleQuoted, ..)) {
                         refuse_unknown_escapes(span.slice(text).unwrap_or_default(), mark)?;
                     }
@@ -341,7 +341,7 @@ fn tag_of(tag: &granit_parser::Tag) -> Tag {
         Some("map" | "seq") => Tag::None,
         // `! 5` says nothing that counts.
         _ if tag.original() == "!" => Tag::None,
-        _ => Tag::Other(tag.original().into()),
+        _ => Tag::Other,
     }
 }
 

@@ -1,4 +1,5 @@
-//! The reconciler's figures on the real API server, beside its peers: `cargo bench --bench reconciler [-- PROJECTS]`.
+//! The reconciler's figures on the real API server, beside its peers: `cargo bench --bench reconciler [-- PROJECTS]`
+//! (with `--alone`, without the slow peers).
 //!
 //! In one run and against one control plane, each in a namespace of its own: a plain loop of concurrent server-side applies
 //! of the same objects (the best that the API server gives), the manager, a small program on Flux's libraries
@@ -15,15 +16,14 @@ mod manager;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
-use control_plane::{ControlPlane, User};
+use control_plane::{ControlPlane, MISSING_IMAGE, User};
 use manager::{Manager, git_ok};
 
 /// How many requests the plain loop has on their way.
@@ -34,17 +34,24 @@ const KUBECTL: usize = 100;
 const ROUNDS: usize = 40;
 /// How many objects drift at once.
 const DRIFTED: usize = 100;
+/// A priority class of which the quota allows no pod: what has it is over quota, and nobody else is.
+const OVER_QUOTA: &str = "bench-over-quota";
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {
     let projects = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100);
-    let Some(cluster) = ControlPlane::get() else {
+    let Some(cluster) = ControlPlane::with_pods() else {
         say("not measured: there is no control plane");
         return;
     };
     let fleet = Fleet::make(cluster, projects).await;
     let plain = fleet.plain_loop().await;
+    fleet.at_rest().await;
     fleet.manager(plain).await;
+    if std::env::args().any(|argument| argument == "--alone") {
+        return;
+    }
+    fleet.at_rest().await;
     fleet.flux();
     fleet.kubectl();
 }
@@ -149,8 +156,10 @@ impl Fleet {
             100.0 * rate / plain
         ));
         self.figures(&manager, &user, "after the cold apply");
+        self.at_rest().await;
 
         self.one_change(&manager, &namespace, &user).await;
+        self.bad_neighbours(&manager, &clone, &namespace, &user).await;
         self.drift(&manager, &namespace, &user).await;
 
         let before = self.writes(&user).len();
@@ -184,23 +193,28 @@ impl Fleet {
             if page["total"] == self.projects {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until the controllers have done with what was made for one measurement, or the next would measure them: they
+    /// work for a minute after a thousand StatefulSets.
+    async fn at_rest(&self) {
+        let controllers = processes("kube-controller", self.cluster.kubeconfig().parent().unwrap());
+        let used = || controllers.iter().map(|pid| cpu(pid)).sum::<f64>();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(600) {
+            let before = used();
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            if used() - before < 0.3 {
+                break;
+            }
         }
     }
 
     async fn one_change(&self, manager: &Manager, namespace: &str, user: &User) {
-        let sets: Api<StatefulSet> = Api::namespaced(self.cluster.client().await, namespace);
-        let (mut times, before) = (Vec::new(), self.cluster.requests(&user.name).len());
-        for round in 0..ROUNDS {
-            let name = format!("p{:04}", (round * 7) % self.projects);
-            let display = format!("Round {round}");
-            manager.expect("PUT", &format!("/api/projects/{name}"), Some(json!({"name": display})), 200).await;
-            let committed = Instant::now();
-            while display_name(&sets.get(&format!("{name}-env")).await.unwrap()) != Some(&display) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            times.push(committed.elapsed());
-        }
+        let before = self.cluster.requests(&user.name).len();
+        let mut times = self.changes(manager, namespace, "Round").await;
         let requests = self.cluster.requests(&user.name).len() - before;
         say(&format!(
             "manager: one project changed, commit to applied: {}, {requests} requests for {ROUNDS}",
@@ -208,29 +222,139 @@ impl Fleet {
         ));
     }
 
-    /// Many objects changed by somebody else at once, until each is as it was.
+    /// Changes one healthy project after the other, and waits for each in the cluster.
+    async fn changes(&self, manager: &Manager, namespace: &str, title: &str) -> Vec<Duration> {
+        let sets: Api<StatefulSet> = Api::namespaced(self.cluster.client().await, namespace);
+        let mut times = Vec::new();
+        for round in 0..ROUNDS {
+            let name = format!("p{:04}", (round * 7) % (self.projects - 3));
+            let display = format!("{title} {round}");
+            let asked = Instant::now();
+            manager.expect("PUT", &format!("/api/projects/{name}"), Some(json!({"name": display})), 200).await;
+            while display_name(&sets.get(&format!("{name}-env")).await.unwrap()) != Some(&display) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            times.push(asked.elapsed());
+        }
+        times
+    }
+
+    /// What a project with a broken image, one that is no YAML and one over quota do to the others, and how soon the commit
+    /// that mends them is in the cluster.
+    async fn bad_neighbours(&self, manager: &Manager, clone: &Path, namespace: &str, user: &User) {
+        self.cluster.apply(vec![
+            json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": OVER_QUOTA}, "value": 1}),
+            json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": namespace},
+                "spec": {"hard": {"pods": "0"}, "scopeSelector": {"matchExpressions": [
+                    {"scopeName": "PriorityClass", "operator": "In", "values": [OVER_QUOTA]}]}}}),
+        ]);
+        let [image, quota, yaml] = [3, 2, 1].map(|from_the_end| format!("p{:04}", self.projects - from_the_end));
+        // Volumes for their claims alone: those of a thousand stopped projects want some, too.
+        let volumes = [&image, &quota]
+            .into_iter()
+            .flat_map(|name| ["config", "workspace"].map(|volume| format!("{name}-{volume}")));
+        let volume = |claim: String| {
+            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": format!("bench-{claim}")}, "spec": {
+                "capacity": {"storage": "100Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "",
+                "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": format!("/nowhere/{claim}")},
+                "claimRef": {"namespace": namespace, "name": claim},
+            }})
+        };
+        self.cluster.apply(volumes.map(volume).collect());
+        // The hook would keep the third one out; a remote repository does not have our hook.
+        std::fs::remove_file(manager.data().join("state.git/hooks/pre-receive")).unwrap();
+        git_ok(clone, &["pull", "-q", "--rebase"]);
+        let overlay = |name: &str| clone.join("projects").join(name).join("kustomization.yaml");
+        let [good, running] = {
+            let stopped = std::fs::read_to_string(overlay(&image)).unwrap();
+            let running = stopped.replace("count: 0", "count: 1");
+            assert_ne!(stopped, running);
+            [stopped, running]
+        };
+        let write = |name: &str, text: String| std::fs::write(overlay(name), text.replace(&image, name)).unwrap();
+        let patch = |field: &str, value: &str| {
+            format!(
+                "- target: {{kind: StatefulSet}}\n  patch: |-\n    - {{op: add, path: /spec/template/spec/{field}, value: \"{value}\"}}\n"
+            )
+        };
+        let patched = |patch: String| match running.contains("\npatches:\n") {
+            true => running.replace("\npatches:\n", &format!("\npatches:\n{patch}")),
+            false => format!("{running}patches:\n{patch}"),
+        };
+
+        let mut alone = self.changes(manager, namespace, "Alone").await;
+        git_ok(clone, &["pull", "-q", "--rebase"]);
+        write(&image, patched(patch("containers/0/image", MISSING_IMAGE)));
+        write(&quota, patched(patch("priorityClassName", OVER_QUOTA)));
+        write(&yaml, format!("{good}resources: [\n"));
+        git_ok(clone, &["commit", "-q", "-a", "-m", "Three break"]);
+        git_ok(clone, &["push", "-q"]);
+        for (name, reason) in [(&image, "ImagePullFailed"), (&quota, "PodRefused"), (&yaml, "RenderFailed")] {
+            manager.project_until(name, |project| project["reason"] == reason).await;
+        }
+        let before = self.cluster.requests(&user.name).len();
+        let mut beside = self.changes(manager, namespace, "Beside").await;
+        let requests = self.cluster.requests(&user.name).len() - before;
+        git_ok(clone, &["pull", "-q", "--rebase"]);
+        write(&image, running.clone());
+        write(&quota, running.clone());
+        write(&yaml, good);
+        git_ok(clone, &["commit", "-q", "-a", "-m", "Three are mended"]);
+        git_ok(clone, &["push", "-q"]);
+        let mended = Instant::now();
+        for (name, phase) in [(&image, "Running"), (&quota, "Running"), (&yaml, "Stopped")] {
+            manager.project_until(name, |project| project["phase"] == phase).await;
+        }
+        let mended = mended.elapsed();
+        // The healthy figure on both sides of the broken one, so that what the machine does meanwhile is in both.
+        alone.extend(self.changes(manager, namespace, "Alone again").await);
+        let (alone, beside) = (spread(&mut alone), spread(&mut beside));
+        say(&format!("manager: one project changed, call to applied, alone: {alone}"));
+        say(&format!(
+            "manager: the same beside a bad image, bad YAML and one over quota: {beside}, {requests} requests; mended and \
+             healthy {mended:.0?} after the push"
+        ));
+        for name in [&image, &quota] {
+            manager.expect("POST", &format!("/api/projects/{name}/stop"), None, 200).await;
+        }
+        self.settled(manager).await;
+    }
+
+    /// Many objects changed by somebody else at once, until each is as it was. One watch looks on: asking for each would
+    /// be the load that is measured.
     async fn drift(&self, manager: &Manager, namespace: &str, user: &User) {
         let client = self.cluster.client().await;
-        let sets: Arc<Api<StatefulSet>> = Arc::new(Api::namespaced(client, namespace));
+        let sets: Api<StatefulSet> = Api::namespaced(client, namespace);
         let count = DRIFTED.min(self.projects);
         let writes = self.writes(user).len();
-        let times = stream::iter(0..count).map(|number| {
-            let sets = Arc::clone(&sets);
+        let version = sets.list_metadata(&ListParams::default().limit(1)).await.unwrap().metadata.resource_version;
+        let mut events = sets.watch(&WatchParams::default(), &version.unwrap()).await.unwrap().boxed();
+        let began = Instant::now();
+        let change = move |number: usize| {
+            let sets = sets.clone();
             async move {
-                let name = format!("p{number:04}-env");
                 let patch = json!({"metadata": {"annotations": {"claude-manager.io/display-name": "drifted"}}});
-                sets.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-                let drifted = Instant::now();
-                while display_name(&sets.get(&name).await.unwrap()).map(String::as_str) == Some("drifted") {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                drifted.elapsed()
+                sets.patch(&format!("p{number:04}-env"), &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
             }
+        };
+        let changed = tokio::spawn(async move {
+            stream::iter((0..count).map(change)).buffer_unordered(LOOP).collect::<Vec<()>>().await;
+            began.elapsed()
         });
-        let mut times: Vec<Duration> = times.buffer_unordered(count).collect().await;
+        let (mut drifted, mut times) = (BTreeMap::new(), Vec::new());
+        while times.len() < count {
+            let Some(Ok(WatchEvent::Modified(set))) = events.next().await else { continue };
+            let name = set.metadata.name.clone().unwrap();
+            match display_name(&set).map(String::as_str) {
+                Some("drifted") => drop(drifted.insert(name, Instant::now())),
+                _ => times.extend(drifted.remove(&name).map(|at: Instant| at.elapsed())),
+            }
+        }
+        let all = began.elapsed();
+        let changed = changed.await.unwrap();
         self.settled(manager).await;
         say(&format!(
-            "manager: drift of {count} objects at once, healed: {}, {} writes",
+            "manager: drift of {count} objects within {changed:.0?}, each healed after: {}; all after {all:.0?}, {} writes",
             spread(&mut times),
             self.writes(user).len() - writes
         ));
@@ -248,9 +372,10 @@ impl Fleet {
             *verbs.entry(request.verb).or_default() += 1;
         }
         say(&format!(
-            "manager {when}: {:.1} CPU s, {} now, {} at most, requests {verbs:?}",
+            "manager {when}: {:.1} CPU s, {} now ({} of it its own, the rest the program's file), {} at most, requests {verbs:?}",
             cpu(&pid),
             memory(&pid, "VmRSS"),
+            memory(&pid, "RssAnon"),
             memory(&pid, "VmHWM")
         ));
     }
@@ -363,6 +488,15 @@ fn children_cpu() -> f64 {
     let fields: Vec<f64> =
         stat.rsplit(") ").next().unwrap_or_default().split(' ').map(|field| field.parse().unwrap_or(0.0)).collect();
     fields.get(13..15).map_or(0.0, |times| times.iter().sum::<f64>() / 100.0)
+}
+
+/// The processes whose name begins so and that were started in this directory.
+fn processes(name: &str, directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let comm = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let cwd = |pid: &str| std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+    pids.filter(|pid| comm(pid).starts_with(name) && cwd(pid) == directory).collect()
 }
 
 fn memory(pid: &str, field: &str) -> String {

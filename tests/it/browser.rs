@@ -1,6 +1,7 @@
 //! The pages in a real browser: Debian's Chromium, driven by its own driver, in front of the real program.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ impl Browser {
         let mut driver = Command::new(driver)
             .args(["--port=0", "--log-level=SEVERE"])
             .env("HOME", profile.path())
+            // One group with the browser that it starts, so that a test that fails leaves neither behind.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -65,7 +68,7 @@ impl Browser {
         let client = match connected {
             Ok(client) => client,
             Err(error) => {
-                let _ = driver.kill();
+                end(&mut driver);
                 panic!("the browser does not start: {error}");
             }
         };
@@ -142,14 +145,25 @@ impl Browser {
     async fn close(self) {
         let mut this = self;
         let _ = this.client.clone().close().await;
-        let _ = this.driver.kill();
-        let _ = this.driver.wait();
+        end(&mut this.driver);
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let _ = self.driver.kill();
+        end(&mut self.driver);
+    }
+}
+
+/// Ends a driver and the browser that it has started.
+fn end(driver: &mut Child) {
+    // Once waited for, its number may be another's.
+    if matches!(driver.try_wait(), Ok(None)) {
+        let _ = rustix::process::kill_process_group(
+            rustix::process::Pid::from_child(driver),
+            rustix::process::Signal::KILL,
+        );
+        let _ = driver.wait();
     }
 }
 

@@ -216,16 +216,25 @@ impl ControlPlane {
         let spare = if class.is_empty() { 4 } else { 0 };
         for _ in 0..count + spare {
             let number = self.volumes.fetch_add(1, Ordering::Relaxed);
-            manifests.push(serde_json::json!({
-                "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": format!("volume-{number}")},
-                "spec": {
-                    "capacity": {"storage": "100Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
-                    "persistentVolumeReclaimPolicy": "Retain",
-                    "hostPath": {"path": self.directory.join("volumes").join(number.to_string())},
-                },
-            }));
+            manifests.push(self.volume(number, class));
         }
-        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": manifests});
+        self.apply(manifests);
+    }
+
+    fn volume(&self, number: usize, class: &str) -> serde_json::Value {
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": format!("volume-{number}")},
+            "spec": {
+                "capacity": {"storage": "100Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
+                "persistentVolumeReclaimPolicy": "Retain",
+                "hostPath": {"path": self.directory.join("volumes").join(number.to_string())},
+            },
+        })
+    }
+
+    /// Applies these objects.
+    pub(crate) fn apply(&self, objects: Vec<serde_json::Value>) {
+        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
         text_of(self.kubectl_reading(&list.to_string(), ["apply", "--server-side", "-f", "-"]));
     }
 

@@ -125,3 +125,89 @@ fn on_a_real_cluster_rights_namespace_classes_and_clock_are_looked_at() {
     let (told, content) = doctor(&manager, &[("DEFAULT_STORAGE_CLASS", "no-such-class")]);
     assert!(!content && about(&told, "storage class")[0].contains("no-such-class"), "{told}");
 }
+
+/// A server that says this version and this time, and lets nobody do anything; the kubeconfig for it.
+async fn api_server(manager: &Manager, version: (&'static str, &'static str), clock: jiff::Timestamp) -> String {
+    let date = clock.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let answer = move |request: axum::extract::Request| {
+        let date = date.clone();
+        async move {
+            let (code, body) = match request.uri().path() {
+                "/version" => {
+                    let text = format!("v{}.{}.3", version.0, version.1);
+                    (200, json!({"major": version.0, "minor": format!("{}+", version.1), "gitVersion": text}))
+                }
+                _ => (403, json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "is forbidden"})),
+            };
+            axum::http::Response::builder()
+                .status(code)
+                .header("date", date)
+                .header("content-type", "application/json")
+                .body(axum::body::Body::from(body.to_string()))
+                .expect("an answer")
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let file = manager.beside(&format!("kubeconfig-{}", address.port()));
+    let config = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\n\
+         users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
+    );
+    fs::write(&file, config).expect("written");
+    file.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_api_server_and_clocks_that_differ_are_said_with_what_to_do() {
+    let manager = Manager::embedded();
+    let now = jiff::Timestamp::now();
+    let hours = |hours: i64| now + jiff::SignedDuration::from_hours(hours);
+    for (version, clock, cluster, skew) in [
+        (("1", "26"), hours(0), "WARN", "ok"),
+        (("1", "27"), hours(2), "ok", "FAIL"),
+        (("2", "0"), hours(-2), "ok", "FAIL"),
+        (("0", "99"), hours(0), "WARN", "ok"),
+    ] {
+        let kubeconfig = api_server(&manager, version, clock).await;
+        let (told, _) = tokio::task::block_in_place(|| doctor(&manager, &[("KUBECONFIG", &kubeconfig)]));
+        let said = about(&told, "cluster").join("\n");
+        assert!(
+            said.starts_with(cluster) && said.contains(&format!("Kubernetes v{}.{}.3", version.0, version.1)),
+            "{told}"
+        );
+        assert_eq!(said.contains("1.27 is the oldest that is looked after"), cluster == "WARN", "{told}");
+        let said = about(&told, "clock").join("\n");
+        assert!(said.starts_with(skew), "{told}");
+        if skew == "FAIL" {
+            let side = if clock > now { "s behind the API server's" } else { "s ahead of the API server's" };
+            assert!(said.contains(side) && said.contains("NTP"), "{told}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubectl_that_builds_other_objects_is_told_apart_from_one_that_does_not() {
+    let manager = Manager::embedded();
+    let programs = manager.beside("programs");
+    fs::create_dir(&programs).expect("a directory");
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let kubectl = programs.join("kubectl");
+    for (version, kustomize, verdict, words) in [
+        ("v1.31.4", "\"v5.4.2\"", "WARN", "kustomize v5.4.2, which is older than 5.5"),
+        ("v1.32.0", "\"v5.5.0\"", "ok", "v1.32.0, kustomize v5.5.0"),
+        ("v1.99.0", "\"v5.10.1\"", "ok", "v1.99.0, kustomize v5.10.1"),
+        ("v1.20.0", "null", "WARN", "does not name its kustomize"),
+    ] {
+        let answer = format!(r#"{{"clientVersion": {{"gitVersion": "{version}"}}, "kustomizeVersion": {kustomize}}}"#);
+        fs::write(&kubectl, format!("#!/bin/sh\ncat <<'END'\n{answer}\nEND\n")).expect("written");
+        fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).expect("a program");
+        let (told, content) = doctor(&manager, &[("PATH", &path)]);
+        let said = about(&told, "kubectl").join("\n");
+        assert!(said.starts_with(verdict) && said.contains(words), "{told}");
+        assert_eq!(said.contains("kubectl 1.32 or newer"), verdict == "WARN", "{told}");
+        assert!(content, "only a restore by hand needs it: {told}");
+    }
+}

@@ -167,6 +167,10 @@ async fn an_agent_that_cannot_stay_is_a_crash_loop() {
     let failed = manager.project_until("checkout", |project| project["phase"] == "Failed").await;
     assert_eq!(failed["reason"], "CrashLoop");
     assert!(failed["message"].as_str().unwrap().contains("exit code 75"), "{failed:#}");
+    // Its own last words say why, and are asked for without anybody's doing.
+    let said = |project: &Value| project["message"].as_str().is_some_and(|text| text.contains("Its last lines: "));
+    let failed = manager.project_until("checkout", said).await;
+    assert!(failed["message"].as_str().unwrap().contains("another agent works on"), "{failed:#}");
 
     drop(lock);
     running(&manager, "checkout").await;

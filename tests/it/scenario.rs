@@ -1,8 +1,10 @@
 //! The reconciler's parts, each as a transcript: commit, reconcile, show, break, heal.
 
+mod complaints;
 mod confinement;
 mod deletion;
 mod drift;
+mod halves;
 mod history;
 mod plan;
 mod rollout;

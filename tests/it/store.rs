@@ -99,6 +99,7 @@ async fn the_last_passages_of_a_project_are_kept_and_written_again(store: &Store
     let passage = |number: i64, outcome: &str| Passage {
         project: project.clone(),
         revision: format!("{number:040}"),
+        author: "Ana".to_owned(),
         seen_at: 1000 + number,
         digest: "d".to_owned(),
         summary: "1 created".to_owned(),
@@ -112,7 +113,12 @@ async fn the_last_passages_of_a_project_are_kept_and_written_again(store: &Store
     store.record_passages(&[passage(KEPT + 4, "applied")]).await.unwrap();
     let kept = store.passages(&project).await.unwrap();
     assert_eq!((kept.len() as i64, kept[0].seen_at, kept[0].outcome.as_str()), (KEPT, 1000 + KEPT + 4, "applied"));
-    assert_eq!(kept[1].outcome, "failed");
+    assert_eq!((kept[1].outcome.as_str(), kept[1].author.as_str()), ("failed", "Ana"));
+    let digests = || async { store.applied_digests().await.unwrap() };
+    assert_eq!(digests().await.get(&project).map(String::as_str), Some("d"));
+    let failed = Passage { applied_ms: None, ..passage(KEPT + 5, "failed") };
+    store.record_passages(&[failed]).await.unwrap();
+    assert!(digests().await.is_empty(), "the last one did not come through");
     assert!(store.passages(&ProjectName::parse("other").unwrap()).await.unwrap().is_empty());
 }
 
@@ -177,7 +183,7 @@ async fn processes_that_start_at_once_agree_on_one_schema() {
     }
     for task in tasks {
         let store = task.await.unwrap().unwrap();
-        assert_eq!(store.schema().await.unwrap(), 3);
+        assert_eq!(store.schema().await.unwrap(), 4);
         store.close().await;
     }
 }

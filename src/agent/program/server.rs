@@ -48,6 +48,8 @@ async fn status(State(world): State<Arc<World>>, headers: HeaderMap) -> Response
         version: env!("CARGO_PKG_VERSION").to_owned(),
         project: world.options.project.to_string(),
         ready: condition.reason == Readiness::Ready,
+        // Nothing runs turns here yet.
+        busy: false,
         reason: condition.reason,
         message: condition.message,
         repository: clone::repository(&world),

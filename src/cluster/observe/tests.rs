@@ -231,3 +231,53 @@ async fn a_kind_can_be_added_and_is_discovered() {
     let key = observer.objects(None).into_keys().next().unwrap();
     assert_eq!((key.group.as_str(), key.kind.as_str()), ("example.com", "Thing"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_complaint_wakes_whom_it_is_about_until_it_expires_and_events_that_may_not_be_read_hold_nothing_up() {
+    let lists = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&lists);
+    let client = scripted(move |uri| {
+        if is_subject(uri) && !uri.contains("watch=1") {
+            return list("5", &json!([config("a", "1")]));
+        }
+        if !uri.contains("/events?") {
+            return silent(uri);
+        }
+        if !uri.contains("fieldSelector=reason%3DFailedCreate") {
+            return json(403, &json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"}));
+        }
+        if !uri.contains("watch=1") {
+            counted.fetch_add(1, Ordering::Relaxed);
+            return list("1", &json!([]));
+        }
+        let line = |kind: &str| {
+            let event = json!({
+                "apiVersion": "v1", "kind": "Event", "metadata": {"uid": "e", "resourceVersion": "9"},
+                "involvedObject": {"kind": "ConfigMap", "name": "a"}, "message": "quota",
+                "lastTimestamp": "2026-11-24T10:00:00Z",
+            });
+            format!("{}\n", json!({"type": kind, "object": event}))
+        };
+        if uri.contains("resourceVersion=9") {
+            return events(&[]);
+        }
+        // The server says it a second later, takes it back after ten, and ends the watch.
+        let said = [(1, line("ADDED")), (10, line("DELETED"))];
+        let said = stream::iter(said).then(|(seconds, line)| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Ok::<_, Infallible>(line.into_bytes())
+        });
+        Response::new(Body::from_stream(said))
+    });
+    let observer = Observer::start(client, "n", []);
+    observer.synced().await;
+    assert!(observer.connection().borrow().refused.is_empty());
+    let mut changes = observer.changes();
+    let woken = tokio::time::timeout(Duration::from_secs(5), changes.next()).await.expect("somebody is woken");
+    assert_eq!(woken.iter().map(Unit::to_string).collect::<Vec<_>>(), ["shop"]);
+    let key = observer.objects(None).into_keys().next().expect("the object");
+    assert_eq!(observer.complaint(&key).map(|complaint| complaint.message).as_deref(), Some("quota"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(observer.complaint(&key), None);
+    assert_eq!(lists.load(Ordering::Relaxed), 1, "a watch that ends goes on where it was");
+}

@@ -80,6 +80,11 @@ impl Generator {
         Ok(generator)
     }
 
+    /// Where this stands, when it is about an object that is there already.
+    pub(super) fn changes_others(&self) -> Option<Place> {
+        (self.behavior != Behavior::Create).then(|| self.place.clone())
+    }
+
     fn read_any(entry: &Field<'_>, secret: bool) -> Result<Self, BuildError> {
         let mut generator = Self { secret, place: entry.place(), ..Self::default() };
         let mut env = None;
@@ -272,6 +277,7 @@ fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -
     made.prefixes.clone_from(&old.prefixes);
     made.suffixes.clone_from(&old.suffixes);
     made.needs_hash &= old.needs_hash;
+    made.entry = old.entry;
     made.generated = old.generated;
     if made.gvk() != objects.get(at).gvk() {
         let message = format!("{} was {id} once, and cannot take its content back", objects.get(at).id());

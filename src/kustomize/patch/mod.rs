@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use crate::yaml::{Kind, Node, Style};
 
 use super::BuildError;
-use super::build::resources_of;
 use super::collection::Collection;
 use super::field::{Field, Place};
 use super::id::Gvk;
 use super::kustomization::Entry;
 use super::load;
 use super::near::nearest;
+use super::objects::resources_of;
 use super::origin;
 use super::resource::{Resource, string_map};
 use super::schema::Schema;

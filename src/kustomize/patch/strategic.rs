@@ -235,6 +235,7 @@ fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<
     let mut ours = by_name(std::mem::replace(&mut object, empty));
     let names: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
     let Kind::Mapping(merged) = &mut object.kind else { return Ok(Some(object)) };
+    merged.reserve_exact(names.len());
     for name in names {
         let (our_key, our_value) = ours.remove(&name).unzip();
         let (their_key, patch) = match theirs.remove(&name) {

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
-
 use crate::kustomize::BuildError;
 use crate::kustomize::collection::Collection;
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::id::Gvk;
-use crate::kustomize::pattern;
+use crate::kustomize::pattern::Pattern;
 use crate::kustomize::resource::Resource;
 
 /// Which objects a patch or a replacement is for; empty parts take all.
@@ -44,11 +42,11 @@ impl Target {
 
 /// A target, ready to be held against objects.
 pub(in crate::kustomize) struct Selector {
-    group: Option<Regex>,
-    version: Option<Regex>,
-    kind: Option<Regex>,
-    name: Option<Regex>,
-    namespace: Option<Regex>,
+    group: Option<Pattern>,
+    version: Option<Pattern>,
+    kind: Option<Pattern>,
+    name: Option<Pattern>,
+    namespace: Option<Pattern>,
     labels: Vec<Requirement>,
     annotations: Vec<Requirement>,
 }
@@ -65,10 +63,9 @@ enum Requirement {
 impl Selector {
     pub(in crate::kustomize) fn new(target: &Target) -> Result<Self, BuildError> {
         let error = |message: String| target.place.error(message);
-        // Expressions match the whole text.
         let regex = |pattern: &str| match pattern {
             "" => Ok(None),
-            _ => pattern::compile(&format!("^(?:{pattern})$")).map(Some).map_err(error),
+            _ => Pattern::new(pattern).map(Some).map_err(error),
         };
         Ok(Self {
             group: regex(&target.gvk.group)?,
@@ -87,16 +84,15 @@ impl Selector {
     }
 
     fn takes(&self, resource: &Resource) -> bool {
-        let gvk = resource.gvk();
-        if !(matches(&self.group, &gvk.group) && matches(&self.version, &gvk.version) && matches(&self.kind, &gvk.kind))
-        {
+        let now = resource.identity();
+        if !(matches(&self.group, now.group) && matches(&self.version, now.version) && matches(&self.kind, now.kind)) {
             return false;
         }
-        let (now, original) = (resource.id(), resource.original_id());
-        if !(matches(&self.namespace, &now.namespace) || matches(&self.namespace, &original.namespace)) {
+        let (_, name, namespace) = resource.original();
+        if !(matches(&self.namespace, now.namespace) || matches(&self.namespace, namespace)) {
             return false;
         }
-        if !(matches(&self.name, &now.name) || matches(&self.name, &original.name)) {
+        if !(matches(&self.name, now.name) || matches(&self.name, name)) {
             return false;
         }
         self.takes_meta(resource)
@@ -131,8 +127,8 @@ impl Selector {
     }
 }
 
-fn matches(regex: &Option<Regex>, text: &str) -> bool {
-    regex.as_ref().is_none_or(|regex| regex.is_match(text))
+fn matches(pattern: &Option<Pattern>, text: &str) -> bool {
+    pattern.as_ref().is_none_or(|pattern| pattern.matches(text))
 }
 
 impl Requirement {

@@ -1,5 +1,7 @@
 //! `images`: names, tags and digests of container images, wherever `containers` and `initContainers` stand.
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 
 use crate::kustomize::BuildError;
@@ -7,7 +9,7 @@ use crate::kustomize::collection::Collection;
 use crate::kustomize::config::Specs;
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create};
-use crate::kustomize::pattern;
+use crate::kustomize::pattern::{compile, is_plain};
 use crate::yaml::{Kind, Node};
 
 /// One entry of `images`.
@@ -38,6 +40,33 @@ impl Image {
     }
 }
 
+/// What may follow the name: a tag and a digest.
+const REST: &str = "(:[a-zA-Z0-9_.{}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{}-]*)?$";
+static REST_ALONE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!("^{REST}")).ok());
+
+/// Which images are meant. Stock kustomize takes the name for a regular expression; names with dots rely on it by accident.
+/// For plain names none has to be compiled.
+enum Pattern {
+    Name(String, &'static Regex),
+    Expression(Regex),
+}
+
+impl Pattern {
+    fn new(name: &str) -> Result<Self, String> {
+        match &*REST_ALONE {
+            Some(rest) if is_plain(name) => Ok(Self::Name(name.to_owned(), rest)),
+            Some(_) | None => compile(&format!("^{name}{REST}")).map(Self::Expression),
+        }
+    }
+
+    fn matches(&self, image: &str) -> bool {
+        match self {
+            Self::Name(name, rest) => image.strip_prefix(name.as_str()).is_some_and(|after| rest.is_match(after)),
+            Self::Expression(regex) => regex.is_match(image),
+        }
+    }
+}
+
 /// An image in some fields, beside those of containers.
 #[derive(Clone, Debug)]
 pub(in crate::kustomize) struct Change {
@@ -48,11 +77,7 @@ pub(in crate::kustomize) struct Change {
 impl Change {
     pub(in crate::kustomize) fn run(&self, objects: &mut Collection) -> Result<(), BuildError> {
         let image = &self.image;
-        // Stock kustomize takes the name for a regular expression; names with dots rely on it by accident.
-        let tag = "(:[a-zA-Z0-9_.{}-]*)?";
-        let digest = "(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{}-]*)?";
-        let pattern = format!("^{}{tag}{digest}$", image.name);
-        let pattern = pattern::compile(&pattern).map_err(|message| image.place.error(message))?;
+        let pattern = Pattern::new(&image.name).map_err(|message| image.place.error(message))?;
         objects.change(|resource| {
             if resource.kind() == "CustomResourceDefinition" {
                 return Ok(());
@@ -95,9 +120,9 @@ fn in_containers(node: &mut Node, update: &mut impl FnMut(&mut Node)) {
     }
 }
 
-fn update(node: &mut Node, pattern: &Regex, image: &Image) {
+fn update(node: &mut Node, pattern: &Pattern, image: &Image) {
     let Kind::Scalar(text) = &mut node.kind else { return };
-    if !pattern.is_match(text) {
+    if !pattern.matches(text) {
         return;
     }
     let (name, mut tag, mut digest) = split(text);
@@ -124,5 +149,23 @@ fn split(image: &str) -> (&str, &str, &str) {
     match rest[start..].find(':') {
         Some(colon) => (&rest[..start + colon], &rest[start + colon + 1..], digest),
         None => (rest, "", digest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_names_match_as_the_expression_would() {
+        for name in ["nginx", "registry/nginx", "host:5000/nginx", "a", ""] {
+            let expression = Regex::new(&format!("^{name}{REST}")).unwrap();
+            let pattern = Pattern::new(name).unwrap();
+            for rest in ["", ":1.2", ":", "@sha256:12", ":1@sha256:12", "x", "/x", ":1:2", "@", ":1\n"] {
+                let image = format!("{name}{rest}");
+                assert_eq!(pattern.matches(&image), expression.is_match(&image), "{name:?} and {image:?}");
+            }
+            assert_eq!(pattern.matches("other"), expression.is_match("other"), "{name:?}");
+        }
     }
 }

@@ -80,6 +80,17 @@ impl Replacements {
     }
 }
 
+impl Replacements {
+    /// Where this stands, when it takes its value from an object. A file is not looked into.
+    pub(in crate::kustomize) fn reads_objects(&self) -> Option<Place> {
+        match self {
+            Self::Inline(Replacement { source: Source::Field(field), .. }) => Some(field.place.clone()),
+            Self::Inline(Replacement { source: Source::Value(_), .. }) => None,
+            Self::File(_, place) => Some(place.clone()),
+        }
+    }
+}
+
 impl Replacement {
     fn read(entry: &Field<'_>) -> Result<Self, BuildError> {
         Self::of_fields(entry, entry.fields(&["source", "sourceValue", "targets"])?)
@@ -197,13 +208,8 @@ fn load(context: &Context<'_>, path: &str, place: &Place) -> Result<Vec<Replacem
 impl Replacement {
     fn run(&self, context: &Context<'_>, objects: &mut Collection) -> Result<(), BuildError> {
         let value = match &self.source {
-            // In a part the object may be missing that the whole has, or be the only one where the whole has two.
-            Source::Field(field) if context.lenient => {
-                return Err(field.place.error_with_hint(
-                    "takes a value from an object at the root, whose projects are built apart",
-                    "move it into the overlay that it is about, or write the value as `sourceValue`",
-                ));
-            }
+            // In a part the object may be missing that the whole has. What is left out here is done in the whole.
+            Source::Field(_) if context.lenient => return Ok(()),
             source => source.value(objects)?,
         };
         self.targets.iter().try_for_each(|target| target.run(&value, objects))

@@ -188,7 +188,7 @@ fn plain(node: &Node, text: &str, out: &mut String) {
         Tag::Null => "!!null",
         Tag::Timestamp => "!!timestamp",
         Tag::Str if untagged != Tag::Str => return quoted(text, out),
-        Tag::None | Tag::Str | Tag::Binary | Tag::Other(_) => "",
+        Tag::None | Tag::Str | Tag::Binary | Tag::Other => "",
     };
     if !tag.is_empty() && untagged != node.tag {
         out.push_str(tag);

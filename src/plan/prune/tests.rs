@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -52,7 +51,7 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 fn observed(objects: impl IntoIterator<Item = (ObjectKey, Live)>) -> Observation {
-    Observation { objects: objects.into_iter().collect(), inventory: BTreeMap::new() }
+    Observation { objects: objects.into_iter().collect(), ..Observation::default() }
 }
 
 /// What a plan does, one line each: `delete Service x`, `hold ConfigMap y: why`.

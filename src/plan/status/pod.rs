@@ -11,6 +11,45 @@ use crate::project::{Phase, Reason};
 /// still make room.
 const SCHEDULING: i64 = 15;
 
+/// A container that ends again and again, at one of its ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrashLoop {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod.
+    pub pod: String,
+    /// The pod's uid.
+    pub uid: String,
+    /// The container.
+    pub container: String,
+    /// How often it was started again before this end.
+    pub restarts: i64,
+    /// Whether the API server knows the run that ended as the one before: it is about to start the next one.
+    pub is_earlier_run: bool,
+}
+
+impl CrashLoop {
+    /// Whether both are one end, seen at different times.
+    #[must_use]
+    pub fn is_same_end(&self, other: &Self) -> bool {
+        (&self.uid, &self.container, self.restarts) == (&other.uid, &other.container, other.restarts)
+    }
+}
+
+/// The first container of a pod that ends again and again, and has written a log.
+pub(super) fn crash_of(namespace: &str, pod: &Value) -> Option<CrashLoop> {
+    let is_loop = |container: &&Value| broken("", container).is_some_and(|verdict| verdict.reason == Reason::CrashLoop);
+    let container = containers(pod).find(is_loop)?;
+    Some(CrashLoop {
+        namespace: namespace.to_owned(),
+        pod: name(pod).to_owned(),
+        uid: pod.pointer("/metadata/uid").and_then(Value::as_str)?.to_owned(),
+        container: container["name"].as_str()?.to_owned(),
+        restarts: container["restartCount"].as_i64().unwrap_or(0),
+        is_earlier_run: container.pointer("/state/terminated").is_none(),
+    })
+}
+
 /// A pod's name.
 pub(super) fn name(pod: &Value) -> &str {
     pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()

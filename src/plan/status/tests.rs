@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -31,7 +30,7 @@ fn seen(objects: &[(&str, &str, Value)]) -> Observation {
         object["metadata"]["labels"]["claude-manager.io/project"] = json!("a");
         (key(kind, name), Live { object: Arc::new(object), applied: None })
     };
-    Observation { objects: objects.iter().map(live).collect(), inventory: BTreeMap::new() }
+    Observation { objects: objects.iter().map(live).collect(), ..Observation::default() }
 }
 
 fn set(replicas: i64) -> (&'static str, &'static str, Value) {
@@ -60,6 +59,9 @@ fn applied<'a>(plan: &'a UnitPlan, observation: &'a Observation) -> StatusInput<
         secrets_error: None,
         cluster_error: None,
         apply_errors: &[],
+        untouched: false,
+        last_words: None,
+        is_busy: false,
         contested: &[],
         suspended: None,
         deletion_held: None,
@@ -419,4 +421,44 @@ fn what_the_cluster_says_cannot_take_over_a_terminal_or_fill_a_page() {
     let (_, _, message) = of_cluster(&[set(1), pod(waiting("ErrImagePull", &said))]);
     assert!(message.chars().count() <= 1001, "{}", message.len());
     assert!(!message.contains(['\u{1b}', '\0']) && message.contains("gonexxx"));
+}
+
+#[test]
+fn every_refusal_is_told_and_whether_anything_was_done() {
+    let (plan, observation) = (empty_plan(), Observation::default());
+    let error = |name: &str| (key("Service", name), format!("{name} is wrong."));
+    let errors: Vec<_> = ["one", "two", "three", "four", "five"].map(error).into();
+    let told = |count: usize, untouched| {
+        let input = StatusInput { apply_errors: &errors[..count], untouched, ..applied(&plan, &observation) };
+        status(&project(), &input).message
+    };
+    assert_eq!(told(1, false), "The API server refused Service one: one is wrong. It is tried again.");
+    assert_eq!(
+        told(2, true),
+        "Nothing of the commit is applied, because the API server would refuse Service one: one is wrong; \
+         Service two: two is wrong. It is tried again."
+    );
+    assert!(told(5, false).contains("three is wrong (and 2 more objects). It"), "{}", told(5, false));
+}
+
+#[test]
+fn a_crash_loop_is_told_with_the_last_lines_of_its_log_and_nothing_else_is() {
+    let crashes = json!([{"name": "agent", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]);
+    let (plan, observation) = (empty_plan(), seen(&[set(1), pod(json!({"containerStatuses": crashes}))]));
+    let input = StatusInput { last_words: Some("start\nno such file\n"), ..applied(&plan, &observation) };
+    let message = status(&project(), &input).message;
+    assert!(message.ends_with("--previous). Its last lines: start | no such file"), "{message}");
+    let observation = seen(&[set(1), pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}))]);
+    let input = StatusInput { observation: &observation, ..input };
+    assert_eq!(status(&project(), &input).message, "Pod a-env-0 is ready.");
+}
+
+#[test]
+fn whoever_waits_to_restart_says_for_what() {
+    let (plan, observation) = (empty_plan(), Observation::default());
+    let input = StatusInput { waits_for_turn: Some(2), ..applied(&plan, &observation) };
+    assert!(status(&project(), &input).message.contains("2 at a time"));
+    let busy = status(&project(), &StatusInput { is_busy: true, ..input });
+    assert_eq!((busy.phase, busy.reason), (Phase::Pending, Reason::WaitingForApply));
+    assert!(busy.message.contains("when that turn has ended"), "{}", busy.message);
 }

@@ -2,6 +2,8 @@
 
 /// The longest quotation in characters.
 const LONGEST_QUOTE: usize = 400;
+/// So many lines of a log are quoted.
+const LINES: usize = 5;
 /// The longest message in characters.
 const LONGEST_MESSAGE: usize = 1000;
 
@@ -10,6 +12,18 @@ const LONGEST_MESSAGE: usize = 1000;
 pub(super) fn quote(text: &str) -> String {
     let clean = clean(text);
     cut(clean.trim_end_matches(['.', ' ']), LONGEST_QUOTE)
+}
+
+/// The end of a log in one line: the last lines that say something, at most as long as a quotation.
+pub(super) fn last_lines(log: &str) -> String {
+    let mut lines: Vec<String> = log.lines().rev().map(clean).filter(|line| !line.is_empty()).take(LINES).collect();
+    lines.reverse();
+    let text = lines.join(" | ");
+    // What was written last says most.
+    match text.chars().count().checked_sub(LONGEST_QUOTE) {
+        None | Some(0) => text,
+        Some(more) => format!("…{}", text.chars().skip(more).collect::<String>().trim_start()),
+    }
 }
 
 /// Bounds a whole message.
@@ -77,6 +91,16 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(quote(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn of_a_log_the_last_lines_that_say_something_are_told() {
+        assert_eq!(last_lines(""), "");
+        assert_eq!(last_lines("one\n\n\u{1b}[31mtwo\u{1b}[0m\r\n  \n"), "one | two");
+        assert_eq!(last_lines("1\n2\n3\n4\n5\n6\n"), "2 | 3 | 4 | 5 | 6");
+        let long = last_lines(&format!("{}\nthe cause", "ä".repeat(5000)));
+        assert!(long.starts_with('…') && long.ends_with(" | the cause"), "{long}");
+        assert_eq!(long.chars().count(), LONGEST_QUOTE + 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::kustomize::Object;
 use crate::project::{ChangeSet, GitUrl, Image, Intent, MemoryFiles, NewProject, Quantity, Resources, Volumes};
 
 fn path(text: &str) -> RepoPath {
@@ -216,4 +217,134 @@ fn only_a_tombstone_gives_volumes_up_and_an_unlisted_folder_is_warned_of() {
     assert_eq!(desired.volumes_given_up, BTreeSet::from([name("drop")]));
     assert_eq!(desired.warnings.len(), 1);
     assert!(desired.warnings[0].starts_with("projects/lost is not applied"), "{:?}", desired.warnings);
+}
+
+/// The units of a tree, and what one build of all of them gives.
+fn both(tree: &Tree) -> (DesiredTree, Vec<Object>) {
+    let whole = kustomize::build(&tree.0, &RepoPath::root()).unwrap();
+    (renderer().render(&tree.0, revision(1), None).unwrap(), whole.objects)
+}
+
+fn sorted<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Object> {
+    let mut objects: Vec<Object> = objects.into_iter().cloned().collect();
+    objects.sort_by(|a, b| a.key.cmp(&b.key));
+    objects
+}
+
+fn all(tree: &DesiredTree) -> Vec<Object> {
+    sorted(&tree.units.values().flat_map(|unit| unit.objects.as_ref().unwrap().unpack()).collect::<Vec<_>>())
+}
+
+const READS_AN_OBJECT: &str = "replacements:\n- source: {kind: Service, name: one-env}\n  targets:\n  - select: {kind: StatefulSet}\n    \
+     fieldPaths: [spec.serviceName]\nresources:\n";
+
+#[test]
+fn a_root_that_reaches_over_its_projects_is_built_as_a_whole() {
+    let mut tree = Tree::with_projects(&["one", "two"]);
+    tree.replace("kustomization.yaml", "resources:\n", READS_AN_OBJECT);
+    let (desired, whole) = both(&tree);
+    assert_eq!(all(&desired), sorted(&whole));
+    let two = desired.units[&unit("two")].objects.as_ref().unwrap().unpack();
+    assert!(two.iter().any(|object| object.value["spec"]["serviceName"] == "one-env"), "taken from the other project");
+}
+
+#[test]
+fn variables_of_one_project_reach_all_of_them() {
+    let mut tree = Tree::with_projects(&["one", "two"]);
+    let mut changes = ChangeSet::default();
+    changes.write(path("projects/one/vars.yaml"), "");
+    tree.change(changes);
+    tree.replace(
+        "projects/one/kustomization.yaml",
+        "resources:\n- ../../base",
+        "vars:\n- name: HOST\n  objref: {apiVersion: v1, kind: Service, name: env}\nresources:\n- ../../base",
+    );
+    tree.replace("base/statefulset.yaml", "        env:\n", "        env:\n        - {name: HOST, value: $(HOST)}\n");
+    let mut renderer = renderer();
+    let desired = renderer.render(&tree.0, revision(1), None).unwrap();
+    let whole = kustomize::build(&tree.0, &RepoPath::root()).unwrap().objects;
+    assert_eq!(all(&desired), sorted(&whole));
+
+    // Nothing is rendered that came out as it was, and each for itself again when nothing reaches over them any more.
+    let changed = tree.intend(Intent::Stop(name("two")));
+    let desired = renderer.render(&tree.0, revision(2), Some(&changed)).unwrap();
+    assert_eq!(rendered(&desired), ["two"]);
+    let changed = tree.replace(
+        "projects/one/kustomization.yaml",
+        "vars:\n- name: HOST\n  objref: {apiVersion: v1, kind: Service, name: env}\n",
+        "",
+    );
+    let desired = renderer.render(&tree.0, revision(3), Some(&changed)).unwrap();
+    assert_eq!(all(&desired), sorted(&kustomize::build(&tree.0, &RepoPath::root()).unwrap().objects));
+}
+
+#[test]
+fn where_all_are_built_together_a_broken_project_still_costs_only_itself() {
+    let mut tree = Tree::with_projects(&["bad", "one", "two"]);
+    tree.replace("kustomization.yaml", "resources:\n", READS_AN_OBJECT);
+    tree.replace("projects/bad/kustomization.yaml", "../../base", "../../basement");
+    let desired = renderer().render(&tree.0, revision(1), None).unwrap();
+    let error = desired.units[&unit("bad")].objects.as_ref().unwrap_err();
+    assert!(error.message.contains("basement"), "{error}");
+    assert!(desired.units[&unit("one")].objects.is_ok());
+    assert!(desired.units[&unit("two")].objects.is_ok());
+}
+
+#[test]
+fn without_a_list_of_changes_what_was_looked_at_is_compared() {
+    let mut tree = Tree::with_projects(&["one", "two"]);
+    let mut renderer = renderer();
+    renderer.render(&Identified(&tree.0), revision(1), None).unwrap();
+    let desired = renderer.render(&Identified(&tree.0), revision(2), None).unwrap();
+    assert_eq!(rendered(&desired), Vec::<String>::new());
+    tree.intend(Intent::Stop(name("one")));
+    let desired = renderer.render(&Identified(&tree.0), revision(3), None).unwrap();
+    assert_eq!(rendered(&desired), ["one"]);
+    // An absence counts: a second kustomization file makes the directory ambiguous.
+    let mut changes = ChangeSet::default();
+    changes.write(path("projects/two/kustomization.yml"), "resources: []\n");
+    tree.change(changes);
+    let desired = renderer.render(&Identified(&tree.0), revision(4), None).unwrap();
+    assert_eq!(rendered(&desired), ["two"]);
+    assert!(desired.units[&unit("two")].objects.is_err());
+}
+
+#[test]
+fn a_project_that_builds_on_anothers_folder_is_rendered_with_it() {
+    let mut tree = Tree::with_projects(&["one", "two"]);
+    let mut changes = ChangeSet::default();
+    changes.write(path("projects/one/more/kustomization.yaml"), "resources: [note.yaml]\n");
+    changes.write(
+        path("projects/one/more/note.yaml"),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: note\ndata: {a: b}\n",
+    );
+    tree.change(changes);
+    tree.replace("projects/two/kustomization.yaml", "- ../../base\n", "- ../../base\n- ../one/more\n");
+    let mut renderer = renderer();
+    renderer.render(&tree.0, revision(1), None).unwrap();
+    let changed = tree.replace("projects/one/more/note.yaml", "a: b", "a: c");
+    let desired = renderer.render(&tree.0, revision(2), Some(&changed)).unwrap();
+    assert_eq!(rendered(&desired), ["one", "two"]);
+}
+
+/// Files that have ids, as those of a Git tree have.
+struct Identified<'a>(&'a MemoryFiles);
+
+impl Files for Identified<'_> {
+    fn entry(&self, path: &RepoPath) -> Result<crate::project::Entry, crate::project::FilesError> {
+        self.0.entry(path)
+    }
+
+    fn read(&self, path: &RepoPath) -> Result<Arc<[u8]>, crate::project::FilesError> {
+        self.0.read(path)
+    }
+
+    fn list(&self, directory: &RepoPath) -> Result<Vec<String>, crate::project::FilesError> {
+        self.0.list(directory)
+    }
+
+    fn content_id(&self, path: &RepoPath) -> Option<[u8; 20]> {
+        use sha2::{Digest, Sha256};
+        Sha256::digest(self.0.read(path).ok()?)[..20].try_into().ok()
+    }
 }

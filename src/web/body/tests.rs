@@ -37,6 +37,7 @@ fn changed(body: &Value) -> Result<ProjectChange, Vec<String>> {
         storage: Storage { size: None, storage_class: Some("fast-ssd".to_owned()) },
         image: "claude-dev-env:latest".to_owned(),
         jira_issue: None,
+        suspended: None,
         created_at: None,
     };
     change(body.to_string().as_bytes(), &defaults(), &spec.short_name, Some(&spec)).map_err(|problem| lines(&problem))

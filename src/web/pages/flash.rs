@@ -25,17 +25,21 @@ pub(super) enum Deed {
     Created,
     Started,
     Stopped,
+    Suspended,
+    Resumed,
     Deleted,
 }
 
 impl Deed {
-    const ALL: [Self; 4] = [Self::Created, Self::Started, Self::Stopped, Self::Deleted];
+    const ALL: [Self; 6] = [Self::Created, Self::Started, Self::Stopped, Self::Suspended, Self::Resumed, Self::Deleted];
 
     const fn word(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Started => "started",
             Self::Stopped => "stopped",
+            Self::Suspended => "suspended",
+            Self::Resumed => "resumed",
             Self::Deleted => "deleted",
         }
     }
@@ -65,6 +69,8 @@ impl Told {
                     (true, Deed::Created) => { (link) " is made" }
                     (true, Deed::Started) => { (link) " is to start" }
                     (true, Deed::Stopped) => { (link) " is to stop" }
+                    (true, Deed::Suspended) => { (link) " is left alone from now on" }
+                    (true, Deed::Resumed) => { (link) " is looked after again" }
                     (true, Deed::Deleted) => { (self.project) " is to be deleted" }
                 }
                 @if self.changed {

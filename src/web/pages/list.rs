@@ -78,6 +78,10 @@ pub(super) async fn page(State(state): State<AppState>, visit: Visit) -> Result<
             (filter(base, &asked))
             (refreshed("list", &format!("{base}/fragments/projects{}", asked.query(None)), &rows(base, &asked)))
         }
+        p.small {
+            a href=(format!("{base}/plan")) { "Plan of everything" }
+            @if visit.may(Action::Upgrade) { " · " a href=(format!("{base}/upgrade")) { "Base of the environments" } }
+        }
     };
     Ok(visit.page(&state, StatusCode::OK, "Projects", content))
 }

@@ -15,9 +15,11 @@ mod form;
 mod frame;
 mod list;
 mod log;
+mod plan;
 mod problem;
 mod project;
 mod sign_in;
+mod upgrade;
 mod visit;
 mod words;
 
@@ -44,8 +46,12 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/projects/{id}", get(project::page))
         .route("/projects/{id}/start", post(project::start))
         .route("/projects/{id}/stop", post(project::stop))
+        .route("/projects/{id}/suspend", post(project::suspend))
+        .route("/projects/{id}/resume", post(project::resume))
         .route("/projects/{id}/delete", get(delete::page).post(delete::delete))
         .route("/projects/{id}/logs", get(log::page))
+        .route("/plan", get(plan::page))
+        .route("/upgrade", get(upgrade::page).post(upgrade::commit))
         .route("/fragments/projects", get(list::fragment))
         .route("/fragments/projects/{id}", get(project::fragment))
         .route("/assets/{file}", get(assets::file))

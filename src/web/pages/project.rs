@@ -11,13 +11,14 @@ use super::visit::Visit;
 use super::words::{badge, commit, moment};
 use crate::git::{Folder, LogEntry};
 use crate::plan::{self, Operation};
-use crate::project::{Action, Intent, Phase, ProjectName};
+use crate::project::{Action, Intent, Phase, ProjectChange, ProjectName};
 use crate::reconcile::ProjectState;
 use crate::web::AppState;
 use crate::web::answer::{Project, of_state};
 use crate::web::api::{Id, known, name_of};
 use crate::web::call::no_such_project;
 use crate::web::problem::Problem;
+use crate::web::values;
 use crate::web::write::commit as commit_intent;
 
 /// How many commits are shown.
@@ -48,6 +49,7 @@ pub(super) async fn page(State(state): State<AppState>, id: Id, visit: Visit) ->
         (facts(&project))
         (overlay(&name, &folder))
         (commits(&folder.commits))
+        @if visit.may(Action::Change) && found.spec.is_some() { (suspension(base, &name, project.suspended.as_deref())) }
         @if visit.may(Action::Delete) && project.phase != Phase::Deleting {
             section aria-labelledby="end" {
                 h2 id="end" { "Delete" }
@@ -90,6 +92,60 @@ async fn scale(
     let made = commit_intent(&state, visit.actor(), intent(name.clone()), None).await?;
     let told = Told::new(deed, name.clone(), made.revision, made.changed);
     Ok(visit.tell(&state, &format!("/projects/{name}"), &told))
+}
+
+/// `POST /projects/{id}/suspend`
+pub(super) async fn suspend(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+    visit.permit(Action::Change)?;
+    let why = visit.form()?.get("why").trim().to_owned();
+    let why = values::suspended(&why).map_err(|message| Problem::field("why", message))?;
+    suspend_as(state, id, visit, Some(why), Deed::Suspended).await
+}
+
+/// `POST /projects/{id}/resume`
+pub(super) async fn resume(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+    visit.permit(Action::Change)?;
+    suspend_as(state, id, visit, None, Deed::Resumed).await
+}
+
+async fn suspend_as(
+    state: AppState,
+    id: Id,
+    visit: Visit,
+    suspended: Option<String>,
+    deed: Deed,
+) -> Result<Response, Problem> {
+    let name = name_of(id)?;
+    let change = ProjectChange { suspended: Some(suspended), ..ProjectChange::default() };
+    let made = commit_intent(&state, visit.actor(), Intent::Change(name.clone(), Box::new(change)), None).await?;
+    let told = Told::new(deed, name.clone(), made.revision, made.changed);
+    Ok(visit.tell(&state, &format!("/projects/{name}"), &told))
+}
+
+/// Leaving a project alone, and looking after it again.
+fn suspension(base: &str, name: &ProjectName, suspended: Option<&str>) -> Markup {
+    html! {
+        section aria-labelledby="suspension" {
+            h2 id="suspension" { "Suspend" }
+            @match suspended {
+                Some(why) => {
+                    p { "Nothing of this project is applied: " bdi { (why) } }
+                    form method="post" action=(format!("{base}/projects/{name}/resume")) {
+                        div.actions { button id="resume" type="submit" { "Resume" } }
+                    }
+                }
+                None => {
+                    form method="post" action=(format!("{base}/projects/{name}/suspend")) {
+                        div.field {
+                            label for="why" { "Why nothing is to be applied for a while, neither commits nor corrections" }
+                            input id="why" name="why" required maxlength="200";
+                        }
+                        div.actions { button.quiet id="suspend" type="submit" { "Suspend" } }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// A part of a page that the script keeps up to date from `address`. The tag is that of the content as it is now, so that

@@ -449,3 +449,91 @@ async fn what_is_wrong_with_everything_is_told_on_every_page() {
         assert!(ana.get(path).await.text.contains("The cluster does not answer"), "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_base_is_renewed_by_an_administrator_from_a_page_that_shows_what_it_does() {
+    let app = TestApp::new().await;
+    let ana = Browser::new(&app, "admin").await;
+    let page = ana.get("/upgrade").await;
+    assert!(page.text.contains("base/statefulset.yaml") && page.text.contains("it was edited here"), "{}", page.text);
+    let done = ana.post("/upgrade", &[]).await;
+    assert_eq!((done.status, done.header("location")), (StatusCode::SEE_OTHER, "/upgrade"));
+    let olga = Browser::new(&app, "operator").await;
+    assert_eq!(olga.get("/upgrade").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(olga.post("/upgrade", &[]).await.status, StatusCode::FORBIDDEN);
+    assert!(!olga.get("/projects").await.text.contains("/upgrade"), "what nobody may do is not offered");
+}
+
+#[tokio::test]
+async fn a_project_is_suspended_with_a_reason_and_resumed() {
+    let app = TestApp::new().await;
+    let ana = Browser::new(&app, "admin").await;
+    assert_eq!(ana.post("/projects/alpha/suspend", &[("why", " ")]).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(app.submitted(), 0);
+    let done = ana.post("/projects/alpha/suspend", &[("why", "Ana looks into it")]).await;
+    assert!(ana.follow(&done).await.text.contains("is left alone from now on"));
+    ana.post("/projects/alpha/resume", &[]).await;
+    let changes: Vec<_> = (app.script.submitted.lock().unwrap().iter())
+        .map(|(intent, ..)| match intent {
+            Intent::Change(_, change) => change.suspended.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(changes, [Some(Some("Ana looks into it".to_owned())), Some(None)]);
+    let vera = Browser::new(&app, "viewer").await;
+    assert_eq!(vera.post("/projects/alpha/resume", &[]).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_plan_is_shown_with_its_hash_and_without_secrets() {
+    let app = TestApp::new().await;
+    set_plan(&app);
+    let vera = Browser::new(&app, "viewer").await;
+    let page = vera.get("/plan?revision=main&server=true").await;
+    assert!(page.text.contains("~ StatefulSet.apps team/alpha-env (drift: spec.replicas)"), "{}", page.text);
+    assert!(page.text.contains("does not build") && page.text.contains("id=\"hash\""), "{}", page.text);
+    assert_eq!(vera.get("/plan?revision=nowhere").await.status, StatusCode::NOT_FOUND);
+
+    let answer = app.get("/api/plan?revision=main").await.json();
+    assert_eq!((&answer["changed"], &answer["created"]), (&json!(1), &json!(1)), "{answer:#}");
+    let action = &answer["units"][0]["actions"][1];
+    assert_eq!(
+        action["object"],
+        json!({"group": "apps", "kind": "StatefulSet", "namespace": "team", "name": "alpha-env"})
+    );
+    assert_eq!(action["changes"], json!([{"path": "spec.replicas", "before": 0, "after": 1}]));
+    assert_eq!(answer["errors"], json!([{"project": "beta", "message": "does not build"}]));
+    assert!(!answer.to_string().contains("aHVudGVyMg") && answer["text"].to_string().contains("***"), "{answer:#}");
+
+    // A project's own is that of the snapshot, and needs a cluster that was seen.
+    let own = app.get("/api/projects/alpha/plan").await.json();
+    assert_eq!((&own["unchanged"], &own["units"][0]["unchanged"]), (&json!(4), &json!(4)), "of six, two are written");
+    assert_eq!(own["hash"], answer["hash"]);
+    let away = Snapshot { synced: false, ..(**app.script.snapshot.lock().unwrap()).clone() };
+    *app.script.snapshot.lock().unwrap() = Arc::new(away);
+    assert_eq!(app.get("/api/projects/alpha/plan").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(app.get("/api/projects/alpha/plan?revision=main").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(app.get("/api/projects/gamma/plan").await.status, StatusCode::NOT_FOUND);
+}
+
+/// A Secret is to be made, and a StatefulSet to be changed.
+fn set_plan(app: &TestApp) {
+    set_alpha(app, |alpha| {
+        let secret = json!({"metadata": {"name": "alpha-secrets"}, "data": {"token": "aHVudGVyMg=="}});
+        let create = Action {
+            operation: Operation::Create(Arc::new(secret)),
+            reason: "not in the cluster".to_owned(),
+            ..delete("Secret", "alpha-secrets")
+        };
+        let change =
+            crate::plan::FieldChange { path: "spec.replicas".into(), before: Some(json!(0)), after: Some(json!(1)) };
+        let update = Action {
+            operation: Operation::Update { object: Arc::new(json!({})), take_over: false },
+            reason: "drift: spec.replicas".to_owned(),
+            changes: vec![change],
+            ..delete("StatefulSet", "alpha-env")
+        };
+        let actions = vec![create, update];
+        alpha.plan = Arc::new(UnitPlan { unit: Unit::Project(name("alpha")), actions, held: Vec::new() });
+    });
+}

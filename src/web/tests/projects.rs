@@ -23,6 +23,7 @@ async fn a_project_reads_in_the_documented_shape() {
             "usage": null,
             "image": "claude-dev-env:latest",
             "jiraIssue": null,
+            "suspended": null,
             "urls": { "self": "/api/projects/alpha" },
             "revision": COMMIT,
             "appliedRevision": COMMIT,

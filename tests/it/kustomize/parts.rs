@@ -33,26 +33,34 @@ impl Files for Counted {
 }
 
 #[test]
-fn a_part_refuses_what_would_make_it_differ_from_the_whole() {
+fn a_part_says_what_would_make_it_differ_from_the_whole_and_the_whole_gives_its_share() {
     let mut files = tree(&STATE);
-    let project = |files: &MemoryFiles| {
-        kustomize::build_part(files, &RepoPath::root(), &|entry| *entry == path("projects/checkout"), false)
+    let entry = path("projects/checkout");
+    let project =
+        |files: &MemoryFiles| kustomize::build_part(files, &RepoPath::root(), &|path| *path == entry, false, None);
+    let share = |files: &MemoryFiles| {
+        kustomize::build_together(files, &RepoPath::root(), 1, None).unwrap().entries.remove(&entry).unwrap()
     };
+    let whole = |files: &MemoryFiles| kustomize::build(files, &RepoPath::root()).unwrap().objects;
     let root = "namespace: claude\nresources:\n- projects/checkout\n";
     let reads = "replacements:\n- source: {kind: Service, name: checkout-env}\n  targets:\n  - select: {kind: StatefulSet}\n    fieldPaths: [spec.serviceName]\n";
     files.insert(path("kustomization.yaml"), format!("{root}{reads}"));
-    let error = project(&files).unwrap_err();
+    let reason = project(&files).together.unwrap();
     assert!(
-        error.to_string().starts_with("kustomization.yaml:") && error.to_string().contains("built apart"),
-        "{error}"
+        reason.to_string().starts_with("kustomization.yaml:5: replacements[0].source")
+            && reason.to_string().contains("built apart"),
+        "{reason}"
     );
+    assert_eq!(share(&files), whole(&files));
 
     // A value that is written there is the same for each part.
     let constant = "replacements:\n- sourceValue: other\n  targets:\n  - select: {kind: StatefulSet}\n    fieldPaths: [spec.serviceName]\n";
     files.insert(path("kustomization.yaml"), format!("{root}{constant}"));
-    let part = project(&files).unwrap();
-    assert!(kustomize::to_yaml(&part.objects).contains("serviceName: other"));
-    assert_eq!(part.objects, kustomize::build(&files, &RepoPath::root()).unwrap().objects);
+    let part = project(&files);
+    assert_eq!(part.together, None);
+    let objects = part.result.unwrap();
+    assert!(kustomize::to_yaml(&objects).contains("serviceName: other"));
+    assert_eq!(objects, whole(&files));
 
     // Within the overlay a replacement stays in its part; a variable would not.
     files.insert(path("kustomization.yaml"), root);
@@ -60,12 +68,13 @@ fn a_part_refuses_what_would_make_it_differ_from_the_whole() {
         path("projects/checkout/kustomization.yaml"),
         format!("{OVERLAY}{}", reads.replace("checkout-env", "env")),
     );
-    assert_eq!(project(&files).unwrap().objects, kustomize::build(&files, &RepoPath::root()).unwrap().objects);
+    let part = project(&files);
+    assert_eq!((part.together, part.result.unwrap()), (None, whole(&files)));
     let vars = "vars:\n- name: X\n  objref: {apiVersion: v1, kind: Service, name: env}\n";
     files.insert(path("projects/checkout/kustomization.yaml"), format!("{OVERLAY}{vars}"));
-    let error = project(&files).unwrap_err();
-    assert!(error.to_string().contains("variable X"), "{error}");
-    assert!(kustomize::build(&files, &RepoPath::root()).is_ok());
+    let reason = project(&files).together.unwrap();
+    assert!(reason.to_string().contains("variable X"), "{reason}");
+    assert_eq!(share(&files), whole(&files));
 }
 
 #[test]
@@ -85,18 +94,19 @@ fn a_part_costs_what_it_holds_and_equals_its_share_of_the_whole() {
     let files = Counted { files, reads: AtomicUsize::new(0) };
     let one = path("projects/checkout");
 
-    let part = kustomize::build_part(&files, &RepoPath::root(), &|entry| *entry == one, false).unwrap();
+    let part = kustomize::build_part(&files, &RepoPath::root(), &|entry| *entry == one, false, None);
+    let objects = part.result.unwrap();
 
     assert_eq!(files.reads.load(Ordering::Relaxed), 4, "root, overlay, and the base's two files");
     assert!(!part.inputs.contains(&path("projects/p1")));
-    assert_eq!(kustomize::to_yaml(&part.objects), yaml(&STATE, ""));
+    assert_eq!(kustomize::to_yaml(&objects), yaml(&STATE, ""));
     assert!(kustomize::build(&files, &RepoPath::root()).is_err(), "the broken overlay fails the whole");
 
     let mut whole = files.files.clone();
     whole.insert(path("kustomization.yaml"), root.replace("- projects/broken\n", ""));
     let all = kustomize::build(&whole, &RepoPath::root()).unwrap();
     assert_eq!(all.objects.len(), 6 * 201);
-    for object in &part.objects {
+    for object in &objects {
         assert!(all.objects.contains(object), "{}", object.key);
     }
 }
@@ -114,7 +124,7 @@ fn every_path_that_decides_is_among_the_inputs() {
 #[test]
 fn resources_are_resolved_in_the_order_of_the_file() {
     let files = tree(&[("a/kustomization.yaml", "resources: [../c, b.yaml]\n"), ("a/b.yaml", ""), ("c/x", "")]);
-    assert_eq!(kustomize::resources(&files, &path("a")).unwrap(), [path("c"), path("a/b.yaml")]);
+    assert_eq!(kustomize::resources(&files, &path("a"), None).unwrap(), [path("c"), path("a/b.yaml")]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A commit that takes many projects away at once takes none away until somebody confirms it.
 
-use super::{project, push, update};
+use super::{append, project, push, update};
 use crate::manager::{Manager, git_ok};
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -104,4 +104,42 @@ async fn what_the_api_deletes_needs_no_second_word() {
     for name in &NAMES[1..] {
         gone(&manager, name).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_annotation_keeps_of_an_earlier_deletion_is_no_mass_deletion_after_a_start() {
+    let mut manager = with_projects().await;
+    let clone = manager.clone_state("clone");
+    append(&clone, "claude-manager.yaml", "policy: {prune: {projects: 2, percent: 0}}\n");
+    for name in ["a", "b", "c", "d"] {
+        let keep = "- target: {kind: Service}\n  patch: |-\n    - op: add\n      path: /metadata/annotations\n      value: \
+                    {claude-manager.io/prune: disabled}\n";
+        append(&clone, &format!("projects/{name}/kustomization.yaml"), keep);
+    }
+    push(&clone, "Keep four Services whatever happens");
+    let head = git_ok(&clone, &["rev-parse", "HEAD"]).trim().to_owned();
+    for name in NAMES {
+        manager.project_until(name, |project| project["appliedRevision"] == *head).await;
+    }
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(manager.api("DELETE", &format!("/api/projects/{name}"), None).await.0 / 100, 2);
+    }
+    for name in ["a", "b", "c", "d"] {
+        gone(&manager, name).await;
+    }
+    manager.kill();
+    manager.run();
+    // Two more by a push are as many as the policy allows: what is left of the others is kept, and goes nowhere.
+    update(&clone);
+    let root = clone.join("kustomization.yaml");
+    let text = std::fs::read_to_string(&root).expect("the root");
+    let lines: Vec<&str> =
+        text.lines().filter(|line| !["projects/e", "projects/f"].iter().any(|p| line.ends_with(p))).collect();
+    std::fs::write(&root, lines.join("\n") + "\n").expect("written");
+    git_ok(&clone, &["rm", "-rq", "projects/e", "projects/f"]);
+    push(&clone, "Two less");
+    for name in ["e", "f"] {
+        gone(&manager, name).await;
+    }
+    assert_eq!(count(&manager).await, 2);
 }

@@ -50,7 +50,7 @@ fn name_of(set: &Value) -> &Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn drift_is_corrected_warned_of_or_ignored_as_git_says() {
-    let Some(fleet) = Fleet::start("modes").await else { return };
+    let Some(mut fleet) = Fleet::start("modes").await else { return };
     fleet.meddle("corrected");
     eventually("the field to be changed back", || (name_of(&fleet.set()) == "shop").then_some(()));
 
@@ -66,9 +66,25 @@ async fn drift_is_corrected_warned_of_or_ignored_as_git_says() {
     assert!(shown.contains("display-name") && shown.contains("(by meddler) and is left so"), "{shown}");
     assert_eq!(plan.status.code(), Some(0), "nothing would change: {shown}");
 
-    // A commit is applied all the same, and what is left stays left.
+    // So is an object that somebody deletes; a restart changes nothing about that, and the status says it.
+    fleet.kubectl(&["delete", "service", "shop-env"]);
+    let service = || fleet.cluster.object(&fleet.namespace, "service", "shop-env");
+    fleet.manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
+    assert!(service().is_none());
+    let plan = fleet.manager.expect("GET", "/api/projects/shop/plan", None, 200).await;
+    assert!(plan["units"][0]["held"].to_string().contains("was deleted and is not made again"), "{plan:#}");
+    assert_eq!((&plan["created"], &plan["changed"]), (&0.into(), &0.into()), "{plan:#}");
+    fleet.manager.kill();
+    fleet.manager.run();
+    fleet.manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
+    fleet.manager.project_until("shop", |shop| shop["phase"] == "Running").await;
+    let service = || fleet.cluster.object(&fleet.namespace, "service", "shop-env");
+    assert!(service().is_none(), "{}", fleet.manager.log());
+
+    // A commit is applied all the same, and makes it again; a field that is left stays left.
     fleet.manager.expect("POST", "/api/projects/shop/stop", None, 200).await;
     fleet.manager.project_until("shop", |shop| shop["phase"] == "Stopped").await;
+    assert!(service().is_some());
     assert_eq!((&fleet.set()["spec"]["replicas"], name_of(&fleet.set())), (&0.into(), &"left".into()));
 
     // Correct again, but for one field.

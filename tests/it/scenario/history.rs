@@ -26,6 +26,7 @@ async fn each_commit_leaves_a_line_and_only_news_becomes_an_event() {
     assert_eq!(items.len(), 3, "{history:#}");
     let [mended, broken, made] = [&items[0], &items[1], &items[2]];
     assert_eq!((&mended["revision"], &broken["revision"]), (&running["revision"], &failed["revision"]));
+    assert!(items.iter().all(|item| item["author"] == "Administrator"), "{history:#}");
     assert!(made["summary"].as_str().is_some_and(|text| text.ends_with("created")), "{made:#}");
     assert_eq!((&broken["summary"], &broken["outcome"]), (&json!("1 changed"), &json!("applied")));
     assert!(broken["healthyMs"].is_null() && broken["appliedMs"].is_number(), "it never became healthy: {broken:#}");
@@ -49,6 +50,9 @@ async fn each_commit_leaves_a_line_and_only_news_becomes_an_event() {
     let metrics = metrics.as_str().expect("text");
     assert!(metrics.contains("reconcile_duration_seconds_count{stage=\"applied\"} 3"), "{metrics}");
     assert!(metrics.contains("reconcile_duration_seconds_count{stage=\"healthy\"} 2"), "{metrics}");
+
+    assert!(metrics.contains("kubernetes_requests_total{code=\"2xx\",verb=\"watch\"}"), "{metrics}");
+    assert!(metrics.contains("kubernetes_requests_total{code=\"2xx\",verb=\"patch\"}"), "{metrics}");
 
     // A restart with nothing to do adds nothing.
     fleet.manager.kill();

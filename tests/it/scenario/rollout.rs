@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::{append, project, push, update};
 use crate::control_plane::{ControlPlane, MISSING_IMAGE};
-use crate::manager::Manager;
+use crate::git_server::GitServer;
+use crate::manager::{Manager, git_ok};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -86,4 +87,33 @@ async fn a_commit_to_the_base_goes_round_by_turns_and_a_bad_one_stops_at_the_fir
     assert!(most <= 1, "{most} restarted at once");
     let sets = cluster.objects(&namespace, "statefulset");
     assert!(sets.iter().all(|set| set["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 62));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_environment_is_asked_whether_a_turn_runs_before_it_restarts() {
+    // Real agents: with the embedded cluster each answers on its own address.
+    let server = GitServer::start().await;
+    let manager = Manager::start(&[("LOG_LEVEL", "debug")]);
+    for name in ["a", "b"] {
+        let mut body = project(name);
+        body["gitRepository"] = server.url("app").into();
+        manager.expect("POST", "/api/projects", Some(body), 201).await;
+        manager.project_until(name, |project| project["phase"] == "Running").await;
+    }
+    let clone = manager.clone_state("clone");
+    append(&clone, "claude-manager.yaml", "rollout: {restarts: 1}\n");
+    let base = clone.join("base/statefulset.yaml");
+    let text = std::fs::read_to_string(&base).expect("the base");
+    let changed = text.replace("terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 61");
+    assert_ne!(text, changed);
+    std::fs::write(&base, changed).expect("written");
+    push(&clone, "Another minute, one at a time");
+    let head = git_ok(&clone, &["rev-parse", "HEAD"]).trim().to_owned();
+    for name in ["a", "b"] {
+        let is_there = |project: &Value| project["appliedRevision"] == *head && project["phase"] == "Running";
+        manager.project_until(name, is_there).await;
+    }
+    let log = manager.log();
+    let asked = log.lines().filter(|line| line.contains("asked whether a turn runs")).count();
+    assert_eq!(asked, 2, "each once, and both are idle: {log}");
 }

@@ -38,4 +38,25 @@ async fn an_older_base_is_renewed_around_a_persons_edits() {
     assert!(String::from_utf8_lossy(&again.stdout).starts_with("Nothing to do"), "{again:?}");
     manager.run();
     manager.project_until("shop", |shop| shop["appliedRevision"].is_string()).await;
+
+    // An older base once more, and this time a person renews it from the page, in their own name.
+    update(&clone);
+    change("base/statefulset.yaml", "revisionHistoryLimit: 3", "revisionHistoryLimit: 2");
+    smuggle(&manager, &clone, "Upgrade the base to 0.0.1\n\nSource: upgrade");
+    manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
+    let page = manager.expect("GET", "/upgrade", None, 200).await;
+    let page = page.as_str().expect("a page");
+    assert!(page.contains("base/statefulset.yaml") && page.contains("base/service.yaml"), "{page}");
+    manager.expect("POST", "/upgrade", None, 200).await;
+    update(&clone);
+    assert!(
+        file("base/statefulset.yaml").contains("revisionHistoryLimit: 3") && file("base/service.yaml").contains("8080")
+    );
+    let last = git_ok(&clone, &["log", "-1", "--format=%an %B"]);
+    assert!(last.starts_with("Administrator") && last.contains("Request-Id: "), "{last}");
+    let head = git_ok(&clone, &["rev-parse", "HEAD"]).trim().to_owned();
+    manager.project_until("shop", |shop| shop["appliedRevision"] == *head).await;
+    manager.expect("POST", "/upgrade", None, 200).await;
+    update(&clone);
+    assert_eq!(git_ok(&clone, &["rev-parse", "HEAD"]).trim(), head, "there is nothing more to renew");
 }

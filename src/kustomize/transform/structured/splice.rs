@@ -17,9 +17,9 @@ pub(super) fn scalars(text: &str, before: &Node, after: &Node) -> Option<String>
     let starts: Vec<usize> = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let mut spans = Vec::new();
     for (old, new) in changes {
-        let line = *starts.get(old.mark.line.checked_sub(1)?)?;
+        let line = *starts.get(usize::try_from(old.mark.line.checked_sub(1)?).ok()?)?;
         let rest = &text[line..];
-        let (column, _) = rest.char_indices().nth(old.mark.column.checked_sub(1)?)?;
+        let (column, _) = rest.char_indices().nth(usize::try_from(old.mark.column.checked_sub(1)?).ok()?)?;
         let start = line + column;
         let source = source(&text[start..], old)?;
         spans.push((start, source, new));

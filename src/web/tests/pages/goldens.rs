@@ -34,6 +34,7 @@ async fn pages_look_as_they_did() {
         ("delete", "/projects/alpha/delete"),
         ("new", "/new"),
         ("log", "/projects/alpha/logs"),
+        ("upgrade", "/upgrade"),
         ("missing", "/projects/gamma"),
     ] {
         insta::assert_snapshot!(name, lines(&ana.get(path).await.text));

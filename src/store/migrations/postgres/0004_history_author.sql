@@ -1,0 +1,2 @@
+-- Who made the commit.
+ALTER TABLE history ADD COLUMN author TEXT NOT NULL DEFAULT '';

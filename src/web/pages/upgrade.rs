@@ -1,0 +1,59 @@
+//! The base of the environments: what a newer program would write into the state repository, and the commit that does.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::html;
+
+use super::see_other;
+use super::visit::Visit;
+use crate::project::Action;
+use crate::web::AppState;
+use crate::web::problem::Problem;
+
+/// `GET /upgrade`
+pub(super) async fn page(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+    visit.permit(Action::Upgrade)?;
+    let base = state.settings.server.base_path.as_str();
+    let found = state.backend.base().await?;
+    let content = html! {
+        h1 { "Base of the environments" }
+        p {
+            "Every environment stands on " code { "base/" } " and " code { "components/" } " of the state repository. \
+             This program brings version " code { (env!("CARGO_PKG_VERSION")) } " of them."
+        }
+        @if found.written.is_empty() {
+            p { "Nothing to do: the repository has this program's base." }
+        } @else {
+            section aria-labelledby="written" {
+                h2 id="written" { "What a commit would write" }
+                ul.plan { @for path in &found.written { li { code { (path) } } } }
+                p {
+                    "Environments whose template changes by it are restarted, as many at once as "
+                    code { "rollout.restarts" } " in " code { "claude-manager.yaml" } " says, idle ones first."
+                }
+                form method="post" action=(format!("{base}/upgrade")) {
+                    div.actions { button type="submit" { "Commit the new base" } }
+                }
+            }
+        }
+        @if !found.kept.is_empty() {
+            section aria-labelledby="kept" {
+                h2 id="kept" { "What is kept, though the new base has it otherwise" }
+                ul.plan { @for (path, why) in &found.kept { li { code { (path) } " " span.small { (why) } } } }
+                p { code { "claude-manager init" } " into an empty directory shows the new files." }
+            }
+        }
+    };
+    Ok(visit.page(&state, StatusCode::OK, "Base of the environments", content))
+}
+
+/// `POST /upgrade`
+pub(super) async fn commit(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+    visit.permit(Action::Upgrade)?;
+    let upgraded = state.backend.upgrade(visit.actor()).await?;
+    if let Some(revision) = upgraded.revision {
+        tracing::info!(commit = %revision, files = upgraded.written.len(), "the base was renewed");
+    }
+    Ok(see_other(&state.settings.server, "/upgrade"))
+}
