@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::kustomize::id::Gvk;
 use crate::kustomize::schema::{Property, Schema, Type};
 use crate::kustomize::shared;
-use crate::yaml::{Kind, Node};
+use crate::yaml::{Kind, Mark, Node, Style, Tag};
 
 const DIRECTIVE: &str = "$patch";
 
@@ -131,12 +131,7 @@ fn walk(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<N
         Shape::Null => Ok(walk_null(object, &patch)),
         Shape::Mapping => walk_mapping(object, patch, level),
         Shape::Scalar => Ok(match patch {
-            // A value that stands in several places changes in all of them; its mark says which those are.
-            Patch::Node(node) => Some(match object.filter(shared::is_shared) {
-                Some(object) => Node { mark: object.mark, ..node },
-                None => node,
-            })
-            .filter(|node| !node.is_null()),
+            Patch::Node(node) => Some(node).filter(|node| !node.is_null()),
             Patch::Nothing | Patch::Same => object,
         }),
         Shape::Sequence => match level.known {
@@ -243,13 +238,32 @@ fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<
             None if same => (None, Patch::Same),
             None => (None, Patch::Nothing),
         };
-        if let Some(value) = walk(our_value, patch, level.field(&name))?
+        let patched = matches!(patch, Patch::Node(_));
+        let old = our_value.as_ref().filter(|value| patched && value.text().is_some());
+        let old = old.map(|value| (value.style, value.mark));
+        if let Some(mut value) = walk(our_value, patch, level.field(&name))?
             && let Some(key) = our_key.or(their_key)
         {
+            if let Some((style, mark)) = old {
+                value = in_place(value, style, mark);
+            }
             merged.push((key, value));
         }
     }
     Ok(Some(object))
+}
+
+/// A scalar in the place of another, whose style it takes: a number becomes a string where the object has one in quotes.
+/// A value that stands in several places changes in all of them; its mark says which those are.
+fn in_place(value: Node, style: Style, mark: Mark) -> Node {
+    let shared = Node { mark, ..Node::plain("") };
+    let mark = if shared::is_shared(&shared) { mark } else { value.mark };
+    let tag = match (value.type_tag(), style) {
+        _ if value.text().is_none() => return value,
+        (tag @ (Tag::Binary | Tag::Other | Tag::None), _) | (tag, Style::Plain | Style::Flow) => tag,
+        (Tag::Str | Tag::Int | Tag::Bool | Tag::Float | Tag::Null | Tag::Timestamp, _) => Tag::Str,
+    };
+    Node { tag, style, mark, ..value }
 }
 
 fn by_name(node: Node) -> BTreeMap<String, (Node, Node)> {
