@@ -95,6 +95,14 @@ pub struct Build {
     #[arg(long, hide = true)]
     helm_command: Option<String>,
     #[arg(long, hide = true)]
+    helm_api_versions: Vec<String>,
+    #[arg(long, hide = true)]
+    helm_kube_version: Option<String>,
+    #[arg(long, hide = true)]
+    helm_debug: bool,
+    #[arg(long, hide = true)]
+    stack_trace: bool,
+    #[arg(long, hide = true)]
     network: bool,
     #[arg(long, hide = true)]
     network_name: Option<String>,
@@ -111,6 +119,7 @@ impl Build {
     pub(super) fn refused(&self) -> Option<(&'static str, &'static str)> {
         const PLUGIN: &str = "programs and containers are never run; render their output to a file under resources";
         const HELM: &str = "charts are not rendered; use `helm template` and list its output under resources";
+        const TRACE: &str = "an error names the file, line and field instead";
         [
             ("--enable-alpha-plugins", self.enable_alpha_plugins, PLUGIN),
             ("--enable-exec", self.enable_exec, PLUGIN),
@@ -121,6 +130,10 @@ impl Build {
             ("--as-current-user", self.as_current_user, PLUGIN),
             ("--enable-helm", self.enable_helm, HELM),
             ("--helm-command", self.helm_command.is_some(), HELM),
+            ("--helm-api-versions", !self.helm_api_versions.is_empty(), HELM),
+            ("--helm-kube-version", self.helm_kube_version.is_some(), HELM),
+            ("--helm-debug", self.helm_debug, HELM),
+            ("--stack-trace", self.stack_trace, TRACE),
         ]
         .into_iter()
         .find(|(_, given, _)| *given)

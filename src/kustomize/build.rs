@@ -118,9 +118,12 @@ fn whole(
     let names = asked.map(Asked::names).unwrap_or_default();
     run.warnings.extend(vars.resolve(&config, &mut objects)?);
     let mut list: Vec<Resource> = objects.into_list();
+    if let Some(nameless) = list.iter().find(|it| it.name().is_empty() && !it.kind().ends_with("List")) {
+        return Err(nameless.error("has no name any more; a patch or a replacement has taken it away"));
+    }
     list.retain(|resource| !is_local(resource));
     match (&top.sort, options.sorted) {
-        (Some(sort), _) => order::sort(&mut list, Some(sort)),
+        (Some(sort), _) => order::sort(&mut list, Some(sort.checked()?)),
         (None, true) => order::sort(&mut list, None),
         (None, false) => order::sort(&mut list, Some(&Sort::Fifo)),
     }
@@ -423,9 +426,11 @@ impl Run<'_> {
         }
         for document in self.plugins(directory, kustomization, &kustomization.transformers)? {
             let origin = Origin::plugin(&document);
-            for transformer in plugin::transformers(&document, directory, self.loader)? {
-                steps.push((transformer, origin.clone()));
-            }
+            // A document that stands for two transformers is noted once, when both have run.
+            let mut both = plugin::transformers(&document, directory, self.loader)?;
+            let last = both.pop();
+            steps.extend(both.into_iter().map(|transformer| (transformer, None)));
+            steps.extend(last.map(|transformer| (transformer, origin)));
         }
         let context = self.context(directory, lenient);
         for (transformer, origin) in &steps {

@@ -75,6 +75,23 @@ pub(super) fn visit(
     walk(node, &spec.parts, create, set).map_err(|message| format!("{}: {message}", spec.path))
 }
 
+/// As [`visit`], in a whole object: one that has notes about the build has annotations, whatever its file says, so that a
+/// specification that makes no fields finds them.
+pub(super) fn visit_object(
+    resource: &mut Resource,
+    spec: &FieldSpec,
+    create: Create,
+    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
+) -> Result<(), String> {
+    if spec.path.starts_with("metadata/annotations") && resource.has_notes() {
+        let metadata = resource.node.get_mut("metadata");
+        if let Some(metadata) = metadata.filter(|metadata| metadata.get("annotations").is_none_or(Node::is_null)) {
+            metadata.set("annotations", Node::mapping());
+        }
+    }
+    visit(&mut resource.node, spec, create, set)
+}
+
 /// Parts between slashes; `\/` is a slash inside a part.
 pub(super) fn split(path: &str) -> Vec<String> {
     let mut parts = vec![String::new()];

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::yaml::Node;
+use crate::yaml::{Kind, Node};
 
 use super::BuildError;
 use super::collection::Collection;
@@ -26,6 +26,8 @@ pub(super) fn add_to_names(objects: &mut Collection) -> Result<(), BuildError> {
 /// Ten letters for the content of a ConfigMap or Secret.
 fn hash(resource: &Resource) -> Result<String, String> {
     let json = |key: &str| match resource.node.get(key) {
+        // What is no mapping counts as it is written.
+        Some(Node { kind: Kind::Scalar(text), .. }) => Ok(Value::String(text.clone())),
         Some(node) => node.to_json().map_err(|(_, message)| message),
         None => Ok(Value::String(String::new())),
     };

@@ -82,6 +82,9 @@ pub(super) fn finish(resource: &mut Resource, metadata: &Metadata) -> Result<Obj
     if resource.node.at(&["metadata", "annotations"]).is_some() {
         let mut annotations = resource.meta_map("annotations");
         annotations.retain(|name, _| !BUILD_ANNOTATIONS.contains(&name.as_str()));
+        if annotations.contains_key("") {
+            return Err(resource.error("has an annotation without a name"));
+        }
         resource.set_meta_map("annotations", &annotations);
     }
     origin::write(resource, metadata);

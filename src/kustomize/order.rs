@@ -14,6 +14,8 @@ pub(super) enum Sort {
     Fifo,
     /// Kinds that come first and last; `None` for the usual ones.
     Legacy(Option<(Vec<String>, Vec<String>)>),
+    /// No order at all, which is an error only in the directory that is built: nobody looks at that of its bases.
+    Bad(Box<BuildError>),
 }
 
 impl Sort {
@@ -31,11 +33,20 @@ impl Sort {
             }
             legacy = Some((first, last));
         }
-        match (order.as_str(), legacy) {
-            ("legacy", legacy) => Ok(Self::Legacy(legacy)),
-            ("fifo", None) => Ok(Self::Fifo),
-            ("fifo", Some(_)) => Err(entry.error("legacySortOptions go with the order legacy only")),
-            _ => Err(entry.error("the order must be legacy or fifo")),
+        Ok(match (order.as_str(), legacy) {
+            ("legacy", legacy) => Self::Legacy(legacy),
+            ("fifo", None) => Self::Fifo,
+            ("fifo", Some(_)) => Self::Bad(Box::new(entry.error("legacySortOptions go with the order legacy only"))),
+            _ => Self::Bad(Box::new(entry.error("the order must be legacy or fifo"))),
+        })
+    }
+
+    /// # Errors
+    /// When there is no such order.
+    pub(super) fn checked(&self) -> Result<&Self, BuildError> {
+        match self {
+            Self::Bad(error) => Err(error.as_ref().clone()),
+            Self::Fifo | Self::Legacy(_) => Ok(self),
         }
     }
 }
@@ -44,7 +55,7 @@ impl Sort {
 pub(super) fn sort(list: &mut [Resource], options: Option<&Sort>) {
     let owned = |kinds: &[&str]| kinds.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
     let (first, last) = match options {
-        Some(Sort::Fifo) => return,
+        Some(Sort::Fifo | Sort::Bad(_)) => return,
         Some(Sort::Legacy(Some((first, last)))) => (first.clone(), last.clone()),
         Some(Sort::Legacy(None)) | None => (owned(&FIRST_KINDS), owned(&LAST_KINDS)),
     };

@@ -1,13 +1,16 @@
 //! `buildMetadata`: notes in annotations and labels about where an object comes from and what has changed it.
 
 use crate::project::RepoPath;
+use crate::yaml::Node;
 
 use super::BuildError;
 use super::field::Field;
 use super::resource::Resource;
 
-const ORIGIN: &str = "config.kubernetes.io/origin";
-const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformations";
+/// The annotation that says where an object comes from.
+pub(super) const ORIGIN: &str = "config.kubernetes.io/origin";
+/// The annotation that lists what has changed it.
+pub(super) const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformations";
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "kustomize-v5.8.2");
 
 /// Which notes are wanted.
@@ -78,6 +81,11 @@ impl Origin {
         Some(Self { path: String::new(), configured_in: origin.path.clone(), configured_by })
     }
 
+    /// The text of the note.
+    pub(super) fn text(&self) -> String {
+        self.lines().concat()
+    }
+
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut add = |indent: &str, key: &str, value: &str| {
@@ -129,25 +137,36 @@ pub(super) fn note(resource: &mut Resource, by: &Origin) {
 /// Writes the notes that are wanted.
 pub(super) fn write(resource: &mut Resource, wanted: &Metadata) {
     if wanted.managed_by {
-        let mut labels = resource.meta_map("labels");
-        labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
-        resource.set_meta_map("labels", &labels);
+        let labels = resource.node.get_mut("metadata").and_then(|metadata| metadata.get_mut("labels"));
+        match labels {
+            Some(labels) if labels.pairs().is_some() => labels.set(MANAGED_BY.0, Node::string(MANAGED_BY.1)),
+            _ => {
+                let mut labels = Node::mapping();
+                labels.set(MANAGED_BY.0, Node::string(MANAGED_BY.1));
+                resource.set_meta("labels", Some(labels));
+            }
+        }
     }
     let mut annotations = resource.meta_map("annotations");
     let before = annotations.len();
     if wanted.origins
         && let Some(origin) = &resource.origin
     {
-        annotations.insert(ORIGIN.to_owned(), origin.lines().concat());
+        annotations.insert(ORIGIN.to_owned(), origin.text());
     }
     if wanted.transformations && !resource.transformations.is_empty() {
-        let list = resource.transformations.iter().map(|origin| {
-            let lines = origin.lines();
-            lines.iter().enumerate().map(|(at, line)| format!("{}{line}", if at == 0 { "- " } else { "  " })).collect()
-        });
-        annotations.insert(TRANSFORMATIONS.to_owned(), list.collect::<Vec<String>>().concat());
+        annotations.insert(TRANSFORMATIONS.to_owned(), list(&resource.transformations));
     }
     if annotations.len() > before {
         resource.set_meta_map("annotations", &annotations);
     }
+}
+
+/// The text of a list of notes.
+pub(super) fn list(origins: &[Origin]) -> String {
+    let item = |origin: &Origin| -> String {
+        let lines = origin.lines();
+        lines.iter().enumerate().map(|(at, line)| format!("{}{line}", if at == 0 { "- " } else { "  " })).collect()
+    };
+    origins.iter().map(item).collect()
 }

@@ -1,7 +1,24 @@
 //! Patterns that match a whole text, as selectors have them. Nearly all of them are plain names, for which no expression is
 //! compiled.
+//!
+//! Matching is linear in the text whatever the expression; what an expression may grow to when it is compiled is limited
+//! here, since a few letters with counts can ask for much, and a tree may hold many.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
+
+/// How much memory one compiled expression may take, in bytes.
+const MAX_SIZE: usize = 1 << 20;
+
+/// Compiles an expression.
+///
+/// # Errors
+/// A sentence that shows it, when it is none or too large.
+pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+    RegexBuilder::new(pattern).size_limit(MAX_SIZE).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => format!("{pattern:?} is too large a regular expression; use smaller counts"),
+        _ => format!("{pattern:?} is no regular expression"),
+    })
+}
 
 /// What a text has to be.
 #[derive(Debug)]
@@ -11,12 +28,15 @@ pub(super) enum Pattern {
 }
 
 impl Pattern {
-    /// From a regular expression; `None` when it is none.
-    pub(super) fn new(pattern: &str) -> Option<Self> {
+    /// From a regular expression.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub(super) fn new(pattern: &str) -> Result<Self, String> {
         if is_plain(pattern) {
-            return Some(Self::Text(pattern.to_owned()));
+            return Ok(Self::Text(pattern.to_owned()));
         }
-        Regex::new(&format!("^(?:{pattern})$")).ok().map(Self::Expression)
+        compile(&format!("^(?:{pattern})$")).map(Self::Expression)
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
@@ -46,6 +66,6 @@ mod tests {
                 assert_eq!(found.matches(text), expression.is_match(text), "{pattern:?} and {text:?}");
             }
         }
-        assert!(Pattern::new("(").is_none());
+        assert!(Pattern::new("(").is_err());
     }
 }

@@ -78,6 +78,9 @@ impl<'a> Settings<'a> {
             };
             return Err(document.place.error_with_hint(format!("{kind} is no built-in kind here"), &hint));
         }
+        if let Err((_, message)) = document.node.to_json() {
+            return Err(document.place.error(message));
+        }
         let mut node = document.node.clone();
         for key in ["apiVersion", "kind", "metadata"] {
             node.remove(key);
@@ -176,6 +179,7 @@ fn pairs(root: &Field<'_>, name: &'static str) -> Result<Pairs, BuildError> {
     Ok(it)
 }
 
+/// The namespace is that of the document itself, in its metadata.
 fn namespace(root: &Field<'_>, document: &Resource) -> Result<Namespace, BuildError> {
     let mut it = Namespace {
         name: document.namespace().to_owned(),
@@ -184,11 +188,10 @@ fn namespace(root: &Field<'_>, document: &Resource) -> Result<Namespace, BuildEr
         subjects: Subjects::default(),
         place: document.place.clone(),
     };
-    for (name, field) in root.fields(&["fieldSpecs", "unsetOnly", "setRoleBindingSubjects", "namespace"])? {
+    for (name, field) in root.fields(&["fieldSpecs", "unsetOnly", "setRoleBindingSubjects"])? {
         match name {
             "fieldSpecs" => it.specs = field.each(FieldSpec::read)?.into(),
             "unsetOnly" => it.unset_only = field.boolean()?,
-            "namespace" => it.name = field.string()?,
             _ => {
                 it.subjects = match field.string()?.as_str() {
                     "" | "defaultOnly" => Subjects::NamedDefault,

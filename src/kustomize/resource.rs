@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::project::RepoPath;
-use crate::yaml::{Kind, Node};
+use crate::yaml::{Kind, Node, Style};
 
 use super::BuildError;
 use super::field::Place;
 use super::id::{Gvk, Id, Identity};
-use super::origin::Origin;
+use super::origin::{self, Origin};
 
 /// An object of a build.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Resource {
     pub(super) suffixes: Vec<String>,
     /// Whether a hash of the content is to be added to its name.
     pub(super) needs_hash: bool,
+    /// Whether a generator made it.
+    pub(super) generated: bool,
     /// The variables that stand for a field of it.
     pub(super) variables: Vec<String>,
     /// Where it comes from, when that is followed.
@@ -42,6 +44,7 @@ impl Resource {
             prefixes: Vec::new(),
             suffixes: Vec::new(),
             needs_hash: false,
+            generated: false,
             variables: Vec::new(),
             origin: None,
             transformations: Vec::new(),
@@ -129,6 +132,38 @@ impl Resource {
         self.previous.push(previous);
     }
 
+    /// Whether [`Resource::notes`] has any.
+    pub(super) fn has_notes(&self) -> bool {
+        let lists = [&self.prefixes, &self.suffixes].iter().any(|list| !list.is_empty());
+        lists || self.needs_hash || self.generated || !self.previous.is_empty() || self.origin.is_some()
+    }
+
+    /// What stock kustomize keeps in annotations of the object while it builds.
+    pub(super) fn notes(&self) -> BTreeMap<String, String> {
+        let mut notes = BTreeMap::new();
+        let mut note = |name: &str, value: String| {
+            if !value.is_empty() {
+                notes.insert(format!("internal.config.kubernetes.io/{name}"), value);
+            }
+        };
+        let joined =
+            |part: fn(&(String, String, String)) -> &str| self.previous.iter().map(part).collect::<Vec<_>>().join(",");
+        note("previousKinds", joined(|(kind, _, _)| kind));
+        note("previousNames", joined(|(_, name, _)| name));
+        note("previousNamespaces", joined(|(_, _, namespace)| namespace));
+        note("prefixes", self.prefixes.join(","));
+        note("suffixes", self.suffixes.join(","));
+        note("needsHashSuffix", if self.needs_hash { "enabled" } else { "" }.to_owned());
+        note("generatorBehavior", if self.generated { "unspecified" } else { "" }.to_owned());
+        if let Some(origin) = &self.origin {
+            notes.insert(origin::ORIGIN.to_owned(), origin.text());
+        }
+        if !self.transformations.is_empty() {
+            notes.insert(origin::TRANSFORMATIONS.to_owned(), origin::list(&self.transformations));
+        }
+        notes
+    }
+
     pub(super) fn set_meta(&mut self, key: &str, value: Option<Node>) {
         let Some(metadata) = self.node.get_mut("metadata") else { return };
         match value {
@@ -138,7 +173,14 @@ impl Resource {
     }
 
     pub(super) fn set_name(&mut self, name: &str) {
-        self.set_meta("name", Some(Node::string(name)));
+        self.set_meta_text("name", name);
+    }
+
+    /// Writes a text in the style that is there: what was a number in its file is one again.
+    pub(super) fn set_meta_text(&mut self, key: &str, text: &str) {
+        let style = self.node.at(&["metadata", key]).map_or(Style::Plain, |old| old.style);
+        let style = if style == Style::Flow { Style::Plain } else { style };
+        self.set_meta(key, Some(Node { style, ..Node::plain(text) }));
     }
 
     /// `labels` or `annotations` as text.
@@ -175,11 +217,12 @@ pub(super) fn data_map(node: Option<&Node>) -> BTreeMap<String, String> {
     map
 }
 
-/// A mapping of strings.
+/// A mapping of strings. Its keys are written anew without quotes, so that one that looks like a number is none of a
+/// string any more: stock kustomize cannot print such an object.
 pub(super) fn string_map(map: &BTreeMap<String, String>) -> Node {
     let mut node = Node::mapping();
     if let Kind::Mapping(pairs) = &mut node.kind {
-        pairs.extend(map.iter().map(|(key, value)| (Node::string(key.as_str()), Node::string(value.as_str()))));
+        pairs.extend(map.iter().map(|(key, value)| (Node::plain(key.as_str()), Node::string(value.as_str()))));
     }
     node
 }

@@ -230,13 +230,18 @@ struct Run<'a> {
     written: usize,
 }
 
+/// A string that is none of a point in time.
+fn is_text(node: &Node) -> bool {
+    node.is_string() && !node.is_timestamp()
+}
+
 impl Run<'_> {
     /// Texts, and the texts of a list or of a mapping.
     fn set(&mut self, node: &mut Node) -> Result<(), String> {
         if self.written > MAX_WRITTEN {
             return Err(format!("variables write more than {MAX_WRITTEN} bytes"));
         }
-        if node.is_string() {
+        if is_text(node) {
             self.replace(node);
             return Ok(());
         }
@@ -244,17 +249,17 @@ impl Run<'_> {
             Kind::Scalar(_) => {}
             Kind::Mapping(pairs) => {
                 for (key, value) in pairs {
-                    if !key.is_string() {
+                    if !is_text(key) {
                         return Err(format!("the key {} is no text", key.text().unwrap_or("a collection")));
                     }
-                    if value.is_string() {
+                    if is_text(value) {
                         self.replace(value);
                     }
                 }
             }
             Kind::Sequence(items) => {
                 for item in items {
-                    if !item.is_string() {
+                    if !is_text(item) {
                         return Err("an item of the list is no text".to_owned());
                     }
                     self.replace(item);

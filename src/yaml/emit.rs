@@ -113,6 +113,11 @@ struct Writer {
 }
 
 impl Writer {
+    /// For a single scalar that stands in other text.
+    fn wide() -> Self {
+        Self { out: String::new(), column: 0, indent: None, after_space: true, only_indented: false }
+    }
+
     fn node(&mut self, value: &Value, context: Context) {
         match value {
             Value::Null => self.scalar("null", Form::Plain, context),
@@ -387,6 +392,26 @@ impl Writer {
     }
 }
 
+/// A text in double quotes on one line.
+#[must_use]
+pub fn in_quotes(text: &str) -> String {
+    let mut writer = Writer::wide();
+    writer.double_quoted(text, false);
+    writer.out
+}
+
+/// A text as plain as it can be whatever type it seems to have: in quotes only where characters ask for it.
+#[must_use]
+pub fn without_type(text: &str) -> String {
+    let mut writer = Writer::wide();
+    match Shape::of(text).form(Form::Plain, true) {
+        Form::Single => writer.single_quoted(text, false),
+        Form::Double => writer.double_quoted(text, false),
+        Form::Plain | Form::Literal => writer.plain(text, false),
+    }
+    writer.out
+}
+
 fn number_text(number: &Number) -> String {
     let Some(float) = number.as_f64().filter(|_| number.is_f64()) else { return number.to_string() };
     match scalar::float_to_json(float) {
@@ -396,7 +421,7 @@ fn number_text(number: &Number) -> String {
 }
 
 /// The shortest digits that read back the same, with an exponent of at least two digits for large and small ones.
-fn float_text(float: f64) -> String {
+pub(super) fn float_text(float: f64) -> String {
     let scientific = format!("{float:e}");
     let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
     match exponent.parse::<i32>() {

@@ -56,6 +56,8 @@ pub enum Tag {
     Float,
     /// `!!null`
     Null,
+    /// `!!timestamp`
+    Timestamp,
     /// `!!binary`
     Binary,
     /// Any other.
@@ -175,6 +177,7 @@ impl Node {
                 Resolved::Bool(_) => Tag::Bool,
                 Resolved::Int(_) | Resolved::Unsigned(_) => Tag::Int,
                 Resolved::Float(_) => Tag::Float,
+                Resolved::Str if self.is_timestamp() => Tag::Timestamp,
                 Resolved::Str => Tag::Str,
             },
             (_, tag) => tag.clone(),
@@ -251,7 +254,7 @@ impl Node {
         match value {
             Value::Null => Self { tag: Tag::Null, ..Self::plain("null") },
             Value::Bool(truth) => Self { tag: Tag::Bool, ..Self::plain(truth.to_string()) },
-            Value::Number(number) => Self::plain(number.to_string()),
+            Value::Number(number) => Self::of_number(number),
             Value::String(text) => Self::string(text.as_str()),
             Value::Array(items) => {
                 Self { kind: Kind::Sequence(items.iter().map(Self::from_json).collect()), ..Self::plain("") }
@@ -263,13 +266,39 @@ impl Node {
         }
     }
 
+    /// A number as the original's writer puts it: from a million on with an exponent.
+    fn of_number(number: &Number) -> Self {
+        match number.as_i64() {
+            Some(integer) if integer.unsigned_abs() < 1_000_000 => {
+                Self { tag: Tag::Int, ..Self::plain(integer.to_string()) }
+            }
+            _ => Self { tag: Tag::Float, ..Self::plain(super::emit::float_text(number.as_f64().unwrap_or_default())) },
+        }
+    }
+
     /// The resolved value, normalised as `kustomize build` prints it: `1e3` and `1_000` are the integer 1000, and the
     /// plain text `2020-1-2` is the string `2020-01-02T00:00:00Z`.
     ///
     /// # Errors
     /// The place and the reason, when a key is no string, a number is infinite, or a tag does not fit its text.
     pub fn to_json(&self) -> Result<Value, (Mark, String)> {
-        self.to_json_in(false)
+        let Kind::Mapping(pairs) = &self.kind else { return self.to_json_in(false) };
+        let in_brackets = self.style == Style::Flow;
+        let mut map = Map::new();
+        for (key, value) in pairs {
+            // Here, and only here, any plain text but null is a key.
+            let Some(name) = key.text().filter(|_| !key.is_null()) else { return Err(no_key(key)) };
+            map.insert(name.to_owned(), value.to_json_in(in_brackets)?);
+        }
+        Ok(Value::Object(map))
+    }
+
+    /// Whether this is plain text that readers take for a point in time. It is a string for everybody else.
+    #[must_use]
+    pub fn is_timestamp(&self) -> bool {
+        let Kind::Scalar(text) = &self.kind else { return false };
+        let plain = self.tag == Tag::None && self.style == Style::Plain;
+        self.tag == Tag::Timestamp || (plain && scalar::timestamp(text).is_some())
     }
 
     fn to_json_in(&self, in_brackets: bool) -> Result<Value, (Mark, String)> {
@@ -279,22 +308,28 @@ impl Node {
             Kind::Scalar(text) if in_brackets && text.is_empty() && self.tag == Tag::None => {
                 Ok(Value::String(String::new()))
             }
-            Kind::Scalar(text) => self.scalar_to_json(text),
+            Kind::Scalar(text) => self.scalar_to_json(text, in_brackets),
             Kind::Sequence(items) => {
                 items.iter().map(|item| item.to_json_in(in_brackets)).collect::<Result<_, _>>().map(Value::Array)
             }
             Kind::Mapping(pairs) => {
                 let mut map = Map::new();
                 for (key, value) in pairs {
-                    let name = key.text().filter(|_| key.is_string());
-                    let Some(name) = name else {
-                        let shown = key.text().unwrap_or("a collection");
-                        return Err((key.mark, format!("the key {shown} is no string; put it in quotes")));
-                    };
+                    let name = key.text().filter(|_| key.is_string() && !key.is_timestamp());
+                    let Some(name) = name else { return Err(no_key(key)) };
                     map.insert(name.to_owned(), value.to_json_in(in_brackets)?);
                 }
                 Ok(Value::Object(map))
             }
+        }
+    }
+
+    /// Whether kustomize's writer of nodes takes this for a block: as it was written, or of several lines and never quoted.
+    fn is_block(&self, text: &str) -> bool {
+        match self.style {
+            Style::Literal | Style::Folded => true,
+            Style::Plain => text.contains('\n'),
+            Style::SingleQuoted | Style::DoubleQuoted | Style::Flow => false,
         }
     }
 
@@ -303,11 +338,11 @@ impl Node {
             (Tag::None, Style::Plain) => scalar::resolve(text),
             (Tag::Null, _) => Resolved::Null,
             (Tag::Int | Tag::Bool | Tag::Float, _) => scalar::resolve(text),
-            (Tag::None | Tag::Str | Tag::Binary | Tag::Other, _) => Resolved::Str,
+            (Tag::None | Tag::Str | Tag::Timestamp | Tag::Binary | Tag::Other, _) => Resolved::Str,
         }
     }
 
-    fn scalar_to_json(&self, text: &str) -> Result<Value, (Mark, String)> {
+    fn scalar_to_json(&self, text: &str, in_brackets: bool) -> Result<Value, (Mark, String)> {
         let mismatch = |tag: &str| Err((self.mark, format!("{text:?} is no {tag}")));
         if self.tag == Tag::Binary {
             let compact: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
@@ -316,11 +351,22 @@ impl Node {
                 Err(_) => mismatch("base64"),
             };
         }
+        if self.tag == Tag::Null && !matches!(scalar::resolve(text), Resolved::Null) {
+            return mismatch("null");
+        }
+        if self.tag == Tag::Timestamp {
+            return scalar::timestamp(text).map_or_else(|| mismatch("point in time"), |text| Ok(Value::String(text)));
+        }
         let value = match self.resolve(text) {
             Resolved::Str if self.style == Style::Plain && self.tag == Tag::None => {
                 Value::String(scalar::timestamp(text).unwrap_or_else(|| text.to_owned()))
             }
-            Resolved::Str if self.style == Style::Folded => Value::String(scalar::refold(text)),
+            Resolved::Str if !in_brackets && self.is_block(text) && scalar::stays_block(text) => {
+                if scalar::starts_with_tab(text) {
+                    return Err((self.mark, "is a block that starts with a tab; write it in double quotes".to_owned()));
+                }
+                Value::String(if self.style == Style::Folded { scalar::refold(text) } else { text.to_owned() })
+            }
             Resolved::Str => Value::String(text.to_owned()),
             Resolved::Null => Value::Null,
             Resolved::Bool(truth) => Value::Bool(truth),
@@ -337,7 +383,12 @@ impl Node {
             (Tag::Int, _) => mismatch("integer"),
             (Tag::Float, _) => mismatch("number"),
             (Tag::Bool, _) => mismatch("boolean"),
-            (Tag::None | Tag::Str | Tag::Null | Tag::Binary | Tag::Other, _) => Ok(value),
+            (Tag::None | Tag::Str | Tag::Null | Tag::Timestamp | Tag::Binary | Tag::Other, _) => Ok(value),
         }
     }
+}
+
+fn no_key(key: &Node) -> (Mark, String) {
+    let shown = key.text().unwrap_or("a collection");
+    (key.mark, format!("the key {shown} is no string; put it in quotes"))
 }

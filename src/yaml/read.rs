@@ -14,6 +14,9 @@ pub const MAX_DEPTH: usize = 200;
 /// How many nodes all anchors and aliases of a file may copy together.
 pub const MAX_NODES: usize = 200_000;
 
+/// How many values one text may hold, keys included.
+pub const MAX_VALUES: usize = 4_000_000;
+
 /// Why a text is no YAML, or none that is accepted here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
@@ -37,14 +40,13 @@ impl ReadError {
 /// # Errors
 /// [`ReadError`] with the place of the first fault.
 pub fn read(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
-    let mut reader = Reader::default();
-    reader.read(bytes)?;
-    Ok(reader.documents)
+    Ok(Reader::default().all(bytes)?.documents)
 }
 
 /// Stock kustomize takes some characters for line breaks that others do not, and no document may start on the line of
 /// its `---`.
-fn refuse_what_readers_disagree_about(text: &str) -> Result<(), ReadError> {
+fn refuse_what_readers_disagree_about(text: &str, single: bool) -> Result<(), ReadError> {
+    let mut head = true;
     for (at, line) in text.split('\n').enumerate() {
         let error = |message: &str| ReadError { line: at + 1, column: 1, message: message.to_owned() };
         if line.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
@@ -54,6 +56,29 @@ fn refuse_what_readers_disagree_about(text: &str) -> Result<(), ReadError> {
         if !rest.is_empty() && !rest.starts_with('#') {
             return Err(error("has something behind ---; put it on the next line"));
         }
+        // Documents are taken apart at `---` before anybody reads them, which leaves a directive without its document.
+        if head && line.starts_with('%') && !single {
+            return Err(error("has a directive, which no file of objects may have; remove the line"));
+        }
+        let blank = line.trim().is_empty() || line.starts_with('#');
+        head = line.starts_with("---") || line.starts_with("...") || (head && blank);
+    }
+    Ok(())
+}
+
+/// Stock kustomize knows neither `\\/` nor halves of a character, which JSON has.
+fn refuse_unknown_escapes(quoted: &str, mark: Mark) -> Result<(), ReadError> {
+    let mut rest = quoted;
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest[at + 1..];
+        let half =
+            escape.strip_prefix('u').and_then(|code| code.get(..4)).and_then(|code| u32::from_str_radix(code, 16).ok());
+        if escape.starts_with('/') || half.is_some_and(|code| (0xD800..0xE000).contains(&code)) {
+            let end = if escape.starts_with('/') { 1 } else { 5 };
+            let message = format!("has the escape \\{}, which YAML readers of Kubernetes do not know", &escape[..end]);
+            return Err(ReadError::at(mark, message));
+        }
+        rest = escape.get(escape.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default();
     }
     Ok(())
 }
@@ -77,13 +102,29 @@ pub fn read_one(bytes: &[u8]) -> Result<Option<Node>, ReadError> {
 /// # Errors
 /// [`ReadError`], also for faults in what does not count.
 pub fn read_first(bytes: &[u8]) -> Result<(Option<Node>, Vec<ReadError>), ReadError> {
-    let mut reader = Reader { last_counts: true, ..Reader::default() };
-    reader.read(bytes)?;
+    let reader = Reader { last_counts: true, ..Reader::default() }.all(bytes)?;
     let mut documents = reader.documents.into_iter();
     let first = documents.next();
     let mut notes = reader.notes;
     notes.extend(documents.next().map(|second| ReadError::at(second.mark, "only the first document counts here")));
     Ok((first, notes))
+}
+
+/// How many dashes that stand alone between brackets one text may have.
+const MAX_DASHES: usize = 20;
+
+/// The text with quotes around the dash at the place of an error, when that is alone there.
+fn dash_in_quotes(text: &[u8], error: &ReadError) -> Option<Vec<u8>> {
+    let line =
+        text.split_inclusive(|byte| *byte == b'\n').take(error.line.checked_sub(1)?).map(<[u8]>::len).sum::<usize>();
+    let rest = std::str::from_utf8(text.get(line..)?).ok()?;
+    let (at, c) = rest.char_indices().nth(error.column.checked_sub(1)?)?;
+    let next = rest[at..].chars().nth(1);
+    if c != '-' || !matches!(next, Some(',' | ']' | '}' | ':')) {
+        return None;
+    }
+    let (before, after) = text.split_at(line + at);
+    Some([before, b"\"-\"", &after[1..]].concat())
 }
 
 /// A collection that is not closed yet.
@@ -103,9 +144,29 @@ struct Reader {
     open: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
     copied: usize,
+    /// How many values there were so far.
+    values: usize,
 }
 
 impl Reader {
+    /// Reads all documents. A dash alone between brackets, as in `[a, -]`, is text for the readers of Kubernetes and a fault
+    /// for the parser; it is put in quotes, and the text read again.
+    fn all(self, bytes: &[u8]) -> Result<Self, ReadError> {
+        let last_counts = self.last_counts;
+        let mut reader = self;
+        let mut text = std::borrow::Cow::Borrowed(bytes);
+        for _ in 0..MAX_DASHES {
+            let error = match reader.read(&text) {
+                Ok(()) => return Ok(reader),
+                Err(error) => error,
+            };
+            let Some(quoted) = dash_in_quotes(&text, &error) else { return Err(error) };
+            text = std::borrow::Cow::Owned(quoted);
+            reader = Self { last_counts, ..Self::default() };
+        }
+        reader.read(&text).map(|()| reader)
+    }
+
     fn read(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
@@ -114,7 +175,7 @@ impl Reader {
                 return Err(ReadError { line, column: 1, message: "is not UTF-8".to_owned() });
             }
         };
-        refuse_what_readers_disagree_about(text)?;
+        refuse_what_readers_disagree_about(text, self.last_counts)?;
         let options = options! {
             emit_comments: false,
             block_scalar_eof_without_line_feed: true,
@@ -125,6 +186,9 @@ impl Reader {
             match event {
                 Ok((event, span)) => {
                     let mark = Mark::new(span.start.line(), span.start.col() + 1);
+                    if matches!(event, Event::Scalar(_, ScalarStyle::DoubleQuoted, ..)) {
+                        refuse_unknown_escapes(span.slice(text).unwrap_or_default(), mark)?;
+                    }
                     self.event(event, mark, span.is_empty())?;
                 }
                 Err(error) => {
@@ -151,6 +215,10 @@ impl Reader {
                     ScalarStyle::Literal => Style::Literal,
                     ScalarStyle::Folded => Style::Folded,
                 };
+                let in_brackets = self.open.last().is_some_and(|open| open.node.style == Style::Flow);
+                if in_brackets && style == Style::Plain && ((absent && tag.is_some()) || text.starts_with('?')) {
+                    return Err(ReadError::at(mark, "is read in several ways between brackets; put it in quotes"));
+                }
                 let tag = tag.map_or(Tag::None, |tag| tag_of(&tag));
                 // The parser gives `~` for what is absent, but the difference counts in merges.
                 let text = if absent && style == Style::Plain { String::new() } else { text.into_owned() };
@@ -211,6 +279,10 @@ impl Reader {
 
     /// Puts a whole node where it belongs.
     fn finish(&mut self, node: Node, anchor: usize) -> Result<(), ReadError> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(ReadError::at(node.mark, format!("holds more than {MAX_VALUES} values")));
+        }
         if anchor != 0 {
             self.charge(&node, node.mark)?;
             self.anchors.insert(anchor, node.clone());
@@ -264,6 +336,7 @@ fn tag_of(tag: &granit_parser::Tag) -> Tag {
         Some("bool") => Tag::Bool,
         Some("float") => Tag::Float,
         Some("null") => Tag::Null,
+        Some("timestamp") => Tag::Timestamp,
         Some("binary") => Tag::Binary,
         Some("map" | "seq") => Tag::None,
         // `! 5` says nothing that counts.
@@ -280,20 +353,24 @@ fn is_merge_key(key: &Node) -> bool {
 /// Carries `<<` out: pairs of the named mappings are added where the mapping does not have the key itself.
 fn merge_keys(node: &mut Node) -> Result<(), ReadError> {
     let Kind::Mapping(pairs) = &mut node.kind else { return Ok(()) };
-    while let Some(at) = pairs.iter().position(|(key, _)| is_merge_key(key)) {
-        let (key, value) = pairs.remove(at);
-        let sources = match value.kind {
-            Kind::Sequence(items) => items,
-            Kind::Mapping(_) | Kind::Scalar(_) => vec![value],
+    let Some(at) = pairs.iter().position(|(key, _)| is_merge_key(key)) else { return Ok(()) };
+    let (key, value) = pairs.remove(at);
+    if let Some((second, _)) = pairs.iter().find(|(key, _)| is_merge_key(key)) {
+        return Err(ReadError::at(second.mark, "the merge key stands here a second time; give one a list"));
+    }
+    let sources = match value.kind {
+        Kind::Sequence(items) => items,
+        Kind::Mapping(_) | Kind::Scalar(_) => vec![value],
+    };
+    let mut own: BTreeSet<String> = pairs.iter().filter_map(|(key, _)| key.text().map(str::to_owned)).collect();
+    for source in sources {
+        let Kind::Mapping(more) = source.kind else {
+            return Err(ReadError::at(key.mark, "a merge key takes a mapping or a list of mappings"));
         };
-        for source in sources {
-            let Kind::Mapping(more) = source.kind else {
-                return Err(ReadError::at(key.mark, "a merge key takes a mapping or a list of mappings"));
-            };
-            for (key, value) in more {
-                if !pairs.iter().any(|(own, _)| own.kind == key.kind) {
-                    pairs.push((key, value));
-                }
+        for (key, value) in more {
+            // Keys that are collections are refused later, so that nobody has to compare them.
+            if key.text().is_none_or(|text| own.insert(text.to_owned())) {
+                pairs.push((key, value));
             }
         }
     }

@@ -65,14 +65,33 @@ fn float(text: &str) -> Resolved {
     }
 }
 
+/// Whether kustomize writes a text of several lines as a block again, or of one that was one; else it is in quotes.
+#[must_use]
+pub fn stays_block(text: &str) -> bool {
+    let printable = |c: char| match c {
+        '\n' | '\t' | ' '..='~' => true,
+        '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
+        c => ('\u{a0}'..'\u{10000}').contains(&c),
+    };
+    !text.is_empty() && !text.ends_with(' ') && !text.contains(" \n") && text.chars().all(printable)
+}
+
+/// Whether kustomize cannot read a block again that it has written: its first line starts with a tab, or does so behind
+/// empty lines, where the width of the indentation is sought.
+pub(super) fn starts_with_tab(text: &str) -> bool {
+    text.starts_with('\t')
+}
+
 /// What a folded text becomes when kustomize writes and reads it again: its writer puts a break too many in front of
-/// lines that are indented more, and at the end of a text that keeps its breaks.
+/// lines that are indented more, and at the end of a text that keeps its breaks; and none at all in addition when the
+/// text begins with a blank, so that its lines are joined.
 pub(super) fn refold(text: &str) -> String {
     let starts_blank = |text: &str| text.starts_with([' ', '\t']);
     let first = text.trim_start_matches('\n');
-    if first.is_empty() || starts_blank(first) {
+    if first.is_empty() {
         return text.to_owned();
     }
+    let joined = starts_blank(first);
     let mut result = String::with_capacity(text.len() + 8);
     let mut rest = text;
     while let Some(at) = rest.find('\n') {
@@ -80,12 +99,17 @@ pub(super) fn refold(text: &str) -> String {
         let after = tail.trim_start_matches('\n');
         let breaks = &tail[..tail.len() - after.len()];
         result.push_str(line);
+        rest = after;
+        let between = !line.is_empty() && !starts_blank(line) && !after.is_empty() && !starts_blank(after);
+        if joined && between {
+            result.push_str(if breaks.len() > 1 { &breaks[1..] } else { " " });
+            continue;
+        }
         result.push_str(breaks);
         let one_more = starts_blank(after) || (after.is_empty() && breaks.len() > 1);
-        if one_more && !line.is_empty() && !starts_blank(line) {
+        if one_more && !joined && !line.is_empty() && !starts_blank(line) {
             result.push('\n');
         }
-        rest = after;
     }
     result + rest
 }
@@ -247,12 +271,14 @@ fn is_base_60(text: &str) -> bool {
 }
 
 /// A float as a JSON number that reads back the same; whole numbers become integers.
-pub(super) fn float_to_json(number: f64) -> Option<Number> {
+#[must_use]
+pub fn float_to_json(number: f64) -> Option<Number> {
     if !number.is_finite() {
         return None;
     }
     if number.fract() == 0.0 && number.abs() < 1e21 {
-        let text = format!("{number:.0}");
+        // The fewest digits that read back the same, and zeros behind them.
+        let text = format!("{number}");
         if let Ok(integer) = text.parse::<i64>() {
             return Some(integer.into());
         }

@@ -130,6 +130,7 @@ impl Generator {
         if options.immutable {
             made.node.set("immutable", Node { tag: Tag::Bool, ..Node::plain("true") });
         }
+        made.generated = true;
         made.needs_hash = !options.disable_name_suffix_hash;
         made.place = self.place.clone();
         made.origin = origin;
@@ -277,6 +278,13 @@ fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -
     made.suffixes.clone_from(&old.suffixes);
     made.needs_hash &= old.needs_hash;
     made.entry = old.entry;
+    made.generated = old.generated;
+    if made.gvk() != objects.get(at).gvk() {
+        let message = format!("{} was {id} once, and cannot take its content back", objects.get(at).id());
+        return Err(
+            place.error_with_hint(message, "generate it after the patch that changes its kind, or under another name")
+        );
+    }
     *objects.get_mut(at) = made;
     objects.index()
 }

@@ -19,24 +19,30 @@ pub(super) enum Operation {
     Move(Vec<String>, Vec<String>),
     Copy(Vec<String>, Vec<String>),
     Test(Vec<String>, Value),
+    /// One that cannot be carried out, which is an error as soon as there is an object for it.
+    Bad(String),
 }
 
-/// Reads a list of operations. `raw` says that the text is JSON, where words like `yes` cannot stand without quotes.
-pub(super) fn read(items: &[Node], raw: bool) -> Result<Vec<Operation>, String> {
-    items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| operation(item, raw).map_err(|e| format!("operation {index}: {e}")))
-        .collect()
+/// Reads a list of operations, and gives what is passed over in them. `raw` says that the text is JSON, where words like
+/// `yes` cannot stand without quotes.
+pub(super) fn read(items: &[Node], raw: bool) -> Result<(Vec<Operation>, Vec<String>), String> {
+    let (mut operations, mut notes) = (Vec::new(), Vec::new());
+    for (index, item) in items.iter().enumerate() {
+        let named = |message: String| format!("operation {index}: {message}");
+        if item.pairs().is_none() && !item.is_null() {
+            return Err(named("must be a mapping with op and path".to_owned()));
+        }
+        for (key, _) in item.pairs().unwrap_or_default() {
+            if !matches!(key.text(), Some("op" | "path" | "from" | "value")) {
+                notes.push(named(format!("{} has no effect", key.text().unwrap_or("a collection"))));
+            }
+        }
+        operations.push(operation(item, raw).unwrap_or_else(|message| Operation::Bad(named(message))));
+    }
+    Ok((operations, notes))
 }
 
 fn operation(item: &Node, raw: bool) -> Result<Operation, String> {
-    let Kind::Mapping(pairs) = &item.kind else { return Err("must be a mapping with op and path".to_owned()) };
-    for (key, _) in pairs {
-        if !matches!(key.text(), Some("op" | "path" | "from" | "value")) {
-            return Err(format!("{} is no part of an operation", key.text().unwrap_or("a collection")));
-        }
-    }
     let text = |key: &str| {
         let node = item.get(key).ok_or_else(|| format!("has no {key}"))?;
         node.text().filter(|_| node.is_string()).ok_or_else(|| format!("{key} must be a string"))
@@ -91,7 +97,8 @@ fn parse_pointer(text: &str) -> Result<Vec<String>, String> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let Some(rest) = text.strip_prefix('/') else { return Err(format!("the path {text:?} must start with /")) };
+    // What stands in front of the first slash says nothing.
+    let Some((_, rest)) = text.split_once('/') else { return Err(format!("the path {text:?} must start with /")) };
     Ok(rest.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect())
 }
 
@@ -106,19 +113,33 @@ pub(super) fn apply(document: &mut Value, operations: &[Operation]) -> Result<()
             add(document, path, value)
         }
         Operation::Copy(from, path) => {
-            let value = get(document, from)?.clone();
+            let value = found(document, from)?;
             add(document, path, value)?;
             if size(document) > MAX_VALUES {
                 return Err(format!("copies make more than {MAX_VALUES} values"));
             }
             Ok(())
         }
-        Operation::Test(path, value) => match get(document, path) {
-            Ok(found) if found == value => Ok(()),
-            Err(_) if value.is_null() => Ok(()),
-            _ => Err(format!("the test of {} fails", shown(path))),
-        },
+        Operation::Test(path, value) if path.is_empty() && document == value => Ok(()),
+        Operation::Test(path, value) if *value == found(document, path)? => Ok(()),
+        Operation::Test(path, _) => Err(format!("the test of {} fails", shown(path))),
+        Operation::Bad(message) => Err(message.clone()),
     })
+}
+
+/// Makes floats of all numbers, as stock kustomize does when it reads a patched object: integers of more than 53 bits lose
+/// their last digits.
+pub(super) fn widen(value: &mut Value) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64().and_then(yaml::float_to_json) {
+                *number = float;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(widen),
+        Value::Object(pairs) => pairs.values_mut().for_each(widen),
+    }
 }
 
 fn shown(path: &[String]) -> String {
@@ -143,6 +164,15 @@ fn get<'a>(document: &'a Value, path: &[String]) -> Result<&'a Value, String> {
         Value::Array(items) => items.get(index(part, items.len(), path)?).ok_or_else(|| missing(path)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing(path)),
     })
+}
+
+/// What a copy or a test finds: a field that is absent in a mapping is null.
+fn found(document: &Value, path: &[String]) -> Result<Value, String> {
+    let (_, parts) = path.split_last().ok_or("the whole object is no field")?;
+    match get(document, path) {
+        Err(_) if matches!(get(document, parts), Ok(Value::Object(_))) => Ok(Value::Null),
+        found => found.cloned(),
+    }
 }
 
 /// The collection that holds the end of `path`, and the last part.

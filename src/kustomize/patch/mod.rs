@@ -4,7 +4,9 @@ mod json;
 mod strategic;
 mod target;
 
-use crate::yaml::{Kind, Node};
+use std::collections::BTreeMap;
+
+use crate::yaml::{Kind, Node, Style};
 
 use super::BuildError;
 use super::collection::Collection;
@@ -14,8 +16,10 @@ use super::kustomization::Entry;
 use super::load;
 use super::near::nearest;
 use super::objects::resources_of;
+use super::origin;
 use super::resource::{Resource, string_map};
 use super::schema::Schema;
+use super::shared;
 use super::transform::Context;
 pub(super) use target::{Selector, Target};
 
@@ -148,7 +152,11 @@ impl Patch {
                     let warning = format!("{warning}: of several JSON patches only the first counts");
                     context.loader.warnings().borrow_mut().push(warning);
                 }
-                json::read(items, raw).map(Loaded::Json).map_err(|message| self.place.error(message))
+                let (operations, notes) = json::read(items, raw).map_err(|message| self.place.error(message))?;
+                let place = &self.place;
+                let told = notes.iter().map(|note| format!("{}:{}: {}: {note}", place.file, place.line, place.field));
+                context.loader.warnings().borrow_mut().extend(told);
+                Ok(Loaded::Json(operations))
             }
             _ => {
                 // Lines inside an inline patch count from the patch, so they would mislead.
@@ -270,29 +278,41 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     if options.name || options.kind {
         resource.remember_id();
     }
+    let mut patch = patch.clone();
+    if options.name || options.kind {
+        // The options are notes in the annotations of the patch, which are a mapping of strings then.
+        let annotations = super::resource::text_map(patch.at(&["metadata", "annotations"]));
+        if let Some(metadata) = patch.get_mut("metadata") {
+            metadata.set("annotations", string_map(&annotations));
+        }
+    }
     // Stock kustomize keeps what it knows of an object in its annotations. A patch that takes them all away makes it
     // forget the earlier names, so that references to them are not updated.
-    if forgets(patch) {
+    if forgets(&patch) {
         resource.previous.clear();
         resource.prefixes.clear();
         resource.suffixes.clear();
         resource.needs_hash = false;
+        resource.generated = false;
         resource.origin = None;
         resource.transformations.clear();
     }
-    let mut patch = patch.clone();
     // Types and merge keys are the object's own: a target may take in kinds that the patch does not name.
     if let Some(version) = resource.node.get("apiVersion") {
         patch.set("apiVersion", version.clone());
     }
     let gvk = Gvk::new(resource.api_version(), resource.kind());
     let node = std::mem::replace(&mut resource.node, Node::mapping());
-    let Some(node) = strategic::merge(node, patch, &gvk, types)?.filter(|node| !node.is_empty()) else {
+    let shared = shared::all(&node);
+    let Some(mut node) = strategic::merge(node, patch, &gvk, types)?.filter(|node| !node.is_empty()) else {
         return Ok(false);
     };
+    let changed = shared::changed(&node, &shared);
+    shared::spread(&mut node, &changed);
     resource.node = node;
     if !options.kind {
-        resource.node.set("kind", Node::string(kind));
+        let style = resource.node.get("kind").map_or(Style::Plain, |old| old.style);
+        resource.node.set("kind", Node { style, ..Node::plain(kind) });
     }
     if !matches!(resource.node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
         resource.node.set("metadata", Node::mapping());
@@ -300,7 +320,10 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     if !options.name {
         resource.set_name(&name);
     }
-    resource.set_meta("namespace", (!namespace.is_empty()).then(|| Node::string(namespace)));
+    match namespace.as_str() {
+        "" => resource.set_meta("namespace", None),
+        namespace => resource.set_meta_text("namespace", namespace),
+    }
     Ok(true)
 }
 
@@ -312,13 +335,53 @@ fn forgets(patch: &Node) -> bool {
     whole(patch) || metadata.is_some_and(|node| whole(node) || node.get("annotations").is_some_and(whole))
 }
 
+/// The object as stock kustomize has it.
+fn add_notes(node: &mut Node, notes: &BTreeMap<String, String>) {
+    if !matches!(node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
+        node.set("metadata", Node::mapping());
+    }
+    let Some(metadata) = node.get_mut("metadata") else { return };
+    if metadata.get("annotations").is_none_or(Node::is_empty) {
+        metadata.set("annotations", Node::mapping());
+    }
+    if let Some(annotations) = metadata.get_mut("annotations") {
+        for (key, value) in notes {
+            annotations.set(key, Node::string(value.as_str()));
+        }
+    }
+}
+
 fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &Place) -> Result<(), BuildError> {
     let fail = |message: String| place.error(format!("does not fit {}: {message}", resource.id()));
-    let mut value = resource.node.to_json().map_err(|(_, message)| fail(message))?;
+    // Stock kustomize keeps what it knows of an object in annotations, so there are some wherever there is something to
+    // keep, and a patch may add to them where the file has none.
+    let notes = resource.notes();
+    let mut noted = resource.node.clone();
+    if !notes.is_empty() {
+        add_notes(&mut noted, &notes);
+    }
+    let mut value = noted.to_json().map_err(|(_, message)| fail(message))?;
     json::apply(&mut value, operations).map_err(fail)?;
+    json::widen(&mut value);
     let mark = resource.node.mark;
     resource.node = Node { mark, ..Node::from_json(&value) };
-    if resource.kind().is_empty() || resource.name().is_empty() {
+    let mut annotations = resource.meta_map("annotations");
+    // What a patch takes away of these stays away; all others are put back.
+    for (note, forget) in [(origin::ORIGIN, true), (origin::TRANSFORMATIONS, false)] {
+        if notes.contains_key(note) && !annotations.contains_key(note) {
+            if forget {
+                resource.origin = None;
+            } else {
+                resource.transformations.clear();
+            }
+        }
+    }
+    annotations.retain(|key, _| !notes.contains_key(key));
+    if resource.node.get("metadata").is_some() {
+        resource.set_meta_map("annotations", &annotations);
+    }
+    let no_kind = resource.node.get("kind").is_none_or(Node::is_empty);
+    if no_kind || resource.kind().is_empty() || resource.name().is_empty() {
         return Err(place.error("takes the kind or the name away"));
     }
     Ok(())

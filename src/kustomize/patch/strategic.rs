@@ -12,9 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kustomize::id::Gvk;
 use crate::kustomize::schema::{Property, Schema, Type};
-use crate::yaml::{Kind, Node};
+use crate::kustomize::shared;
+use crate::yaml::{Kind, Mark, Node, Style, Tag};
 
 const DIRECTIVE: &str = "$patch";
+
+/// How many elements a list may have that is merged by their keys, which compares each with each.
+const MAX_ELEMENTS: usize = 5_000;
 
 /// Merges `patch` into `object`; `None` when the object goes.
 ///
@@ -213,7 +217,8 @@ fn settle(
 fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<Node>, String> {
     let new = object.as_ref().is_none_or(Node::is_null);
     let Some((mut object, patch)) = settle(object, patch, mapping_directive)? else { return Ok(None) };
-    if new && mapping_directive(&mut object)? == Directive::Delete {
+    // What is no directive stays where it is new.
+    if new && mapping_directive(&mut object) == Ok(Directive::Delete) {
         return Ok(None);
     }
     let same = matches!(patch, Patch::Same);
@@ -233,13 +238,32 @@ fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<
             None if same => (None, Patch::Same),
             None => (None, Patch::Nothing),
         };
-        if let Some(value) = walk(our_value, patch, level.field(&name))?
+        let patched = matches!(patch, Patch::Node(_));
+        let old = our_value.as_ref().filter(|value| patched && value.text().is_some());
+        let old = old.map(|value| (value.style, value.mark));
+        if let Some(mut value) = walk(our_value, patch, level.field(&name))?
             && let Some(key) = our_key.or(their_key)
         {
+            if let Some((style, mark)) = old {
+                value = in_place(value, style, mark);
+            }
             merged.push((key, value));
         }
     }
     Ok(Some(object))
+}
+
+/// A scalar in the place of another, whose style it takes: a number becomes a string where the object has one in quotes.
+/// A value that stands in several places changes in all of them; its mark says which those are.
+fn in_place(value: Node, style: Style, mark: Mark) -> Node {
+    let shared = Node { mark, ..Node::plain("") };
+    let mark = if shared::is_shared(&shared) { mark } else { value.mark };
+    let tag = match (value.type_tag(), style) {
+        _ if value.text().is_none() => return value,
+        (tag @ (Tag::Binary | Tag::Other | Tag::None), _) | (tag, Style::Plain | Style::Flow) => tag,
+        (Tag::Str | Tag::Int | Tag::Bool | Tag::Float | Tag::Null | Tag::Timestamp, _) => Tag::Str,
+    };
+    Node { tag, style, mark, ..value }
 }
 
 fn by_name(node: Node) -> BTreeMap<String, (Node, Node)> {
@@ -263,6 +287,9 @@ fn walk_list(object: Option<Node>, patch: Patch, keys: &[String], items: Level<'
     };
     let empty = Node { mark: object.mark, ..Node::sequence() };
     let mut ours = into_items(std::mem::replace(&mut object, empty));
+    if theirs.len().max(ours.len()) > MAX_ELEMENTS {
+        return Err(format!("a list of more than {MAX_ELEMENTS} elements is not merged by their keys"));
+    }
     let keys: Vec<&str> = if keys.is_empty() { vec![""] } else { keys.iter().map(String::as_str).collect() };
     let keys = keys.as_slice();
 
@@ -285,8 +312,8 @@ fn walk_list(object: Option<Node>, patch: Patch, keys: &[String], items: Level<'
         let wanted = wanted(&all, values, keys);
         valid = wanted.iter().map(|(key, _)| *key).collect();
         let exact = exact(values, keys, &wanted);
-        let our_index = ours.iter().position(|item| matches(item, &exact));
-        let their_index = theirs.iter().position(|item| matches(item, &exact));
+        let our_index = ours.iter().position(|item| has(item, &exact));
+        let their_index = theirs.iter().position(|item| has(item, &exact));
         let our = our_index.map(|index| ours[index].clone());
         let replaces = their_index.is_some_and(|index| {
             let theirs = &theirs[index];
@@ -375,7 +402,16 @@ fn exact<'a>(values: &Values, keys: &[&'a str], wanted: &[(&'a str, String)]) ->
     wanted.iter().filter(|(_, value)| !value.is_empty()).cloned().collect()
 }
 
-/// Whether an element has these values. An empty value is met by any.
+/// Whether an element has these values and no others.
+fn has(item: &Node, wanted: &[(&str, String)]) -> bool {
+    wanted.iter().all(|(key, value)| {
+        let found = if key.is_empty() { Some(item) } else { item.get(key) };
+        found.is_some_and(|found| found.text().unwrap_or_default() == value)
+    })
+}
+
+/// As [`has`], but an empty value is met by any: who looks for an element without a name to put something in its place
+/// finds all those that have one.
 fn matches(item: &Node, wanted: &[(&str, String)]) -> bool {
     wanted.iter().all(|(key, value)| {
         if key.is_empty() {
@@ -387,6 +423,10 @@ fn matches(item: &Node, wanted: &[(&str, String)]) -> bool {
 
 /// Puts `element` where elements of these values are, or at the end; without one, takes them away.
 fn set_element(list: Vec<Node>, element: Option<Node>, wanted: &[(&str, String)]) -> Vec<Node> {
+    if wanted.is_empty() {
+        // Nothing is looked for, so nothing is kept.
+        return element.into_iter().collect();
+    }
     let by_key = wanted.first().is_some_and(|(key, value)| !key.is_empty() && !value.is_empty());
     let mut found = false;
     let mut result = Vec::with_capacity(list.len() + 1);

@@ -65,10 +65,7 @@ impl Selector {
         let error = |message: String| target.place.error(message);
         let regex = |pattern: &str| match pattern {
             "" => Ok(None),
-            _ => match Pattern::new(pattern) {
-                Some(found) => Ok(Some(found)),
-                None => Err(error(format!("{pattern:?} is no regular expression"))),
-            },
+            _ => Pattern::new(pattern).map(Some).map_err(error),
         };
         Ok(Self {
             group: regex(&target.gvk.group)?,

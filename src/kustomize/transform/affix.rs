@@ -43,9 +43,6 @@ pub(in crate::kustomize) struct Affix {
 
 impl Affix {
     pub(in crate::kustomize) fn run(&self, objects: &mut Collection) -> Result<(), BuildError> {
-        if self.text.is_empty() {
-            return Ok(());
-        }
         objects.update(|resource| self.rename(resource))
     }
 
@@ -58,7 +55,8 @@ impl Affix {
             return Ok(());
         }
         for spec in self.specs.iter().filter(|spec| original.is_selected(&spec.gvk)) {
-            if &*spec.path == NAME {
+            // A document without a text still makes the fields that it asks for.
+            if &*spec.path == NAME && !self.text.is_empty() {
                 match self.side {
                     Side::Front => resource.prefixes.push(self.text.clone()),
                     Side::Back => resource.suffixes.push(self.text.clone()),
@@ -69,7 +67,7 @@ impl Affix {
                 continue;
             }
             let mut write = |node: &mut Node| self.write(node);
-            field_spec::visit(&mut resource.node, spec, Create::Scalar, &mut write)
+            field_spec::visit_object(resource, spec, Create::Scalar, &mut write)
                 .map_err(|message| resource.error(message))?;
         }
         Ok(())

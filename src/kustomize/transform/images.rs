@@ -9,7 +9,7 @@ use crate::kustomize::collection::Collection;
 use crate::kustomize::config::Specs;
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create};
-use crate::kustomize::pattern::is_plain;
+use crate::kustomize::pattern::{compile, is_plain};
 use crate::yaml::{Kind, Node};
 
 /// One entry of `images`.
@@ -52,10 +52,10 @@ enum Pattern {
 }
 
 impl Pattern {
-    fn new(name: &str) -> Option<Self> {
+    fn new(name: &str) -> Result<Self, String> {
         match &*REST_ALONE {
-            Some(rest) if is_plain(name) => Some(Self::Name(name.to_owned(), rest)),
-            Some(_) | None => Regex::new(&format!("^{name}{REST}")).ok().map(Self::Expression),
+            Some(rest) if is_plain(name) => Ok(Self::Name(name.to_owned(), rest)),
+            Some(_) | None => compile(&format!("^{name}{REST}")).map(Self::Expression),
         }
     }
 
@@ -77,8 +77,7 @@ pub(in crate::kustomize) struct Change {
 impl Change {
     pub(in crate::kustomize) fn run(&self, objects: &mut Collection) -> Result<(), BuildError> {
         let image = &self.image;
-        let pattern =
-            Pattern::new(&image.name).ok_or_else(|| image.place.error(format!("{:?} is no image name", image.name)))?;
+        let pattern = Pattern::new(&image.name).map_err(|message| image.place.error(message))?;
         objects.change(|resource| {
             if resource.kind() == "CustomResourceDefinition" {
                 return Ok(());
@@ -95,7 +94,7 @@ impl Change {
                     }
                     Kind::Sequence(_) | Kind::Mapping(_) => Err("an image must be plain text".to_owned()),
                 };
-                field_spec::visit(&mut resource.node, spec, Create::Nothing, &mut write)
+                field_spec::visit_object(resource, spec, Create::Nothing, &mut write)
                     .map_err(|message| resource.error(message))?;
             }
             Ok(())

@@ -96,9 +96,10 @@ impl Pairs {
                         }
                         Ok(())
                     }
+                    Kind::Scalar(_) if node.is_null() => Ok(()),
                     Kind::Scalar(_) | Kind::Sequence(_) => Err("a mapping is expected there".to_owned()),
                 };
-                field_spec::visit(&mut resource.node, spec, Create::Mapping, &mut write)
+                field_spec::visit_object(resource, spec, Create::Mapping, &mut write)
                     .map_err(|message| resource.error(message))?;
             }
             shared::spread(&mut resource.node, &changed);

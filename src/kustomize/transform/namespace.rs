@@ -79,7 +79,7 @@ impl Namespace {
                 continue;
             }
             if field_spec::is_about(spec, resource) {
-                field_spec::visit(&mut resource.node, spec, Create::Scalar, &mut write)?;
+                field_spec::visit_object(resource, spec, Create::Scalar, &mut write)?;
             }
         }
         Ok(())

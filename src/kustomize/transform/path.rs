@@ -1,8 +1,6 @@
 //! Paths of fields as `replacements` and variables write them: `spec.containers.[name=web].image`, `a.0`, `a.*.b`.
 
-use regex::Regex;
-
-use crate::kustomize::load;
+use crate::kustomize::{load, pattern};
 use crate::yaml::{Kind, Node, Style};
 
 /// What is made at the end of a path.
@@ -282,7 +280,7 @@ fn visit_items(
     set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
 ) -> Result<usize, String> {
     let (name, value) = item_of(part)?;
-    let pattern = Regex::new(value).map_err(|_| format!("{value:?} is no regular expression"))?;
+    let pattern = pattern::compile(value)?;
     items(node)?;
     let Kind::Sequence(list) = &mut node.kind else { return Ok(0) };
     let mut pass = |list: &mut Vec<Node>| {

@@ -6,7 +6,7 @@ use crate::kustomize::config::Specs;
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create};
 use crate::kustomize::near::nearest;
-use crate::yaml::{Node, Tag};
+use crate::yaml::{Node, Style, Tag};
 
 use super::Context;
 
@@ -60,10 +60,16 @@ impl Counts {
                     continue;
                 }
                 let mut write = |node: &mut Node| {
-                    *node = Node { tag: Tag::Int, mark: node.mark, ..Node::plain(count.to_string()) };
+                    if node.text().is_none() {
+                        return Err("a count must be plain text".to_owned());
+                    }
+                    // A count in quotes stays in quotes, and a string.
+                    let quoted = matches!(node.style, Style::SingleQuoted | Style::DoubleQuoted);
+                    let tag = if quoted { Tag::Str } else { Tag::Int };
+                    *node = Node { tag, style: node.style, mark: node.mark, ..Node::plain(count.to_string()) };
                     Ok(())
                 };
-                field_spec::visit(&mut resource.node, spec, Create::Scalar, &mut write)
+                field_spec::visit_object(resource, spec, Create::Scalar, &mut write)
                     .map_err(|message| resource.error(message))?;
             }
             Ok(())

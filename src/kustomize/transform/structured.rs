@@ -1,5 +1,7 @@
 //! Values inside a text that is itself JSON or YAML, as a ConfigMap may hold.
 
+mod splice;
+
 use serde_json::Value;
 
 use crate::kustomize::load;
@@ -22,13 +24,16 @@ pub(super) fn set(
         let Ok(Some(Node { kind: Kind::Scalar(text), .. })) = path::get_mut(node, outer) else { continue };
         let Ok(parsed) = load::inner(text) else { continue };
         let Some(mut parsed) = parsed else { break };
+        let before = parsed.clone();
         if path::visit(&mut parsed, inner, make, set)? == 0 {
             return Err("there is no such field in the text".to_owned());
         }
         *text = if text.trim_start().starts_with(['{', '[']) {
             json(&parsed, text.contains('\n') && text.contains("  "))?
         } else {
-            write(&parsed).trim().to_owned()
+            // Comments and anchors are kept by changing the text where the values stand; else it is written anew.
+            let spliced = splice::scalars(text, &before, &parsed);
+            spliced.unwrap_or_else(|| write(&parsed)).trim().to_owned()
         };
         return Ok(());
     }
@@ -157,6 +162,7 @@ fn flow(node: &Node, out: &mut String) {
 
 fn scalar(node: &Node, indent: usize, out: &mut String) {
     let text = node.text().unwrap_or_default();
+    let fits = yaml::stays_block(text);
     match node.style {
         Style::SingleQuoted => {
             out.push('\'');
@@ -164,27 +170,65 @@ fn scalar(node: &Node, indent: usize, out: &mut String) {
             out.push('\'');
         }
         Style::DoubleQuoted => quoted(text, out),
-        Style::Literal | Style::Folded if text.contains('\n') => literal(text, indent, out),
-        Style::Plain | Style::Literal | Style::Folded | Style::Flow => {
-            let untagged = Node::plain(text);
-            let is_text = matches!(node.tag, Tag::Str) && !untagged.is_string();
-            match text {
-                _ if text.contains('\n') => literal(text, indent, out),
-                _ if is_text => quoted(text, out),
-                _ if node.is_null() || !untagged.is_string() => out.push_str(text),
-                // The emitter knows which plain texts need quotes.
-                _ => out.push_str(yaml::emit(&Value::String(text.to_owned())).trim_end()),
-            }
-        }
+        Style::Literal if fits => literal(text, indent, out),
+        Style::Folded if fits => folded(text, indent, out),
+        Style::Literal | Style::Folded => quoted(text, out),
+        Style::Plain | Style::Flow if text.contains('\n') && fits => literal(text, indent, out),
+        Style::Plain | Style::Flow => plain(node, text, out),
     }
 }
 
-fn quoted(text: &str, out: &mut String) {
-    out.push_str(&Value::String(text.to_owned()).to_string());
+/// A text without quotes, where it is still of the type that the node has; with its tag, or in quotes, where it is not.
+fn plain(node: &Node, text: &str, out: &mut String) {
+    let untagged = Node::plain(text).type_tag();
+    let tag = match &node.tag {
+        Tag::Int => "!!int",
+        Tag::Bool => "!!bool",
+        Tag::Float => "!!float",
+        Tag::Null => "!!null",
+        Tag::Timestamp => "!!timestamp",
+        Tag::Str if untagged != Tag::Str => return quoted(text, out),
+        Tag::None | Tag::Str | Tag::Binary | Tag::Other => "",
+    };
+    if !tag.is_empty() && untagged != node.tag {
+        out.push_str(tag);
+        out.push(' ');
+    }
+    out.push_str(&yaml::without_type(text));
 }
 
-fn literal(text: &str, indent: usize, out: &mut String) {
-    out.push('|');
+fn quoted(text: &str, out: &mut String) {
+    out.push_str(&yaml::in_quotes(text));
+}
+
+/// Folded text, with a break more where lines do not begin with a blank. Lines are never folded at a width.
+fn folded(text: &str, indent: usize, out: &mut String) {
+    out.push('>');
+    hints(text, out);
+    out.push('\n');
+    let first = text.trim_start_matches('\n');
+    let doubled = !first.is_empty() && !first.starts_with([' ', '\t']);
+    let (mut at_start, mut leads) = (true, true);
+    for c in text.chars() {
+        if c == '\n' {
+            if !at_start && !leads && doubled {
+                out.push('\n');
+            }
+            out.push('\n');
+            at_start = true;
+        } else {
+            if at_start {
+                out.push_str(&" ".repeat(indent.max(2)));
+                leads = c == ' ' || c == '\t';
+            }
+            out.push(c);
+            at_start = false;
+        }
+    }
+    end_line(out);
+}
+
+fn hints(text: &str, out: &mut String) {
     if text.starts_with([' ', '\n']) {
         out.push('2');
     }
@@ -193,6 +237,11 @@ fn literal(text: &str, indent: usize, out: &mut String) {
         Some(rest) if rest.ends_with('\n') || rest.is_empty() => out.push('+'),
         Some(_) => {}
     }
+}
+
+fn literal(text: &str, indent: usize, out: &mut String) {
+    out.push('|');
+    hints(text, out);
     for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
         out.push('\n');
         if !line.is_empty() {

@@ -1,6 +1,7 @@
 //! Objects of the kinds that kustomize has rules for, with names from a small set, so that they name one another.
 
 use super::dice::Dice;
+use super::styles;
 
 pub(crate) const NAMES: [&str; 6] = ["web", "db", "cache", "app-1", "web-db", "default"];
 pub(crate) const NAMESPACES: [&str; 4] = ["default", "prod", "kube-system", "team-a"];
@@ -147,7 +148,7 @@ pub(crate) fn object(dice: &mut Dice) -> String {
     let name = dice.pick(&NAMES);
     let other = dice.pick(&NAMES);
     let head = |version: &str, kind: &str, meta: String| format!("apiVersion: {version}\nkind: {kind}\n{meta}");
-    match dice.below(22) {
+    match dice.below(27) {
         0..=3 => {
             let kind = dice.pick(&["Deployment", "StatefulSet", "DaemonSet"]);
             let mut text = head("apps/v1", kind, meta(dice, name, true)) + "spec:\n";
@@ -237,6 +238,31 @@ pub(crate) fn object(dice: &mut Dice) -> String {
                     "webhooks:\n- name: w.x.y\n  clientConfig:\n    service:\n      name: {other}\n      namespace: {}\n",
                     dice.pick(&NAMESPACES)
                 )
+        }
+        21 | 22 => {
+            let meta = meta(dice, name, true);
+            styles::config_map(dice, &meta)
+        }
+        23 => {
+            let meta = meta(dice, name, true);
+            styles::widget(dice, &meta)
+        }
+        24 => {
+            head("v1", dice.pick(&["PersistentVolume", "StorageClass", "PriorityClass"]), meta(dice, name, false))
+                + &format!("storageClassName: {other}\nspec:\n  claimRef:\n    name: {}\n", dice.pick(&NAMES))
+        }
+        25 => {
+            let kind = dice.pick(&["Gizmo", "Pod", "Job"]);
+            let version = if kind == "Gizmo" {
+                "example.com/v1"
+            } else if kind == "Pod" {
+                "v1"
+            } else {
+                "batch/v1"
+            };
+            let mut text = head(version, kind, meta(dice, name, true)) + "spec:\n";
+            text += "  parts:\n  - key: a\n    value: 1\n  - key: b\n    value: 2\n";
+            text + &format!("  configRef: {other}\n  containers:\n  - name: main\n    image: nginx\n")
         }
         _ => {
             let (a, b) = (dice.pick(&NAMES), dice.pick(&NAMES));
