@@ -24,6 +24,10 @@ use claude_manager::kustomize::{self, Memo, Options};
 use claude_manager::project::{Entry, Files, FilesError, RepoPath};
 use sha2::{Digest, Sha256};
 
+/// The product's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SIZES: [usize; 7] = [1, 10, 50, 200, 1_000, 5_000, 10_000];
 const FLEETS: [usize; 3] = [100, 1_000, 5_000];
 const HERE: &str = match option_env!("CARGO_BIN_EXE_claude-manager") {
