@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::project::RepoPath;
-use crate::yaml::{Kind, Node, Style};
+use crate::yaml::{Kind, Node, Style, Tag};
 
 use super::BuildError;
 use super::field::Place;
@@ -176,10 +176,16 @@ impl Resource {
         self.set_meta_text("name", name);
     }
 
-    /// Writes a text in the style that is there: what was a number in its file is one again.
+    /// Writes a text in the style that is there: what was a number in its file is one again, and what a transformer has
+    /// made a string stays one.
     pub(super) fn set_meta_text(&mut self, key: &str, text: &str) {
-        let style = self.node.at(&["metadata", key]).map_or(Style::Plain, |old| old.style);
-        let style = if style == Style::Flow { Style::Plain } else { style };
+        let style = match self.node.at(&["metadata", key]) {
+            Some(old) if old.style == Style::Plain && old.tag == Tag::Str && !Node::plain(text).is_string() => {
+                Style::DoubleQuoted
+            }
+            Some(old) if old.style != Style::Flow => old.style,
+            Some(_) | None => Style::Plain,
+        };
         self.set_meta(key, Some(Node { style, ..Node::plain(text) }));
     }
 

@@ -185,3 +185,8 @@ fn values_that_grow_by_themselves_are_errors() {
     let told = build(vars, &object).expect_err("variables without end").to_string();
     assert!(told.contains("variables write more than"), "{told}");
 }
+
+#[test]
+fn what_was_made_a_string_stays_one_when_it_looks_like_a_number() {
+    case("kept-strings");
+}

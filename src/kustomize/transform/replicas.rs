@@ -63,9 +63,8 @@ impl Counts {
                     if node.text().is_none() {
                         return Err("a count must be plain text".to_owned());
                     }
-                    // A count in quotes stays in quotes, and a string.
-                    let quoted = matches!(node.style, Style::SingleQuoted | Style::DoubleQuoted);
-                    let tag = if quoted { Tag::Str } else { Tag::Int };
+                    // A count in quotes, or in a block, stays a string.
+                    let tag = if node.style == Style::Plain { Tag::Int } else { Tag::Str };
                     *node = Node { tag, style: node.style, mark: node.mark, ..Node::plain(count.to_string()) };
                     Ok(())
                 };
