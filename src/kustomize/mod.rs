@@ -24,21 +24,21 @@
 //! whole is built, and each entry gets its share.
 //!
 //! # Figures
-//! `cargo bench --bench kustomize -- --kustomize PATH`, one run on 25 November 2026 (2 shared cores of a virtual machine with
-//! other work on them, so that two threads gain nothing here; release build; real kustomize v5.8.2). Six objects for each
-//! overlay, text included; `~` is extrapolated by the square of the overlays, and was not measured:
+//! `cargo bench --bench kustomize -- --kustomize PATH`, one run on 25 November 2026 (2 cores of a virtual machine; release
+//! build; real kustomize v5.8.2). Six objects for each overlay, text included; `~` is extrapolated by the square of the
+//! overlays from 200, and was not measured:
 //! ```text
-//! overlays     one thread   kustomize   times
-//!        1        0.32 ms       66 ms     210
-//!       50         11 ms       1.20 s     107
-//!      200         52 ms      14.67 s     284
-//!    1,000        529 ms      ~ 367 s   ~ 693
-//!    5,000        3.2 s
-//!   10,000        6.5 s
-//! overlays a second on one core, all parsed already           3,953 (1,675 with nothing remembered)
-//! one edited overlay as a part of a root of 100, 1,000, 5,000 0.20, 0.22, 0.21 ms (median; worst 4.5 ms)
-//! `claude-manager build` of one overlay, whole process        8.6 ms, 9.5 times as fast
-//! `claude-manager build` of 5,000 from the root, most memory  195 MB
+//! overlays     one thread   two threads   kustomize   times (one thread)
+//!        1        0.34 ms       0.34 ms       69 ms     202
+//!       50           10 ms          8 ms      762 ms      77
+//!      200           44 ms         33 ms      9.73 s     221
+//!    1,000          257 ms        165 ms     ~ 243 s   ~ 949
+//!    5,000          1.34 s        1.11 s
+//!   10,000          3.00 s        2.04 s
+//! overlays a second on one core, all parsed already           4,898 (3,473 with nothing remembered)
+//! one edited overlay as a part of a root of 100, 1,000, 5,000 0.32, 0.34, 0.35 ms (median; worst 0.7 ms)
+//! `claude-manager build` of one overlay, whole process        7.6 ms, 8.6 times as fast
+//! `claude-manager build` of 5,000 from the root, most memory  183 MB
 //! ```
 //!
 //! What looks odd in a file is on purpose when its comment says so: the output has to be that of the original, also where
