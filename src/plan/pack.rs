@@ -140,17 +140,29 @@ mod tests {
         }
     }
 
+    /// Digits without a pattern.
+    fn noise(number: u64) -> String {
+        (1..400_u64).map(|step| (number * 7 + 3).wrapping_pow(11).wrapping_mul(step.pow(5)).to_string()).collect()
+    }
+
     #[test]
     fn objects_that_have_nothing_in_common_cost_no_more_than_their_text() {
         let packer = Packer::default();
-        for number in 0_u64..20 {
-            // Digits without a pattern.
-            let noise: String = (1..400_u64)
-                .map(|step| (number * 7 + 3).wrapping_pow(11).wrapping_mul(step.pow(5)).to_string())
-                .collect();
-            let packed = packer.pack(&key("ConfigMap"), &json!({ "data": noise }));
-            assert_eq!(packed.unpack(), json!({ "data": noise }));
+        for number in 0..20 {
+            let object = json!({ "data": noise(number) });
+            let packed = packer.pack(&key("ConfigMap"), &object);
+            assert_eq!(packed.unpack(), object);
             assert!(packed.deflated.len() <= packed.length, "{} of {}", packed.deflated.len(), packed.length);
+        }
+    }
+
+    #[test]
+    fn an_object_unlike_its_model_is_the_model_of_those_that_come_after() {
+        let packer = Packer::default();
+        let _ = packer.pack(&key("ConfigMap"), &object("first"));
+        for round in 0..3 {
+            let packed = packer.pack(&key("ConfigMap"), &json!({ "data": noise(1), "round": round }));
+            assert!(packed.deflated.len() * 8 < packed.length, "{} of {}", packed.deflated.len(), packed.length);
         }
     }
 
