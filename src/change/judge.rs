@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZero;
 
 use crate::git::{GitError, Repository};
-use crate::kustomize::{self, BuildError, Object};
+use crate::kustomize::{self, BuildError, Memo, Object};
 use crate::plan::{self, Policy};
 use crate::project::{Files, ProjectName, RepoPath, Revision, Unit};
 
@@ -19,6 +19,8 @@ pub(super) struct Root {
     pub(super) projects: BTreeSet<ProjectName>,
     /// Everything else that it lists.
     base: BTreeSet<RepoPath>,
+    /// What the builds of its units have in common, above all this root: read for each, a fleet would cost its square.
+    memo: Memo,
 }
 
 impl Root {
@@ -27,8 +29,10 @@ impl Root {
     /// # Errors
     /// Sentences that name the file and the way out.
     pub(super) fn read(files: &dyn Files) -> Result<Self, String> {
-        let mut root = Self { namespace: namespace(files)?, projects: BTreeSet::new(), base: BTreeSet::new() };
-        for path in kustomize::resources(files, &RepoPath::root(), None).map_err(|error| sentence(&error))? {
+        let memo = Memo::default();
+        let listed = kustomize::resources(files, &RepoPath::root(), Some(&memo)).map_err(|error| sentence(&error))?;
+        let mut root = Self { namespace: namespace(files)?, projects: BTreeSet::new(), base: BTreeSet::new(), memo };
+        for path in listed {
             let name = path.as_str().strip_prefix("projects/").and_then(|name| ProjectName::parse(name).ok());
             match name {
                 Some(name) => drop(root.projects.insert(name)),
@@ -52,10 +56,10 @@ impl Root {
             Some(folder) => path == folder,
             None => self.base.contains(path),
         };
-        let part = kustomize::build_part(files, &RepoPath::root(), &keep, folder.is_none(), None);
+        let part = kustomize::build_part(files, &RepoPath::root(), &keep, folder.is_none(), Some(&self.memo));
         let objects = match part.together {
             None => part.result,
-            Some(_) => share_of_whole(files, folder.as_ref()),
+            Some(_) => share_of_whole(files, folder.as_ref(), &self.memo),
         };
         let objects = objects.map_err(|error| vec![sentence(&error)])?;
         let namespace = self.namespace.as_deref().unwrap_or_default();
@@ -66,9 +70,9 @@ impl Root {
 }
 
 /// The objects of one entry of the root, or those that belong to no project, in a build of all of them.
-fn share_of_whole(files: &dyn Files, folder: Option<&RepoPath>) -> Result<Vec<Object>, BuildError> {
+fn share_of_whole(files: &dyn Files, folder: Option<&RepoPath>, memo: &Memo) -> Result<Vec<Object>, BuildError> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let mut whole = kustomize::build_together(files, &RepoPath::root(), threads, None)?;
+    let mut whole = kustomize::build_together(files, &RepoPath::root(), threads, Some(memo))?;
     let Some(folder) = folder else {
         let is_project = |path: &RepoPath| path.as_str().strip_prefix("projects/").is_some_and(is_name);
         if let Some((_, error)) = whole.broken.into_iter().find(|(path, _)| !is_project(path)) {
