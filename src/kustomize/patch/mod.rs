@@ -134,14 +134,30 @@ impl Patch {
         }
     }
 
+    /// What begins with a bracket is taken for JSON, and no YAML then.
+    fn is_json(&self, text: &[u8]) -> Result<(), BuildError> {
+        serde_json::from_slice::<serde::de::IgnoredAny>(text).map(drop).map_err(|error| {
+            let hint = "write it as JSON, or as a YAML list with a dash before each operation";
+            self.place.error_with_hint(format!("begins with [ but is no JSON: {error}"), hint)
+        })
+    }
+
     fn load(&self, context: &Context<'_>) -> Result<Loaded, BuildError> {
         let (documents, file, raw) = match &self.source {
             Source::Inline(text, place) => {
-                (load::inline(text.trim(), place)?, place.file.clone(), text.trim_start().starts_with('['))
+                let raw = text.trim_start().starts_with('[');
+                if raw {
+                    self.is_json(text.as_bytes())?;
+                }
+                (load::inline(text.trim(), place)?, place.file.clone(), raw)
             }
             Source::File(text, place) => {
                 let path = context.loader.file(context.directory, text, place)?;
-                let raw = context.loader.bytes(&path, place)?.first() == Some(&b'[');
+                let bytes = context.loader.bytes(&path, place)?;
+                let raw = bytes.first() == Some(&b'[');
+                if raw {
+                    self.is_json(&bytes)?;
+                }
                 (context.loader.documents(&path, place)?.to_vec(), path, raw)
             }
         };
@@ -352,6 +368,10 @@ fn add_notes(node: &mut Node, notes: &BTreeMap<String, String>) {
 }
 
 fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &Place) -> Result<(), BuildError> {
+    // An object that nothing is done to keeps its numbers as they are written.
+    if operations.is_empty() {
+        return Ok(());
+    }
     let fail = |message: String| place.error(format!("does not fit {}: {message}", resource.id()));
     // Stock kustomize keeps what it knows of an object in annotations, so there are some wherever there is something to
     // keep, and a patch may add to them where the file has none.
