@@ -104,7 +104,7 @@ pub async fn logs(
     open(client, &format!("{path}/{name}/log?{}", parameters(query))).await
 }
 
-/// The end of what a container has written, at most [`LONGEST_END`] bytes; of its run before this one where that
+/// The end of what a container has written, at most `LONGEST_END` bytes; of its run before this one where that
 /// `is_earlier_run`.
 ///
 /// # Errors

@@ -202,7 +202,7 @@ impl Metrics {
     }
 
     /// Counts an object that is changed back, by who had changed it. Field managers name themselves as they like, so only
-    /// the first [`MANAGERS`] have a name here, and kubectl's many are one.
+    /// the first `MANAGERS` have a name here, and kubectl's many are one.
     pub fn drift(&self, manager: Option<&str>) {
         let Some(manager) = manager else { return self.drift.with_label_values(&["unknown"]).inc() };
         if manager.starts_with("kubectl") {
