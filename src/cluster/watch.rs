@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use kube::Client;
-use kube::core::WatchEvent;
+use kube::core::{Status, WatchEvent};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -86,20 +86,8 @@ impl Watch {
             None => self.list(&resource, &format!("{path}?labelSelector={selector}")).await?,
         };
         *position = Some(from.clone());
-        let life = rand::random_range(LIFE);
-        let uri = format!(
-            "{path}?labelSelector={selector}&watch=1&allowWatchBookmarks=true&resourceVersion={from}&timeoutSeconds={life}"
-        );
-        let request = http::Request::get(uri).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
-        // The headers come at once, the body never ends.
-        let events = tokio::time::timeout(Duration::from_secs(30), self.client.request_events::<Value>(request))
-            .await
-            .map_err(|_| Error::Unreachable("no answer to a watch within 30 s".to_owned()))?
-            .map_err(|error| Error::from_client(&error))?;
+        let (mut events, overdue) = open(&self.client, &format!("{path}?labelSelector={selector}"), &from).await?;
         self.shared.live(&self.kind, self.scope);
-        let mut events: BoxStream<'static, kube::Result<WatchEvent<Value>>> = events.boxed();
-        // A connection that died without a word is found by the server's own end of the watch not coming.
-        let overdue = Instant::now() + Duration::from_secs(life + 10);
         loop {
             let event = match tokio::time::timeout_at(overdue, events.next()).await {
                 Err(_) => return Err(Error::Unreachable("a watch fell silent".to_owned())),
@@ -116,14 +104,7 @@ impl Watch {
                     self.shared.change(|cache| cache.deleted(&object));
                 }
                 WatchEvent::Bookmark(bookmark) => *position = Some(bookmark.metadata.resource_version),
-                WatchEvent::Error(status) => {
-                    return Err(Error::Api {
-                        code: status.code,
-                        reason: status.reason,
-                        message: status.message,
-                        retry_after: None,
-                    });
-                }
+                WatchEvent::Error(status) => return Err(ended(&status)),
             }
         }
     }
@@ -202,15 +183,7 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
     };
     loop {
         let began = Instant::now();
-        let life = rand::random_range(LIFE);
-        let uri = format!("{path}&watch=1&allowWatchBookmarks=true&resourceVersion={position}&timeoutSeconds={life}");
-        let request = http::Request::get(uri).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
-        let events = tokio::time::timeout(Duration::from_secs(30), client.request_events::<Value>(request))
-            .await
-            .map_err(|_| Error::Unreachable("no answer to a watch within 30 s".to_owned()))?
-            .map_err(|error| Error::from_client(&error))?;
-        let mut events = events.boxed();
-        let overdue = Instant::now() + Duration::from_secs(life + 10);
+        let (mut events, overdue) = open(client, &path, &position).await?;
         while let Some(event) = tokio::time::timeout_at(overdue, events.next())
             .await
             .map_err(|_| Error::Unreachable("a watch fell silent".to_owned()))?
@@ -224,20 +197,35 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
                 }
                 WatchEvent::Deleted(event) => shared.expired(&event),
                 WatchEvent::Bookmark(bookmark) => position = bookmark.metadata.resource_version,
-                WatchEvent::Error(status) => {
-                    return Err(Error::Api {
-                        code: status.code,
-                        reason: status.reason,
-                        message: status.message,
-                        retry_after: None,
-                    });
-                }
+                WatchEvent::Error(status) => return Err(ended(&status)),
             }
         }
         if began.elapsed() < SHORTEST_SUCCESS {
             return Ok(());
         }
     }
+}
+
+/// What a watch tells, and when it should have ended.
+type Events = (BoxStream<'static, kube::Result<WatchEvent<Value>>>, Instant);
+
+/// Begins to watch a collection, whose path has a query already, from a version on.
+async fn open(client: &Client, path: &str, from: &str) -> Result<Events, Error> {
+    let life = rand::random_range(LIFE);
+    let uri = format!("{path}&watch=1&allowWatchBookmarks=true&resourceVersion={from}&timeoutSeconds={life}");
+    let request = http::Request::get(uri).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
+    // The headers come at once, the body never ends.
+    let events = tokio::time::timeout(Duration::from_secs(30), client.request_events::<Value>(request))
+        .await
+        .map_err(|_| Error::Unreachable("no answer to a watch within 30 s".to_owned()))?
+        .map_err(|error| Error::from_client(&error))?;
+    // A connection that died without a word is found by the server's own end of the watch not coming.
+    Ok((events.boxed(), Instant::now() + Duration::from_secs(life + 10)))
+}
+
+/// Why the server ended a watch.
+fn ended(status: &Status) -> Error {
+    Error::Api { code: status.code, reason: status.reason.clone(), message: status.message.clone(), retry_after: None }
 }
 
 fn advance(position: &mut Option<String>, object: &Value) {
