@@ -183,7 +183,7 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
     };
     loop {
         let began = Instant::now();
-        let (mut events, overdue) = open(client, &path, &position).await?;
+        let (mut events, overdue) = open(client, path, &position).await?;
         while let Some(event) = tokio::time::timeout_at(overdue, events.next())
             .await
             .map_err(|_| Error::Unreachable("a watch fell silent".to_owned()))?
