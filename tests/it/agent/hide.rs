@@ -31,7 +31,11 @@ async fn hidden_directories_are_out_of_reach_and_the_volumes_are_not() {
     symlink(&data, environment.directory().join("around")).unwrap();
     symlink(data.join("age.key"), data.join("volumes/workspace/key")).unwrap();
     // Not below a directory for temporary files, which everybody may write.
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let target =
+        [Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned(), Path::new(env!("CARGO_MANIFEST_DIR")).join("target")]
+            .into_iter()
+            .find(|directory| !directory.starts_with(std::env::temp_dir()))
+            .expect("a checkout or a target directory that is not below the one for temporary files");
     fs::create_dir_all(&target).unwrap();
     let outside = tempfile::NamedTempFile::new_in(target).unwrap();
     fs::write(&outside, "of this user").unwrap();
