@@ -4,20 +4,20 @@
 //! failed action stops no other; nothing is deleted but what the plan names with its uid, and never to make room for a
 //! change that the API server refuses. *Caveats:* a cancelled execution finishes what is on its way.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use http::{Method, Request};
 use kube::Client;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::cancel::Cancel;
 use super::kinds::{Kind, Kinds};
 use super::pace::Pace;
 use super::{Error, request, take_over};
-use crate::plan::{Action, Operation, UnitPlan};
+use crate::plan::{Action, Content, Operation, UnitPlan};
 use crate::project::{FIELD_MANAGER, ObjectKey};
 
 /// How many requests of one plan are on their way at once, of those that [`Pace`] allows to all plans together.
@@ -39,8 +39,8 @@ pub struct Outcome {
 /// What was done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Done {
-    /// The object is as sent; this is the API server's answer.
-    Applied(Arc<Value>),
+    /// The object is as sent; this is the API server's answer, as JSON.
+    Applied(Box<str>),
     /// The object is gone, or goes as soon as its finalizers are done.
     Deleted,
 }
@@ -132,12 +132,12 @@ impl Writer<'_> {
         }
     }
 
-    async fn patch(&self, path: &str, object: &Value) -> Result<Done, Error> {
+    async fn patch(&self, path: &str, object: &Content) -> Result<Done, Error> {
         let dry = if self.dry { "&dryRun=All" } else { "" };
         let uri = format!("{path}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict{dry}");
         // JSON is YAML; a content type of its own for JSON came with Kubernetes 1.30 and is not everywhere on.
-        let answer = self.send(Method::PATCH, &uri, "application/apply-patch+yaml", object).await?;
-        Ok(Done::Applied(Arc::new(answer)))
+        let answer = self.send(Method::PATCH, &uri, "application/apply-patch+yaml", object.text()).await?;
+        Ok(Done::Applied(answer.into()))
     }
 
     async fn take_over(&self, path: &str) -> Result<(), Error> {
@@ -149,7 +149,7 @@ impl Writer<'_> {
         };
         let Some(patch) = take_over::patch(&live) else { return Ok(()) };
         let uri = format!("{path}?fieldManager={FIELD_MANAGER}");
-        match self.send(Method::PATCH, &uri, "application/json-patch+json", &patch).await {
+        match self.send(Method::PATCH, &uri, "application/json-patch+json", text(&patch)).await {
             Ok(_) => Ok(()),
             // The test of the version failed: a race like any other.
             Err(Error::Api { code: 422, reason, message, retry_after }) => {
@@ -161,7 +161,7 @@ impl Writer<'_> {
 
     /// Deletes an object but not what it owns, and makes it anew. The API server is first asked whether it would take the
     /// new one (under a name of its own, as the old one is still there): an object is never deleted for one that cannot be.
-    async fn remake(&self, path: &str, uid: &str, object: &Value) -> Result<Done, Error> {
+    async fn remake(&self, path: &str, uid: &str, object: &Content) -> Result<Done, Error> {
         self.would_take(path, object).await?;
         if self.dry {
             return Ok(Done::Deleted);
@@ -186,7 +186,7 @@ impl Writer<'_> {
         let collection = path.rsplit_once('/').map_or(path, |(collection, _)| collection);
         let uri =
             format!("{collection}/{name}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict&dryRun=All");
-        self.send(Method::PATCH, &uri, "application/apply-patch+yaml", &object).await.map(drop)
+        self.send(Method::PATCH, &uri, "application/apply-patch+yaml", text(&object)).await.map(drop)
     }
 
     async fn delete(&self, path: &str, uid: &str, propagation: &str) -> Result<Done, Error> {
@@ -197,21 +197,25 @@ impl Writer<'_> {
         if self.dry {
             options["dryRun"] = json!(["All"]);
         }
-        match self.send(Method::DELETE, path, "application/json", &options).await {
+        match self.send(Method::DELETE, path, "application/json", text(&options)).await {
             Ok(_) | Err(Error::Api { code: 404, .. }) => Ok(Done::Deleted),
             Err(error) => Err(error),
         }
     }
 
-    async fn send(&self, method: Method, uri: &str, content_type: &str, body: &Value) -> Result<Value, Error> {
+    async fn send(&self, method: Method, uri: &str, content_type: &str, body: Vec<u8>) -> Result<Box<RawValue>, Error> {
         let request = Request::builder()
             .method(method)
             .uri(uri)
             .header(http::header::CONTENT_TYPE, content_type)
-            .body(body.to_string().into_bytes())
+            .body(body)
             .map_err(|error| Error::Answer(error.to_string()))?;
         request::send(self.client, request).await
     }
+}
+
+fn text(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
 }
 
 /// A conflict on delete means that the object was replaced by another: the next plan decides about that one.
@@ -271,6 +275,8 @@ fn masked(error: Error, action: &Action) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn action(kind: &str, operation: Operation) -> Action {
@@ -285,7 +291,7 @@ mod tests {
     #[test]
     fn a_secrets_values_are_cut_out_of_the_servers_message() {
         let secret = json!({"data": {"a": "aHVudGVyMg=="}, "stringData": {"b": "correct horse"}});
-        let action = action("Secret", Operation::Create(Arc::new(secret)));
+        let action = action("Secret", Operation::Create(Content::new(secret)));
         let error = masked(api(422, "bad: aHVudGVyMg== or hunter2 or correct horse", None), &action);
         assert_eq!(error.to_string(), "bad: *** or *** or ***");
     }
@@ -301,7 +307,7 @@ mod tests {
     fn an_object_that_was_replaced_is_left_to_the_next_plan() {
         let delete = action("ConfigMap", Operation::Delete { uid: "1".to_owned() });
         assert!(is_final(&delete, &api(409, "", None)));
-        let update = action("ConfigMap", Operation::Create(Arc::new(Value::Null)));
+        let update = action("ConfigMap", Operation::Create(Content::default()));
         assert!(!is_final(&update, &api(409, "", None)));
     }
 
@@ -323,7 +329,7 @@ mod tests {
     }
 
     fn plan() -> UnitPlan {
-        let create = Operation::Create(Arc::new(json!({})));
+        let create = Operation::Create(Content::new(json!({})));
         UnitPlan { unit: crate::project::Unit::Base, actions: vec![action("ConfigMap", create)], held: Vec::new() }
     }
 

@@ -2,14 +2,16 @@
 //!
 //! No input or output and no clock, so that every order of events can be tested.
 
+mod seen;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use serde_json::Value;
+use seen::Prints;
+pub(super) use seen::{Head, Keeper, Seen};
 
-use super::kinds::{Kind, Resource};
-use crate::plan::{Live, Packed, Packer};
-use crate::project::{ObjectKey, PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
+use super::kinds::Kind;
+use crate::plan::{Content, Live, Packed};
+use crate::project::{ObjectKey, PROJECT_LABEL, SCOPE_LABEL, Unit};
 
 /// How many deletions are remembered, so that a late answer to a write brings no deleted object back.
 const REMEMBERED_DELETIONS: usize = 4096;
@@ -47,14 +49,21 @@ struct Entry {
     object: Packed,
     /// The resource version; empty where the object has none.
     version: Box<str>,
-    applied: Option<(u64, String)>,
+    applied: Option<u64>,
+    prints: Prints,
+    is_going: bool,
     unit: Unit,
     tick: u64,
 }
 
 impl Entry {
     fn live(&self) -> Live {
-        Live { object: Arc::new(self.object.unpack()), applied: self.applied.clone() }
+        Live {
+            object: Content::packed(self.object.clone(), None),
+            owner: Some(self.unit.clone()),
+            is_going: self.is_going,
+            applied: self.applied,
+        }
     }
 
     /// The resource version as a number, where it is one.
@@ -66,7 +75,6 @@ impl Entry {
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    packer: Packer,
     objects: BTreeMap<ObjectKey, Entry>,
     by_unit: BTreeMap<Unit, BTreeSet<ObjectKey>>,
     gone: BTreeMap<ObjectKey, u64>,
@@ -123,17 +131,17 @@ impl Cache {
     }
 
     /// Takes one object of a list. Gives the units for which something changed.
-    pub(super) fn listed(&mut self, listing: &mut Listing, object: Value) -> BTreeSet<Unit> {
-        let Some(key) = key_of(&object) else { return BTreeSet::new() };
+    pub(super) fn listed(&mut self, listing: &mut Listing, object: Seen) -> BTreeSet<Unit> {
+        let key = &object.head.key;
         listing.keys.insert(key.clone());
         // A list is the truth of its moment, even when its version is lower than ours (a cluster restored from a
         // backup counts anew); only what came after its beginning is newer.
-        let newer = self.objects.get(&key).is_some_and(|entry| entry.tick > listing.began);
-        if newer && !self.is_progress(&key, &object) {
+        let newer = self.objects.get(key).is_some_and(|entry| entry.tick > listing.began);
+        if newer && !self.is_news(&object.head) {
             return BTreeSet::new();
         }
-        self.gone.remove(&key);
-        self.put(key, object)
+        self.gone.remove(key);
+        self.put(object)
     }
 
     /// Ends a list: what it did not name is gone.
@@ -151,92 +159,85 @@ impl Cache {
     }
 
     /// Takes an object from a watch event.
-    pub(super) fn seen(&mut self, object: Value) -> BTreeSet<Unit> {
-        match key_of(&object) {
-            Some(key) if self.is_progress(&key, &object) => self.put(key, object),
-            _ => BTreeSet::new(),
-        }
+    pub(super) fn seen(&mut self, object: Seen) -> BTreeSet<Unit> {
+        if self.is_news(&object.head) { self.put(object) } else { BTreeSet::new() }
     }
 
     /// Takes a deletion from a watch event.
-    pub(super) fn deleted(&mut self, object: &Value) -> BTreeSet<Unit> {
-        let Some(key) = key_of(object) else { return BTreeSet::new() };
-        if let (Some(version), Some(entry)) = (version_of(object), self.objects.get(&key))
+    pub(super) fn deleted(&mut self, object: &Head) -> BTreeSet<Unit> {
+        let key = &object.key;
+        if let (Some(version), Some(entry)) = (object.number(), self.objects.get(key))
             && entry.number().is_some_and(|known| known > version)
         {
             // Deleted and made again, and the answer to the second write was here first.
             return BTreeSet::new();
         }
-        if let Some(version) = version_of(object) {
+        if let Some(version) = object.number() {
             if self.gone.len() >= REMEMBERED_DELETIONS {
                 let oldest = self.gone.iter().min_by_key(|(_, version)| **version).map(|(key, _)| key.clone());
                 oldest.map(|key| self.gone.remove(&key));
             }
             self.gone.insert(key.clone(), version);
         }
-        self.remove(&key).into_iter().collect()
+        self.remove(key).into_iter().collect()
+    }
+
+    /// Takes that this version of an object is the answer to a write of ours, when that is what is known of it: `hash` is of
+    /// what was sent. Otherwise the answer has to be read, for [`Cache::recorded`].
+    pub(super) fn confirmed(&mut self, head: &Head, hash: u64) -> bool {
+        let known =
+            self.objects.get_mut(&head.key).filter(|entry| !head.version.is_empty() && entry.version == head.version);
+        known.map(|entry| entry.applied = Some(hash)).is_some()
     }
 
     /// Takes the answer to a write of ours: `hash` is of what was sent.
-    pub(super) fn recorded(&mut self, mut object: Value, hash: u64) -> BTreeSet<Unit> {
-        let Some(key) = key_of(&object) else { return BTreeSet::new() };
-        let Some(version) = version_text(&object).map(str::to_owned) else { return BTreeSet::new() };
-        let mut changed = BTreeSet::new();
-        if self.is_progress(&key, &object) {
-            changed = self.put(key.clone(), object);
-        } else {
-            // The watch was faster, and may be further on: then the fact of the clean apply holds as long as nothing
-            // but status came after it.
-            let Some(entry) = self.objects.get(&key) else { return changed };
-            trim(&mut object);
-            if *entry.version != *version && !same_but_status(&entry.object.unpack(), &object) {
-                return changed;
-            }
+    pub(super) fn recorded(&mut self, object: Seen, hash: u64) -> BTreeSet<Unit> {
+        let (key, prints) = (object.head.key.clone(), object.prints);
+        if object.head.version.is_empty() {
+            return BTreeSet::new();
         }
-        if let Some(entry) = self.objects.get_mut(&key) {
-            entry.applied = Some((hash, entry.version.to_string()));
+        let changed = self.seen(object);
+        // The watch may have been faster, and be further on: then the fact of the clean apply holds as long as nothing but
+        // status came after it.
+        if let Some(entry) = self.objects.get_mut(&key).filter(|entry| entry.prints.wanted == prints.wanted) {
+            entry.applied = Some(hash);
         }
         changed
     }
 
-    /// Whether `object` is newer than all that is known of it.
-    fn is_progress(&self, key: &ObjectKey, object: &Value) -> bool {
+    /// Whether an object is newer than all that is known of it.
+    pub(super) fn is_news(&self, head: &Head) -> bool {
         // Versions that are no numbers cannot be compared; then the last one to come is believed.
-        let Some(version) = version_of(object) else { return true };
-        let known = self.objects.get(key).and_then(Entry::number);
-        let gone = self.gone.get(key).copied();
+        let Some(version) = head.number() else { return true };
+        let known = self.objects.get(&head.key).and_then(Entry::number);
+        let gone = self.gone.get(&head.key).copied();
         known.max(gone).is_none_or(|known| known < version)
     }
 
-    fn put(&mut self, key: ObjectKey, mut object: Value) -> BTreeSet<Unit> {
-        let Some(unit) = unit_of(&object) else {
+    fn put(&mut self, object: Seen) -> BTreeSet<Unit> {
+        let Seen { head: Head { key, version }, unit, is_going, prints, object } = object;
+        let Some(unit) = unit else {
             // The label is gone, so the object is not ours any more.
             return self.remove(&key).into_iter().collect();
         };
-        trim(&mut object);
         self.tick += 1;
-        let version: Box<str> = version_text(&object).unwrap_or_default().into();
         let mut applied = None;
         let mut changed = BTreeSet::from([unit.clone()]);
-        if let Some(mut before) = self.objects.remove(&key) {
-            let known = before.object.unpack();
-            if known == object {
+        if let Some(before) = self.objects.get_mut(&key) {
+            if before.prints == prints {
                 before.tick = self.tick;
-                self.objects.insert(key, before);
                 return BTreeSet::new();
             }
             // A controller's status must not make us look at every field again.
-            applied = (before.applied)
-                .filter(|(_, applied)| **applied == *before.version && same_but_status(&known, &object))
-                .map(|(hash, _)| (hash, version.to_string()));
+            applied = before.applied.filter(|_| before.prints.wanted == prints.wanted);
             if before.unit != unit {
-                self.forget(&before.unit, &key);
-                changed.insert(before.unit);
+                let former = before.unit.clone();
+                self.forget(&former, &key);
+                changed.insert(former);
             }
         }
         self.by_unit.entry(unit.clone()).or_default().insert(key.clone());
-        let packed = self.packer.pack(&key, &object);
-        self.objects.insert(key, Entry { object: packed, version, applied, unit, tick: self.tick });
+        self.objects.insert(key, Entry { object, version, applied, prints, is_going, unit, tick: self.tick });
         changed
     }
 
@@ -256,192 +257,5 @@ impl Cache {
     }
 }
 
-/// Lists leave `apiVersion` and `kind` of their items out.
-pub(super) fn complete(mut item: Value, resource: &Resource) -> Value {
-    if let Some(fields) = item.as_object_mut() {
-        fields.entry("apiVersion").or_insert_with(|| resource.api_version().into());
-        fields.entry("kind").or_insert_with(|| resource.kind.clone().into());
-    }
-    item
-}
-
-/// The identity of a live object.
-pub(super) fn key_of(object: &Value) -> Option<ObjectKey> {
-    let api_version = object["apiVersion"].as_str()?;
-    let metadata = &object["metadata"];
-    Some(ObjectKey {
-        group: api_version.split_once('/').map_or("", |(group, _)| group).to_owned(),
-        kind: object["kind"].as_str()?.to_owned(),
-        namespace: metadata["namespace"].as_str().map(str::to_owned),
-        name: metadata["name"].as_str()?.to_owned(),
-    })
-}
-
-fn unit_of(object: &Value) -> Option<Unit> {
-    let labels = &object["metadata"]["labels"];
-    if let Some(project) = labels[PROJECT_LABEL].as_str() {
-        return ProjectName::parse(project).ok().map(Unit::Project);
-    }
-    (labels[SCOPE_LABEL] == "base").then_some(Unit::Base)
-}
-
-fn version_text(object: &Value) -> Option<&str> {
-    object["metadata"]["resourceVersion"].as_str()
-}
-
-fn version_of(object: &Value) -> Option<u64> {
-    version_text(object)?.parse().ok()
-}
-
-/// Leaves only those of the managed fields that plans look at: everybody's but what controllers say of the status.
-fn trim(object: &mut Value) {
-    if object["kind"] == "Pod" && object["apiVersion"] == "v1" {
-        trim_pod(object);
-    }
-    if let Some(managers) = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut) {
-        managers.retain(|entry| {
-            let subresource = entry["subresource"].as_str().unwrap_or_default();
-            matches!(subresource, "" | "scale")
-        });
-    }
-}
-
-/// Nobody compares pods with Git: what they are made of is in their template, and what they do is in their status.
-fn trim_pod(pod: &mut Value) {
-    if let Some(metadata) = pod["metadata"].as_object_mut() {
-        metadata.remove("managedFields");
-    }
-    if let Some(spec) = pod["spec"].as_object_mut() {
-        spec.retain(|field, _| matches!(field.as_str(), "nodeName" | "volumes"));
-    }
-}
-
-fn same_but_status(one: &Value, other: &Value) -> bool {
-    let same = |one: &Value, other: &Value, but: [&str; 2]| {
-        let fields = |value: &Value| {
-            value.as_object().map_or(0, |fields| fields.keys().filter(|name| !but.contains(&name.as_str())).count())
-        };
-        let known = one.as_object().into_iter().flatten().filter(|(name, _)| !but.contains(&name.as_str()));
-        fields(one) == fields(other) && known.into_iter().all(|(name, value)| other.get(name) == Some(value))
-    };
-    same(one, other, ["status", "metadata"])
-        && same(&one["metadata"], &other["metadata"], ["resourceVersion", "managedFields"])
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::project::FIELD_MANAGER;
-
-    fn object(version: u64, replicas: u64, ready: u64) -> Value {
-        json!({
-            "apiVersion": "apps/v1", "kind": "StatefulSet",
-            "metadata": {
-                "name": "a-env", "namespace": "n", "resourceVersion": version.to_string(),
-                "labels": {PROJECT_LABEL: "a"},
-                "managedFields": [{"manager": FIELD_MANAGER}, {"manager": "kube-controller-manager", "subresource": "status"}, {"manager": "kubectl-edit"}],
-            },
-            "spec": {"replicas": replicas}, "status": {"readyReplicas": ready},
-        })
-    }
-
-    fn unit() -> Unit {
-        Unit::Project(ProjectName::parse("a").unwrap())
-    }
-
-    fn only(cache: &Cache) -> Live {
-        cache.live(Some(&unit())).into_values().next().unwrap()
-    }
-
-    #[test]
-    fn an_older_event_never_replaces_the_answer_to_a_newer_write() {
-        let mut cache = Cache::default();
-        cache.recorded(object(5, 1, 0), 7);
-        assert!(cache.seen(object(4, 0, 0)).is_empty());
-        assert_eq!(only(&cache).object["spec"]["replicas"], 1);
-        assert_eq!(cache.seen(object(6, 0, 0)), BTreeSet::from([unit()]));
-        assert_eq!(only(&cache).object["spec"]["replicas"], 0);
-    }
-
-    #[test]
-    fn a_deleted_object_is_not_brought_back_by_a_late_answer() {
-        let mut cache = Cache::default();
-        cache.seen(object(5, 1, 0));
-        assert_eq!(cache.deleted(&object(6, 1, 0)), BTreeSet::from([unit()]));
-        cache.recorded(object(5, 1, 0), 7);
-        assert!(cache.live(None).is_empty());
-        cache.seen(object(8, 1, 0));
-        assert_eq!(cache.live(None).len(), 1);
-    }
-
-    #[test]
-    fn the_deletion_of_a_predecessor_does_not_take_its_successor_away() {
-        let mut cache = Cache::default();
-        cache.recorded(object(9, 1, 0), 7);
-        assert!(cache.deleted(&object(6, 1, 0)).is_empty());
-        assert_eq!(cache.live(None).len(), 1);
-    }
-
-    #[test]
-    fn a_clean_apply_holds_through_changes_of_status_and_no_longer_than_the_spec() {
-        let mut cache = Cache::default();
-        cache.recorded(object(5, 1, 0), 7);
-        cache.seen(object(6, 1, 1));
-        assert_eq!(only(&cache).applied, Some((7, "6".to_owned())));
-        cache.seen(object(7, 0, 1));
-        assert_eq!(only(&cache).applied, None);
-    }
-
-    #[test]
-    fn a_clean_apply_counts_even_when_the_watch_was_faster_than_the_answer() {
-        let mut cache = Cache::default();
-        cache.seen(object(5, 1, 0));
-        cache.seen(object(6, 1, 1));
-        cache.recorded(object(5, 1, 0), 7);
-        assert_eq!(only(&cache).applied, Some((7, "6".to_owned())));
-    }
-
-    #[test]
-    fn what_a_new_list_does_not_name_is_gone_and_its_lower_versions_are_believed() {
-        let kind = Kind::new("apps", "StatefulSet");
-        let mut cache = Cache::default();
-        cache.seen(object(50, 1, 0));
-        let mut listing = cache.begin_list();
-        assert_eq!(cache.listed(&mut listing, object(3, 0, 0)), BTreeSet::from([unit()]));
-        assert!(cache.end_list(&listing, &kind, Scope::Projects).is_empty());
-        assert_eq!(only(&cache).object["spec"]["replicas"], 0);
-        let listing = cache.begin_list();
-        assert!(cache.end_list(&listing, &kind, Scope::Base).is_empty());
-        assert_eq!(cache.end_list(&listing, &kind, Scope::Projects), BTreeSet::from([unit()]));
-        assert!(cache.live(None).is_empty() && cache.units().is_empty());
-    }
-
-    #[test]
-    fn a_write_during_a_list_is_newer_than_the_list() {
-        let mut cache = Cache::default();
-        let mut listing = cache.begin_list();
-        cache.recorded(object(9, 1, 0), 7);
-        assert!(cache.listed(&mut listing, object(8, 0, 0)).is_empty());
-        assert_eq!(only(&cache).object["spec"]["replicas"], 1);
-    }
-
-    #[test]
-    fn what_controllers_own_of_the_status_is_not_kept() {
-        let mut cache = Cache::default();
-        cache.seen(object(5, 1, 0));
-        let managers = only(&cache).object["metadata"]["managedFields"].clone();
-        assert_eq!(managers, json!([{"manager": FIELD_MANAGER}, {"manager": "kubectl-edit"}]));
-    }
-
-    #[test]
-    fn an_object_that_moves_to_another_project_changes_both() {
-        let mut cache = Cache::default();
-        cache.seen(object(5, 1, 0));
-        let mut moved = object(6, 1, 0);
-        moved["metadata"]["labels"][PROJECT_LABEL] = json!("b");
-        assert_eq!(cache.seen(moved).len(), 2);
-        assert!(cache.live(Some(&unit())).is_empty());
-    }
-}
+mod tests;

@@ -9,9 +9,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::cache::{Cache, Scope};
+use super::cache::{Cache, Head, Keeper, Listing, Scope};
 use super::complaints::{Complaint, Complaints, REASONS};
-use super::kinds::{Kind, Kinds};
+use super::kinds::{Kind, Kinds, Resource};
 use super::watch::Watch;
 use super::{Error, error};
 use crate::plan::Live;
@@ -146,10 +146,16 @@ impl Observer {
         self.shared.with(|cache| cache.units())
     }
 
-    /// Takes the object that the API server answered to a clean apply, so that the next plan need not wait for the
-    /// watch. `hash` is [`crate::plan`]'s hash of what was sent.
-    pub fn record(&self, answer: &Value, hash: u64) {
-        self.shared.change(|cache| cache.recorded(answer.clone(), hash));
+    /// Takes what the API server answered to a clean apply, so that the next plan need not wait for the watch. `hash` is
+    /// [`crate::plan`]'s hash of what was sent.
+    pub fn record(&self, answer: &str, hash: u64) {
+        let Some(head) = Head::read(answer, None) else { return };
+        if self.shared.with(|cache| cache.confirmed(&head, hash)) {
+            return;
+        }
+        if let Some(object) = self.shared.keeper.read(head, answer, None) {
+            self.shared.change(|cache| cache.recorded(object, hash));
+        }
     }
 
     /// How the watches are doing, now and whenever that changes.
@@ -205,6 +211,7 @@ impl Changes {
 /// What the watches write and the observer reads.
 pub(super) struct Shared {
     state: Mutex<State>,
+    keeper: Keeper,
     signal: watch::Sender<u64>,
     connection: watch::Sender<Connection>,
 }
@@ -228,13 +235,35 @@ struct WatchState {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { state: Mutex::default(), signal: watch::Sender::new(0), connection: watch::Sender::default() }
+        Self {
+            state: Mutex::default(),
+            keeper: Keeper::default(),
+            signal: watch::Sender::new(0),
+            connection: watch::Sender::default(),
+        }
     }
 }
 
 impl Shared {
     pub(super) fn with<T>(&self, read: impl FnOnce(&mut Cache) -> T) -> T {
         read(&mut lock(&self.state).cache)
+    }
+
+    /// Takes an object from a watch event, whose head was read.
+    pub(super) fn seen(&self, head: Head, text: &str) {
+        if self.with(|cache| cache.is_news(&head))
+            && let Some(object) = self.keeper.read(head, text, None)
+        {
+            self.change(|cache| cache.seen(object));
+        }
+    }
+
+    /// Takes one object of a list.
+    pub(super) fn listed(&self, listing: &mut Listing, text: &str, resource: &Resource) {
+        let head = Head::read(text, Some(resource));
+        if let Some(object) = head.and_then(|head| self.keeper.read(head, text, Some(resource))) {
+            self.change(|cache| cache.listed(listing, object));
+        }
     }
 
     /// Changes the copy and wakes the readers.

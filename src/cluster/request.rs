@@ -14,11 +14,7 @@ use super::Error;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Sends a request and reads its JSON.
-pub(super) async fn send(client: &Client, request: Request<Vec<u8>>) -> Result<Value, Error> {
-    send_as(client, request).await
-}
-
-async fn send_as<T: DeserializeOwned>(client: &Client, request: Request<Vec<u8>>) -> Result<T, Error> {
+pub(super) async fn send<T: DeserializeOwned>(client: &Client, request: Request<Vec<u8>>) -> Result<T, Error> {
     match tokio::time::timeout(LIMIT, exchange(client, request)).await {
         Ok(answer) => answer,
         Err(_) => Err(Error::Unreachable(format!("no answer within {} s", LIMIT.as_secs()))),
@@ -56,5 +52,5 @@ pub(super) async fn get(client: &Client, path: &str) -> Result<Value, Error> {
 /// A `GET` whose answer has this shape.
 pub(super) async fn get_as<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, Error> {
     let request = Request::get(path).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
-    send_as(client, request).await
+    send(client, request).await
 }

@@ -1,18 +1,19 @@
 //! One watch: lists, then follows the changes, for ever.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::stream::BoxStream;
+use futures::io::{AsyncBufRead, AsyncBufReadExt as _, Lines};
 use kube::Client;
-use kube::core::{Status, WatchEvent};
+use kube::core::Status;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::cache::{Scope, complete};
+use super::cache::{Head, Scope};
 use super::kinds::{Kind, Kinds, Resource};
 use super::observe::Shared;
 use super::{Error, request};
@@ -86,27 +87,24 @@ impl Watch {
             None => self.list(&resource, &format!("{path}?labelSelector={selector}")).await?,
         };
         *position = Some(from.clone());
-        let (mut events, overdue) = open(&self.client, &format!("{path}?labelSelector={selector}"), &from).await?;
+        let mut events = Events::open(&self.client, &format!("{path}?labelSelector={selector}"), &from).await?;
         self.shared.live(&self.kind, self.scope);
-        loop {
-            let event = match tokio::time::timeout_at(overdue, events.next()).await {
-                Err(_) => return Err(Error::Unreachable("a watch fell silent".to_owned())),
-                Ok(None) => return Ok(()),
-                Ok(Some(event)) => event.map_err(|error| Error::from_client(&error))?,
-            };
+        while let Some(event) = events.next().await? {
             match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    advance(position, &object);
-                    self.shared.change(|cache| cache.seen(object));
+                Event::Put(object) => {
+                    let Some(head) = Head::read(object.get(), None) else { continue };
+                    advance(position, head.version());
+                    self.shared.seen(head, object.get());
                 }
-                WatchEvent::Deleted(object) => {
-                    advance(position, &object);
-                    self.shared.change(|cache| cache.deleted(&object));
+                Event::Deleted(object) => {
+                    let Some(head) = Head::read(object.get(), None) else { continue };
+                    advance(position, head.version());
+                    self.shared.change(|cache| cache.deleted(&head));
                 }
-                WatchEvent::Bookmark(bookmark) => *position = Some(bookmark.metadata.resource_version),
-                WatchEvent::Error(status) => return Err(ended(&status)),
+                Event::Bookmark(version) => *position = Some(version),
             }
         }
+        Ok(())
     }
 
     /// Lists everything, in pages, and gives the version to watch from.
@@ -122,8 +120,7 @@ impl Watch {
                 }
             };
             for item in page.items {
-                let item = serde_json::from_str(item.get()).map_err(|error| Error::Answer(error.to_string()))?;
-                self.shared.change(|cache| cache.listed(&mut listing, complete(item, resource)));
+                self.shared.listed(&mut listing, item.get(), resource);
             }
             token = page.metadata.token;
             if token.is_empty() {
@@ -183,21 +180,19 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
     };
     loop {
         let began = Instant::now();
-        let (mut events, overdue) = open(client, path, &position).await?;
-        while let Some(event) = tokio::time::timeout_at(overdue, events.next())
-            .await
-            .map_err(|_| Error::Unreachable("a watch fell silent".to_owned()))?
-        {
-            match event.map_err(|error| Error::from_client(&error))? {
-                WatchEvent::Added(event) | WatchEvent::Modified(event) => {
+        let mut events = Events::open(client, path, &position).await?;
+        while let Some(event) = events.next().await? {
+            let read = |event: &RawValue| serde_json::from_str::<Value>(event.get()).unwrap_or_default();
+            match event {
+                Event::Put(event) => {
+                    let event = read(&event);
                     if let Some(version) = event["metadata"]["resourceVersion"].as_str() {
                         version.clone_into(&mut position);
                     }
                     shared.complained(&event);
                 }
-                WatchEvent::Deleted(event) => shared.expired(&event),
-                WatchEvent::Bookmark(bookmark) => position = bookmark.metadata.resource_version,
-                WatchEvent::Error(status) => return Err(ended(&status)),
+                Event::Deleted(event) => shared.expired(&read(&event)),
+                Event::Bookmark(version) => position = version,
             }
         }
         if began.elapsed() < SHORTEST_SUCCESS {
@@ -206,21 +201,78 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
     }
 }
 
-/// What a watch tells, and when it should have ended.
-type Events = (BoxStream<'static, kube::Result<WatchEvent<Value>>>, Instant);
+/// What a watch tells.
+enum Event {
+    /// An object was made or changed. Its text: most of what is told is known already, and then it is not read.
+    Put(Box<RawValue>),
+    Deleted(Box<RawValue>),
+    /// Nothing happened until this version.
+    Bookmark(String),
+}
 
-/// Begins to watch a collection, whose path has a query already, from a version on.
-async fn open(client: &Client, path: &str, from: &str) -> Result<Events, Error> {
-    let life = rand::random_range(LIFE);
-    let uri = format!("{path}&watch=1&allowWatchBookmarks=true&resourceVersion={from}&timeoutSeconds={life}");
-    let request = http::Request::get(uri).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
-    // The headers come at once, the body never ends.
-    let events = tokio::time::timeout(Duration::from_secs(30), client.request_events::<Value>(request))
-        .await
-        .map_err(|_| Error::Unreachable("no answer to a watch within 30 s".to_owned()))?
-        .map_err(|error| Error::from_client(&error))?;
-    // A connection that died without a word is found by the server's own end of the watch not coming.
-    Ok((events.boxed(), Instant::now() + Duration::from_secs(life + 10)))
+/// An open watch.
+struct Events {
+    lines: Lines<Pin<Box<dyn AsyncBufRead + Send>>>,
+    /// When the server should have ended it.
+    overdue: Instant,
+}
+
+impl Events {
+    /// Begins to watch a collection, whose path has a query already, from a version on.
+    async fn open(client: &Client, path: &str, from: &str) -> Result<Self, Error> {
+        let life = rand::random_range(LIFE);
+        let uri = format!("{path}&watch=1&allowWatchBookmarks=true&resourceVersion={from}&timeoutSeconds={life}");
+        let request = http::Request::get(uri).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
+        // The headers come at once, the body never ends.
+        let body = tokio::time::timeout(Duration::from_secs(30), client.request_stream(request))
+            .await
+            .map_err(|_| Error::Unreachable("no answer to a watch within 30 s".to_owned()))?
+            .map_err(|error| Error::from_client(&error))?;
+        let body: Pin<Box<dyn AsyncBufRead + Send>> = Box::pin(body);
+        // A connection that died without a word is found by the server's own end of the watch not coming.
+        Ok(Self { lines: body.lines(), overdue: Instant::now() + Duration::from_secs(life + 10) })
+    }
+
+    /// The next event; `None` at the end, which a broken connection is as well: whoever begins anew finds out what is wrong.
+    async fn next(&mut self) -> Result<Option<Event>, Error> {
+        #[derive(Deserialize)]
+        struct Line {
+            #[serde(rename = "type")]
+            kind: String,
+            object: Box<RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct Bookmark {
+            metadata: PageMetadata,
+        }
+        let Ok(line) = tokio::time::timeout_at(self.overdue, self.lines.next()).await else {
+            return Err(Error::Unreachable("a watch fell silent".to_owned()));
+        };
+        let Some(Ok(line)) = line else { return Ok(None) };
+        let line: Line = match serde_json::from_str(&line) {
+            Ok(line) => line,
+            // Cut off.
+            Err(error) if error.is_eof() => return Ok(None),
+            Err(error) => {
+                let status = serde_json::from_str::<Status>(&line).ok().filter(|status| status.code > 0);
+                return Err(status.map_or_else(|| Error::Answer(error.to_string()), |status| ended(&status)));
+            }
+        };
+        let unreadable = |error: serde_json::Error| Error::Answer(error.to_string());
+        match line.kind.as_str() {
+            "ADDED" | "MODIFIED" => Ok(Some(Event::Put(line.object))),
+            "DELETED" => Ok(Some(Event::Deleted(line.object))),
+            "BOOKMARK" => {
+                let bookmark: Bookmark = serde_json::from_str(line.object.get()).map_err(unreadable)?;
+                let version = bookmark.metadata.resource_version;
+                Ok(Some(Event::Bookmark(
+                    version.ok_or_else(|| Error::Answer("a bookmark without version".to_owned()))?,
+                )))
+            }
+            "ERROR" => Err(ended(&serde_json::from_str(line.object.get()).map_err(unreadable)?)),
+            other => Err(Error::Answer(format!("a watch event of the type {other}"))),
+        }
+    }
 }
 
 /// Why the server ended a watch.
@@ -228,8 +280,8 @@ fn ended(status: &Status) -> Error {
     Error::Api { code: status.code, reason: status.reason.clone(), message: status.message.clone(), retry_after: None }
 }
 
-fn advance(position: &mut Option<String>, object: &Value) {
-    if let Some(version) = object["metadata"]["resourceVersion"].as_str() {
+fn advance(position: &mut Option<String>, version: &str) {
+    if !version.is_empty() {
         *position = Some(version.to_owned());
     }
 }

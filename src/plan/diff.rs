@@ -4,8 +4,6 @@
 //! are no difference, `1000m` is `1`, and elements of keyed lists are compared with their namesakes. On top of values
 //! it looks at ownership: a field that our last apply set and that left Git is a difference, too.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -43,9 +41,10 @@ pub(super) struct Diff {
 /// The object as it is sent: a Secret's `stringData` goes into `data`, because the server records the ownership of
 /// the former, stores the latter, and so would never remove a key that left Git (kubernetes#108008). What is no text
 /// stays where it is: the server's refusal names it.
-pub(super) fn as_sent(object: &Object) -> Cow<'_, Value> {
+#[must_use]
+pub fn as_sent(mut object: Object) -> Object {
     let Some(Value::Object(texts)) = object.value.get("stringData").filter(|_| mask::is_secret(&object.key)) else {
-        return Cow::Borrowed(&object.value);
+        return object;
     };
     let encoded: Option<Map<String, Value>> =
         texts.iter().map(|(name, text)| Some((name.clone(), Value::from(STANDARD.encode(text.as_str()?))))).collect();
@@ -53,14 +52,13 @@ pub(super) fn as_sent(object: &Object) -> Cow<'_, Value> {
         None | Some(Value::Null) => Some(Map::new()),
         Some(data) => data.as_object().cloned(),
     };
-    let (Some(encoded), Some(mut data)) = (encoded, data) else { return Cow::Borrowed(&object.value) };
+    let (Some(encoded), Some(mut data)) = (encoded, data) else { return object };
     data.extend(encoded);
-    let mut value = object.value.clone();
-    if let Some(map) = value.as_object_mut() {
+    if let Some(map) = object.value.as_object_mut() {
         map.remove("stringData");
         map.insert("data".to_owned(), Value::Object(data));
     }
-    Cow::Owned(value)
+    object
 }
 
 /// Compares the object that would be sent with the live one. What `rules` say to leave is no difference.

@@ -15,10 +15,8 @@ pub fn may_leave_half(plan: &UnitPlan) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::plan::Action;
+    use crate::plan::{Action, Content};
     use crate::project::{ObjectKey, Unit};
 
     fn judged(operations: &[Operation]) -> bool {
@@ -36,9 +34,9 @@ mod tests {
 
     #[test]
     fn only_what_changes_a_live_object_beside_others_can_leave_a_half() {
-        let create = || Operation::Create(Arc::default());
-        let update = || Operation::Update { object: Arc::default(), take_over: false };
-        let remake = || Operation::Remake { uid: String::new(), object: Arc::default() };
+        let create = || Operation::Create(Content::default());
+        let update = || Operation::Update { object: Content::default(), take_over: false };
+        let remake = || Operation::Remake { uid: String::new(), object: Content::default() };
         let delete = || Operation::Delete { uid: String::new() };
         for (operations, expected) in [
             (vec![], false),

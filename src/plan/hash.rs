@@ -33,7 +33,7 @@ pub fn plan_hash(plans: &[UnitPlan]) -> String {
             feed(&mut hasher, &Value::from(change.path.as_str()));
             feed(&mut hasher, change.before.as_ref().unwrap_or(&Value::Null));
         }
-        feed(&mut hasher, object.map_or(&Value::Null, |object| object.as_ref()));
+        feed(&mut hasher, object.map_or(&Value::Null, |object| object));
     }
     let digest = hasher.finalize();
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()

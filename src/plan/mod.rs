@@ -6,6 +6,7 @@
 mod check;
 mod clear;
 mod confine;
+mod content;
 mod diff;
 mod drift;
 mod field;
@@ -24,7 +25,6 @@ mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -34,6 +34,8 @@ use crate::project::{ObjectKey, Unit};
 pub use check::{Context, SecretValues, Violation, check, secret_values};
 pub use clear::without_secrets;
 pub use confine::secret_type_problem;
+pub use content::Content;
+pub use diff::as_sent;
 pub use drift::drifted_by;
 pub use half::may_leave_half;
 pub use hash::{object_hash, plan_hash};
@@ -62,11 +64,24 @@ pub struct Observation {
 #[derive(Clone)]
 pub struct Live {
     /// The object as the API server gave it, with `metadata.managedFields`.
-    pub object: Arc<Value>,
-    /// The outcome of the last clean apply of this object by this process: the hash ([`object_hash`]) of what was sent
-    /// and the resource version that came back. While both still hold, the object is as desired, whatever a comparison
-    /// of fields says (defaulting and normalisation by the server).
-    pub applied: Option<(u64, String)>,
+    pub object: Content,
+    /// The unit whose label it carries.
+    pub owner: Option<Unit>,
+    /// Whether somebody has asked the API server to delete it.
+    pub is_going: bool,
+    /// The outcome of the last clean apply of this object by this process: the hash ([`Content::hash`]) of what was sent,
+    /// as long as nothing but its status has changed since. What is sent with the same hash is there already, whatever a
+    /// comparison of fields says (defaulting and normalisation by the server).
+    pub applied: Option<u64>,
+}
+
+impl Live {
+    /// An object of which nothing is known but itself.
+    #[must_use]
+    pub fn new(object: Value) -> Self {
+        let (owner, is_going) = (unit::owner(&object), unit::is_going(&object));
+        Self { object: Content::new(object), owner, is_going, applied: None }
+    }
 }
 
 impl std::fmt::Debug for Live {
@@ -79,12 +94,38 @@ impl std::fmt::Debug for Live {
 #[derive(Clone, Debug)]
 pub enum Desired {
     /// These objects (with the decrypted secrets).
-    Objects(Arc<Vec<Object>>),
+    Objects(Vec<Wanted>),
     /// Nothing: the unit is not in Git any more; `delete_volumes` when its tombstone says so.
     Absent {
         /// Whether the tombstone gives the volumes up.
         delete_volumes: bool,
     },
+}
+
+impl Desired {
+    /// These objects.
+    #[must_use]
+    pub fn of(objects: Vec<Object>) -> Self {
+        Self::Objects(objects.into_iter().map(Wanted::from).collect())
+    }
+}
+
+/// An object as Git wants it.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Its identity.
+    pub key: ObjectKey,
+    /// Its API version for the request.
+    pub api_version: String,
+    /// What is sent.
+    pub content: Content,
+}
+
+impl From<Object> for Wanted {
+    fn from(object: Object) -> Self {
+        let object = diff::as_sent(object);
+        Self { key: object.key, api_version: object.api_version, content: Content::new(object.value) }
+    }
 }
 
 /// What has to be done for one unit. Empty actions mean that the cluster is as desired.
@@ -106,7 +147,7 @@ impl UnitPlan {
             if let Operation::Create(object) | Operation::Update { object, .. } | Operation::Remake { object, .. } =
                 &mut action.operation
             {
-                *object = Arc::default();
+                *object = Content::default();
             }
         }
         self
@@ -134,11 +175,11 @@ pub struct Action {
 #[derive(Clone, PartialEq)]
 pub enum Operation {
     /// The object does not exist: server-side apply.
-    Create(Arc<Value>),
+    Create(Content),
     /// The object differs: forced server-side apply.
     Update {
         /// What to send.
-        object: Arc<Value>,
+        object: Content,
         /// Whether `kubectl`'s field ownership is first merged into ours (after a restore by hand), so that fields
         /// that leave Git later really go away.
         take_over: bool,
@@ -148,7 +189,7 @@ pub enum Operation {
         /// The precondition of the delete.
         uid: String,
         /// What to send then.
-        object: Arc<Value>,
+        object: Content,
     },
     /// Delete this very object.
     Delete {

@@ -35,10 +35,11 @@ impl std::fmt::Debug for Model {
     }
 }
 
-/// A packed object.
+/// A packed object; cheap to clone.
+#[derive(Clone)]
 pub struct Packed {
     model: Model,
-    deflated: Box<[u8]>,
+    deflated: Arc<[u8]>,
     length: usize,
 }
 
@@ -82,7 +83,8 @@ impl Packed {
         serde_json::from_slice(&self.text()).unwrap_or(Value::Null)
     }
 
-    fn text(&self) -> Vec<u8> {
+    /// Its JSON text.
+    pub(crate) fn text(&self) -> Vec<u8> {
         let mut text = vec![0; self.length];
         let mut inflate = Inflate::new(false, WINDOW_BITS);
         // Neither can fail for what `deflate` gave; nothing is the answer that every reader takes for an object's loss.
@@ -100,7 +102,7 @@ thread_local! {
     static DEFLATE: RefCell<(Deflate, Vec<u8>)> = RefCell::new((Deflate::new(LEVEL, false, WINDOW_BITS), Vec::new()));
 }
 
-fn deflate(text: &[u8], model: &[u8]) -> Box<[u8]> {
+fn deflate(text: &[u8], model: &[u8]) -> Arc<[u8]> {
     DEFLATE.with_borrow_mut(|(deflate, room)| {
         room.resize(compress_bound(text.len()), 0);
         deflate.reset();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::ownership::Ownership;
-use super::unit::{is_going, owner, waiting_for};
+use super::unit::waiting_for;
 use super::{Action, Desired, Held, Observation, Operation, UnitPlan, order};
 use crate::project::{ObjectKey, Unit};
 
@@ -33,14 +33,14 @@ pub(super) fn prune(
     };
     for (key, live) in &observation.objects {
         let object = &live.object;
-        if wanted.contains(key) || owner(object).as_ref() != Some(unit) || is_derived(key, object) {
+        if wanted.contains(key) || live.owner.as_ref() != Some(unit) || is_derived(key, object) {
             continue;
         }
         let applied_before = inventory.is_some_and(|keys| keys.contains(key)) || Ownership::of(object).applied_by_us();
         if !applied_before {
             continue;
         }
-        let held = if is_going(object) {
+        let held = if live.is_going {
             Some(format!("is being deleted{}", waiting_for(object)))
         } else {
             kept(unit, desired, key)
@@ -68,9 +68,9 @@ pub(super) fn prune(
 
 /// Whether an object comes from another object and goes with it.
 pub(super) fn is_derived(key: &ObjectKey, object: &Value) -> bool {
-    let owned = object.pointer("/metadata/ownerReferences").and_then(Value::as_array).is_some_and(|of| !of.is_empty());
-    owned
-        || matches!(key.kind.as_str(), "Pod" | "EndpointSlice" | "Endpoints" | "ControllerRevision" | "Event" | "Node")
+    let owners = || object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    matches!(key.kind.as_str(), "Pod" | "EndpointSlice" | "Endpoints" | "ControllerRevision" | "Event" | "Node")
+        || owners().is_some_and(|owners| !owners.is_empty())
 }
 
 /// Why objects of this kind stay, whatever else holds.
@@ -112,14 +112,14 @@ fn unfinished_rollout(
     observation: &Observation,
     plan: &UnitPlan,
 ) -> Option<String> {
-    let ours = || observation.objects.iter().filter(|(_, live)| owner(&live.object).as_ref() == Some(unit));
+    let ours = || observation.objects.iter().filter(|(_, live)| live.owner.as_ref() == Some(unit));
     let mut pods: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for (_, live) in ours().filter(|(key, _)| key.group.is_empty() && key.kind == "Pod") {
         let set = live.object.pointer("/metadata/ownerReferences/0/name").and_then(Value::as_str);
         pods.entry(set.unwrap_or_default()).or_default().push(&live.object);
     }
     for (key, live) in ours().filter(|(key, _)| key.group == "apps" && wanted.contains(*key)) {
-        if plan.actions.iter().any(|action| action.key == *key) || is_going(&live.object) {
+        if plan.actions.iter().any(|action| action.key == *key) || live.is_going {
             return Some(format!("{} {} is about to change", key.kind, key.name));
         }
         let pods = pods.get(key.name.as_str()).map(Vec::as_slice).unwrap_or_default();

@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value};
 
-use super::unit::{is_going, owner};
-use super::{Action, FieldChange, Observation, Operation, UnitPlan, order};
+use super::unit::is_going;
+use super::{Action, FieldChange, Live, Observation, Operation, UnitPlan, order};
 use crate::project::{ObjectKey, Unit};
 
 /// The fields of `spec` that can change in place; every other one is for ever.
@@ -86,7 +86,7 @@ fn pods_of<'a>(unit: &'a Unit, set: &'a str, observation: &'a Observation) -> im
     let own = observation
         .objects
         .iter()
-        .filter(|(key, live)| key.group.is_empty() && key.kind == "Pod" && owner(&live.object).as_ref() == Some(unit));
+        .filter(|(key, live)| key.group.is_empty() && key.kind == "Pod" && live.owner.as_ref() == Some(unit));
     own.map(|(_, live)| &*live.object)
         .filter(move |pod| pod.pointer("/metadata/ownerReferences/0/name").and_then(Value::as_str) == Some(set))
 }
@@ -95,7 +95,8 @@ fn pods_of<'a>(unit: &'a Unit, set: &'a str, observation: &'a Observation) -> im
 /// is not replaced by a corrected template (kubernetes#67250).
 pub(super) fn release(unit: &Unit, observation: &Observation, plan: &mut UnitPlan) {
     let mut released = Vec::new();
-    for (key, live) in observation.objects.iter().filter(|(key, _)| is_set(key)) {
+    let own = |(key, live): &(&ObjectKey, &Live)| is_set(key) && live.owner.as_ref() == Some(unit) && !live.is_going;
+    for (key, live) in observation.objects.iter().filter(own) {
         let set = &live.object;
         let text = |pointer: &str| set.pointer(pointer).and_then(Value::as_str);
         let settled = set.pointer("/status/observedGeneration") == set.pointer("/metadata/generation");
@@ -103,7 +104,7 @@ pub(super) fn release(unit: &Unit, observation: &Observation, plan: &mut UnitPla
         let rolling = text("/spec/updateStrategy/type").unwrap_or("RollingUpdate") == "RollingUpdate";
         let about_to_change = plan.actions.iter().any(|action| action.key == *key);
         let Some(newest) = text("/status/updateRevision") else { continue };
-        if owner(set).as_ref() != Some(unit) || !settled || !ordered || !rolling || about_to_change || is_going(set) {
+        if !settled || !ordered || !rolling || about_to_change {
             continue;
         }
         for pod in pods_of(unit, &key.name, observation) {
@@ -147,7 +148,7 @@ pub fn restarts(plan: &UnitPlan, observation: &Observation) -> bool {
             && action.changes.iter().any(|change| change.path.starts_with("spec.template."))
     };
     let mut pods = observation.objects.iter().filter(|(key, _)| key.group.is_empty() && key.kind == "Pod");
-    plan.actions.iter().any(changes_template) && pods.any(|(_, pod)| owner(&pod.object).as_ref() == Some(&plan.unit))
+    plan.actions.iter().any(changes_template) && pods.any(|(_, pod)| pod.owner.as_ref() == Some(&plan.unit))
 }
 
 #[cfg(test)]

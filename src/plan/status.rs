@@ -12,8 +12,8 @@ mod volume;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::unit::{is_going, owner};
-use super::{Observation, Operation, UnitPlan};
+use super::unit::is_going;
+use super::{Live, Observation, Operation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectSpec, ProjectStatus, Reason, Revision, Unit};
 pub use pod::CrashLoop;
 use text::{bounded, last_lines, quote};
@@ -209,8 +209,8 @@ fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
 /// What is left of a deleted project.
 fn deleting(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     let left: Vec<_> = of(unit, input.observation)
-        .filter(|(key, object)| {
-            key.kind == "Pod" || is_going(object) || input.plan.actions.iter().any(|action| action.key == **key)
+        .filter(|(key, live)| {
+            key.kind == "Pod" || live.is_going || input.plan.actions.iter().any(|action| action.key == **key)
         })
         .map(|(key, _)| format!("{} {}", key.kind, key.name))
         .collect();
@@ -237,7 +237,7 @@ fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
         return verdict;
     }
     let set = of(unit, input.observation).find(|(key, _)| key.group == "apps" && key.kind == "StatefulSet");
-    let Some((key, set)) = set else {
+    let Some((key, live)) = set else {
         return match input.applied_revision {
             None => Verdict::new(Phase::Pending, Reason::WaitingForApply, "Waits for its turn to be applied."),
             Some(_) => Verdict::new(
@@ -247,14 +247,15 @@ fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
             ),
         };
     };
-    let name = &key.name;
+    let (name, set) = (&key.name, &*live.object);
     let number = |pointer: &str| set.pointer(pointer).and_then(Value::as_i64);
     let mut pods: Vec<&Value> = of(unit, input.observation)
-        .filter(|(key, pod)| {
+        .filter(|(key, _)| key.group.is_empty() && key.kind == "Pod")
+        .map(|(_, pod)| &*pod.object)
+        .filter(|pod| {
             let set = pod.pointer("/metadata/ownerReferences/0/name").and_then(Value::as_str);
-            key.group.is_empty() && key.kind == "Pod" && set.is_none_or(|set| set == name)
+            set.is_none_or(|set| set == name)
         })
-        .map(|(_, pod)| pod)
         .collect();
     if number("/spec/replicas") == Some(0) {
         return match pods.first() {
@@ -305,8 +306,8 @@ fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
 #[must_use]
 pub fn crash_loop(unit: &Unit, observation: &Observation) -> Option<CrashLoop> {
     let mut pods =
-        of(unit, observation).filter(|(key, pod)| key.group.is_empty() && key.kind == "Pod" && !is_going(pod));
-    pods.find_map(|(key, pod)| pod::crash_of(key.namespace.as_deref().unwrap_or_default(), pod))
+        of(unit, observation).filter(|(key, pod)| key.group.is_empty() && key.kind == "Pod" && !pod.is_going);
+    pods.find_map(|(key, pod)| pod::crash_of(key.namespace.as_deref().unwrap_or_default(), &pod.object))
 }
 
 /// A pod that is not ready, in the words of its agent.
@@ -345,9 +346,8 @@ fn no_pod(name: &str, set: &Value, going: usize, input: &StatusInput<'_>) -> Ver
 }
 
 /// The live objects of `unit`.
-fn of<'a>(unit: &'a Unit, observation: &'a Observation) -> impl Iterator<Item = (&'a ObjectKey, &'a Value)> {
-    let objects = observation.objects.iter().map(|(key, live)| (key, &*live.object));
-    objects.filter(move |(_, object)| owner(object).as_ref() == Some(unit))
+fn of<'a>(unit: &'a Unit, observation: &'a Observation) -> impl Iterator<Item = (&'a ObjectKey, &'a Live)> {
+    observation.objects.iter().filter(move |(_, live)| live.owner.as_ref() == Some(unit))
 }
 
 fn more(count: usize, what: &str) -> String {

@@ -1,7 +1,6 @@
 //! What holds for every plan, against a small model of server-side apply.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -80,9 +79,7 @@ struct Cluster {
 
 impl Cluster {
     fn observe(&self) -> Observation {
-        let live = |(key, (live, _)): (&ObjectKey, &(Value, Value))| {
-            (key.clone(), Live { object: Arc::new(live.clone()), applied: None })
-        };
+        let live = |(key, (live, _)): (&ObjectKey, &(Value, Value))| (key.clone(), Live::new(live.clone()));
         Observation { objects: self.objects.iter().map(live).collect(), ..Observation::default() }
     }
 
@@ -182,7 +179,7 @@ fn stateful_set(name: &str) -> ObjectKey {
 fn tree() -> impl Strategy<Value = Desired> {
     proptest::collection::vec(object(), 0..4).prop_map(|objects| {
         let objects: BTreeMap<ObjectKey, Object> = objects.into_iter().map(|o| (o.key.clone(), o)).collect();
-        Desired::Objects(Arc::new(objects.into_values().collect()))
+        Desired::of(objects.into_values().collect())
     })
 }
 
@@ -209,10 +206,10 @@ proptest! {
             // And what is there is what Git says, no more and no less.
             let Desired::Objects(objects) = &git else { unreachable!() };
             prop_assert_eq!(cluster.objects.len(), objects.len());
-            for object in objects.iter() {
+            for object in objects {
                 let (live, _) = &cluster.objects[&object.key];
                 for field in ["/spec", "/metadata/labels"] {
-                    prop_assert_eq!(live.pointer(field), object.value.pointer(field));
+                    prop_assert_eq!(live.pointer(field), object.content.pointer(field));
                 }
             }
         }
@@ -241,7 +238,7 @@ proptest! {
         let pointer = which.get(&pointers);
 
         let mut cluster = Cluster::default();
-        let git = Desired::Objects(Arc::new(vec![object.clone()]));
+        let git = Desired::of(vec![object.clone()]);
         cluster.execute(&unit(&x(), &git, &cluster.observe(), &Drift::default()));
         let (live, _) = cluster.objects.get_mut(&object.key).unwrap();
         *live.pointer_mut(pointer).unwrap() = json!("edited");
@@ -256,18 +253,18 @@ proptest! {
 fn an_unchanged_object_is_known_by_its_version_alone() {
     let object =
         Object { key: stateful_set("a"), api_version: "apps/v1".to_owned(), value: json!({"spec": {"replicas": 1}}) };
-    let git = Desired::Objects(Arc::new(vec![object.clone()]));
-    let observe = |version: &str, hash: u64| {
+    let git = Desired::of(vec![object.clone()]);
+    let observe = |applied: Option<u64>| {
         // The server stored something else than was sent, and always will.
-        let live = json!({"metadata": {"resourceVersion": version}, "spec": {"replicas": "one"}});
-        let live = Live { object: Arc::new(live), applied: Some((hash, "7".to_owned())) };
+        let live = json!({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": "one"}});
+        let live = Live { applied, ..Live::new(live) };
         Observation { objects: BTreeMap::from([(object.key.clone(), live)]), ..Observation::default() }
     };
     let hash = object_hash(&object.value);
     let actions = |observation| unit(&x(), &git, &observation, &Drift::default()).actions.len();
-    assert_eq!(actions(observe("7", hash)), 0);
-    assert_eq!(actions(observe("8", hash)), 1, "somebody wrote since");
-    assert_eq!(actions(observe("7", hash ^ 1)), 1, "Git says something else since");
+    assert_eq!(actions(observe(Some(hash))), 0);
+    assert_eq!(actions(observe(None)), 1, "somebody wrote since");
+    assert_eq!(actions(observe(Some(hash ^ 1))), 1, "Git says something else since");
 }
 
 #[test]
@@ -277,7 +274,7 @@ fn actions_come_in_stages_and_do_not_print_what_they_write() {
         Object { key, api_version: "v1".to_owned(), value: json!({"stringData": {"key": "hunter2"}}) }
     };
     let objects = vec![object("apps", "StatefulSet"), object("", "Service"), object("", "Secret")];
-    let plan = unit(&x(), &Desired::Objects(Arc::new(objects)), &Observation::default(), &Drift::default());
+    let plan = unit(&x(), &Desired::of(objects), &Observation::default(), &Drift::default());
     let kinds: Vec<_> = plan.actions.iter().map(|action| action.key.kind.as_str()).collect();
     assert_eq!(kinds, ["Secret", "Service", "StatefulSet"]);
     assert!(!format!("{plan:?}").contains("hunter2") && !format!("{plan:?}").contains("aHVudGVyMg"));
@@ -290,10 +287,7 @@ fn a_deleted_project_is_gone_when_only_kept_volumes_are_left() {
         let mut object = json!({"metadata": {"uid": "1", "labels": {"claude-manager.io/project": "x"},
             "managedFields": [{"manager": "claude-manager", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]}});
         more.as_object().unwrap().iter().for_each(|(name, value)| object["metadata"][name] = value.clone());
-        Observation {
-            objects: BTreeMap::from([(key, Live { object: Arc::new(object), applied: None })]),
-            ..Observation::default()
-        }
+        Observation { objects: BTreeMap::from([(key, Live::new(object))]), ..Observation::default() }
     };
     let going = json!({"deletionTimestamp": "2026-11-24T03:00:00Z"});
     let table = [
@@ -317,7 +311,7 @@ fn a_deleted_object_is_drift_once_it_was_applied_and_made_again_where_that_is_co
     let key =
         ObjectKey { group: String::new(), kind: "Service".into(), namespace: Some("team".into()), name: "x".into() };
     let service = Object { key, api_version: "v1".into(), value: json!({}) };
-    let desired = Desired::Objects(Arc::new(vec![service]));
+    let desired = Desired::of(vec![service]);
     let of = |mode, was_applied| {
         let observation = Observation { was_applied, ..Observation::default() };
         let plan = unit(&x(), &desired, &observation, &Drift { mode, ..Drift::default() });

@@ -1,16 +1,14 @@
 //! The plan of one unit.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::diff::{as_sent, diff};
+use super::diff::diff;
 use super::drift::Rules;
 use super::policy::{Drift, DriftMode, POLICY_FILE};
 use super::stateful::{self, Remake};
-use super::{Action, Desired, Held, Observation, Operation, UnitPlan, object_hash, order, prune};
-use crate::kustomize::Object;
+use super::{Action, Content, Desired, Held, Observation, Operation, UnitPlan, Wanted, order, prune};
 use crate::project::{PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
 
 /// Plans what brings `unit` to `desired`.
@@ -24,7 +22,7 @@ pub fn unit(unit: &Unit, desired: &Desired, observation: &Observation, drift: &D
     let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
     let mut wanted = BTreeSet::new();
     if let Desired::Objects(objects) = desired {
-        for object in objects.iter() {
+        for object in objects {
             wanted.insert(&object.key);
             apply(unit, object, observation, &Rules::of(unit, drift), &mut plan);
         }
@@ -41,8 +39,8 @@ pub fn unit(unit: &Unit, desired: &Desired, observation: &Observation, drift: &D
 pub fn is_gone(plan: &UnitPlan, observation: &Observation) -> bool {
     plan.actions.is_empty()
         && !observation.objects.iter().any(|(key, live)| {
-            owner(&live.object).as_ref() == Some(&plan.unit)
-                && (key.kind == "Pod" || (is_going(&live.object) && !prune::is_derived(key, &live.object)))
+            live.owner.as_ref() == Some(&plan.unit)
+                && (key.kind == "Pod" || (live.is_going && !prune::is_derived(key, &live.object)))
         })
 }
 
@@ -60,12 +58,11 @@ pub(super) fn is_going(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
-fn apply(unit: &Unit, object: &Object, observation: &Observation, rules: &Rules<'_>, plan: &mut UnitPlan) {
-    let key = &object.key;
-    let value = as_sent(object);
+fn apply(unit: &Unit, wanted: &Wanted, observation: &Observation, rules: &Rules<'_>, plan: &mut UnitPlan) {
+    let (key, content) = (&wanted.key, &wanted.content);
     let action = |operation, reason: String, changes| Action {
         key: key.clone(),
-        api_version: object.api_version.clone(),
+        api_version: wanted.api_version.clone(),
         stage: order::apply_stage(&key.group, &key.kind),
         operation,
         reason,
@@ -87,12 +84,11 @@ fn apply(unit: &Unit, object: &Object, observation: &Observation, rules: &Rules<
                 DriftMode::Ignore => return,
             }
         }
-        let operation = Operation::Create(Arc::new(value.into_owned()));
-        plan.actions.push(action(operation, "not in the cluster".to_owned(), Vec::new()));
+        plan.actions.push(action(Operation::Create(content.clone()), "not in the cluster".to_owned(), Vec::new()));
         return;
     };
-    if let Some(other) = owner(&live.object)
-        && other != *unit
+    if let Some(other) = &live.owner
+        && other != unit
     {
         let reason = match other {
             Unit::Base => "belongs to the base-wide objects".to_owned(),
@@ -101,24 +97,21 @@ fn apply(unit: &Unit, object: &Object, observation: &Observation, rules: &Rules<
         plan.held.push(Held { key: key.clone(), reason: format!("{reason}; give one of the two another name") });
         return;
     }
-    if is_going(&live.object) {
+    if live.is_going {
         let reason = format!("is being deleted{}; it is made again when it is gone", waiting_for(&live.object));
         plan.held.push(Held { key: key.clone(), reason });
         return;
     }
-    if let Some((hash, version)) = &live.applied
-        && live.object.pointer("/metadata/resourceVersion").and_then(Value::as_str) == Some(version)
-        && *hash == object_hash(&value)
-    {
+    if live.applied.is_some_and(|hash| hash == content.hash()) {
         return;
     }
-    let diff = diff(key, &value, &live.object, rules);
+    let diff = diff(key, content, &live.object, rules);
     if !diff.left.is_empty() {
         let reason = format!("differs in {} and is left so, as drift in {POLICY_FILE} says", diff.left.join(", "));
         plan.held.push(Held { key: key.clone(), reason });
     }
     if let Some(reason) = diff.reason {
-        let value = Arc::new(diff.reduced.unwrap_or_else(|| value.into_owned()));
+        let value = diff.reduced.map_or_else(|| content.clone(), Content::new);
         let uid = live.object.pointer("/metadata/uid").and_then(Value::as_str);
         let remake = match stateful::is_set(key) {
             true => stateful::remake(unit, key, &value, &diff.changes, observation),

@@ -142,7 +142,6 @@ fn pod(observation: &Observation, is_ready: bool) -> Option<Pod> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use serde_json::json;
 
@@ -170,7 +169,7 @@ mod tests {
             },
         });
         let mut observation = Observation::default();
-        observation.objects.insert(key, Live { object: Arc::new(object), applied: None });
+        observation.objects.insert(key, Live::new(object));
         observation
     }
 

@@ -49,7 +49,6 @@ pub(super) fn announce(client: &kube::Client, announcement: Announcement) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use serde_json::json;
 
@@ -70,7 +69,7 @@ mod tests {
             namespace: Some("n".into()),
             name: "shop-env".into(),
         };
-        let live = Live { object: Arc::new(json!({"metadata": {"uid": "u"}})), applied: None };
+        let live = Live::new(json!({"metadata": {"uid": "u"}}));
         let observation = Observation { objects: BTreeMap::from([(key, live)]), ..Observation::default() };
         let mut state = None;
         let mut told = |is_first: bool, phase, reason| {

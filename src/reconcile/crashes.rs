@@ -64,7 +64,6 @@ impl Crashes {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use serde_json::{Value, json};
 
@@ -89,7 +88,7 @@ mod tests {
             "status": {"containerStatuses": [container]},
         });
         let mut observation = Observation::default();
-        observation.objects.insert(key, Live { object: Arc::new(object), applied: None });
+        observation.objects.insert(key, Live::new(object));
         observation
     }
 

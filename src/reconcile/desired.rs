@@ -99,9 +99,9 @@ impl Renderer {
         revision: Revision,
         changed: Option<&BTreeSet<RepoPath>>,
     ) -> Result<DesiredTree, BuildError> {
-        let layout = match (&self.layout, changed) {
-            (Some(layout), Some(changed)) if layout.stays(tree, changed) => layout.clone(),
-            _ => Layout::read(tree, &self.memo)?,
+        let (layout, same_members) = match (&self.layout, changed) {
+            (Some(layout), Some(changed)) if layout.stays(tree, changed) => (layout.clone(), true),
+            _ => (Layout::read(tree, &self.memo)?, false),
         };
         let together = kustomize::reaches_over_parts(tree, &RepoPath::root(), Some(&self.memo))?;
         let mut warnings = layout.warnings.clone();
@@ -135,7 +135,7 @@ impl Renderer {
         // Where the root itself reaches over its parts, none of them is worth to be built.
         let mut rendered = BTreeSet::new();
         if together.is_none() {
-            let stale = self.known.stale(tree, &layout.members, changed);
+            let stale = self.known.stale(tree, &layout.members, same_members, changed);
             let fresh = in_parallel(&stale, |unit| common.render(unit, &layout.members[unit]));
             for (unit, fresh) in stale.into_iter().zip(fresh) {
                 self.known.put(unit.clone(), fresh);

@@ -110,8 +110,11 @@ pub(super) async fn run(
         let now = connection.borrow_and_update().clone();
         driver.connected(now);
         driver.advance();
-        if driver.dirty.is_empty() || !driver.known {
+        let is_settled = driver.dirty.is_empty() || !driver.known;
+        if is_settled || driver.is_overdue() {
             driver.publish(&publish);
+        }
+        if is_settled {
             driver.answer();
         }
     }
@@ -175,6 +178,8 @@ struct Driver {
     next: Snapshot,
     published: bool,
     published_at: Option<Instant>,
+    /// How long the last snapshot took to be made.
+    publishing: Duration,
     /// When the next snapshot is due.
     publish_at: Option<Instant>,
 }
@@ -222,6 +227,7 @@ impl Driver {
             next: Snapshot::default(),
             published: false,
             published_at: None,
+            publishing: Duration::ZERO,
             publish_at: None,
         }
     }

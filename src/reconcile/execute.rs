@@ -54,7 +54,7 @@ pub(super) async fn apply(
                     | Operation::Remake { object: sent, .. },
                 ) = (&done, &action.operation)
                 {
-                    observer.record(answer, plan::object_hash(sent));
+                    observer.record(answer, sent.hash());
                 }
                 tracing::info!(unit = %plan.unit, object = %outcome.key, reason = %action.reason, "applied");
             }
@@ -113,8 +113,6 @@ fn sentence(error: &cluster::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::project::Unit;
 
@@ -124,7 +122,7 @@ mod tests {
             key: ObjectKey { group: String::new(), kind: "Service".into(), namespace: None, name: name.into() },
             api_version: "v1".into(),
             stage: 1,
-            operation: Operation::Update { object: Arc::default(), take_over: false },
+            operation: Operation::Update { object: plan::Content::default(), take_over: false },
             reason: String::new(),
             changes: Vec::new(),
         };

@@ -168,7 +168,7 @@ fn suspended<'a>(tree: &'a DesiredTree, unit: &Unit) -> Option<(&'a str, &'a str
 fn wanted(tree: &DesiredTree, unit: &Unit) -> Result<Desired, String> {
     match tree.units.get(unit) {
         Some(desired) => match &desired.objects {
-            Ok(objects) => Ok(Desired::Objects(Arc::new(objects.unpack()))),
+            Ok(objects) => Ok(Desired::Objects(objects.wanted())),
             Err(error) => Err(error.message.clone()),
         },
         None => {

@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::kustomize::Object;
-use crate::plan::{self, Packer};
+use crate::plan::{self, Content, Packer, Wanted};
 use crate::project::ObjectKey;
 
 /// A unit's objects, packed. Their keys can be read as they are.
@@ -20,18 +20,21 @@ pub(super) struct PackedObject {
     /// Its identity.
     pub(super) key: ObjectKey,
     api_version: Box<str>,
-    value: plan::Packed,
+    content: plan::Packed,
+    hash: u64,
 }
 
 impl Packed {
     pub(super) fn of(packer: &Packer, objects: Vec<Object>) -> Self {
         let mut hasher = Sha256::new();
         let pack = |object: Object| {
+            let object = plan::as_sent(object);
             let text = object.value.to_string();
             hasher.update((text.len() as u64).to_be_bytes());
             hasher.update(&text);
             PackedObject {
-                value: packer.pack_text(&object.key, text.as_bytes()),
+                content: packer.pack_text(&object.key, text.as_bytes()),
+                hash: plan::object_hash(&object.value),
                 api_version: object.api_version.into_boxed_str(),
                 key: object.key,
             }
@@ -51,20 +54,24 @@ impl Packed {
         self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The objects as they were.
-    pub(super) fn unpack(&self) -> Vec<Object> {
-        self.objects.iter().map(PackedObject::unpack).collect()
+    /// The objects, as a plan wants them.
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
+        self.objects.iter().map(PackedObject::wanted).collect()
     }
 
-    /// The Secrets among them, as they were.
-    pub(super) fn unpack_secrets(&self) -> Vec<Object> {
+    /// The Secrets among them.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = Wanted> {
         let secrets = self.objects.iter().filter(|object| object.key.group.is_empty() && object.key.kind == "Secret");
-        secrets.map(PackedObject::unpack).collect()
+        secrets.map(PackedObject::wanted)
     }
 }
 
 impl PackedObject {
-    fn unpack(&self) -> Object {
-        Object { key: self.key.clone(), api_version: self.api_version.to_string(), value: self.value.unpack() }
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            key: self.key.clone(),
+            api_version: self.api_version.to_string(),
+            content: Content::packed(self.content.clone(), Some(self.hash)),
+        }
     }
 }

@@ -146,7 +146,7 @@ impl UnitState {
         match &self.desired {
             None if !self.is_plannable() => None,
             None => Some(Desired::Absent { delete_volumes: self.volumes_given_up }),
-            Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(Arc::new(objects.unpack()))),
+            Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(objects.wanted())),
         }
     }
 
@@ -284,7 +284,7 @@ fn backoff(attempts: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Action, Operation};
+    use crate::plan::{Action, Content, Operation};
     use crate::project::{Revision, Unit};
     use crate::reconcile::desired::UnitError;
     use crate::reconcile::fights;
@@ -305,7 +305,7 @@ mod tests {
             key: ObjectKey { group: String::new(), kind: "Service".into(), namespace: None, name: (*name).to_owned() },
             api_version: "v1".into(),
             stage: 1,
-            operation: Operation::Create(Arc::default()),
+            operation: Operation::Create(Content::default()),
             reason: "drift: spec.ports (by meddler)".into(),
             changes: Vec::new(),
         };

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use claude_manager::cluster::{self, Cancel, Done, Error, Kind, Kinds, Observer, Target};
-use claude_manager::plan::{Action, Operation, UnitPlan};
+use claude_manager::plan::{Action, Content, Operation, UnitPlan};
 use claude_manager::project::{ErrorKind, ObjectKey, PROJECT_LABEL, ProjectName, Unit};
 use kube::Client;
 use serde_json::{Value, json};
@@ -55,7 +54,7 @@ impl Server {
 
     async fn apply(&self, objects: &[Value]) -> Vec<cluster::Outcome> {
         let actions =
-            objects.iter().map(|object| action(object, Operation::Create(Arc::new(object.clone())))).collect();
+            objects.iter().map(|object| action(object, Operation::Create(Content::new(object.clone())))).collect();
         self.run(actions).await
     }
 
@@ -102,9 +101,9 @@ fn action(object: &Value, operation: Operation) -> Action {
     Action { key, api_version, stage: 0, operation, reason: String::new(), changes: Vec::new() }
 }
 
-fn answers(outcomes: Vec<cluster::Outcome>) -> Vec<Arc<Value>> {
+fn answers(outcomes: Vec<cluster::Outcome>) -> Vec<Value> {
     let answer = |outcome: cluster::Outcome| match outcome.result {
-        Ok(Done::Applied(answer)) => answer,
+        Ok(Done::Applied(answer)) => serde_json::from_str(&answer).unwrap(),
         other => panic!("{}: {other:?}", outcome.key),
     };
     outcomes.into_iter().map(answer).collect()
@@ -117,7 +116,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-async fn until(observer: &Observer, what: &str, holds: impl Fn(&BTreeMap<String, Arc<Value>>) -> bool) {
+async fn until(observer: &Observer, what: &str, holds: impl Fn(&BTreeMap<String, Content>) -> bool) {
     let mut changes = observer.changes();
     within(what, async {
         loop {
@@ -149,7 +148,7 @@ async fn what_is_applied_is_seen_and_a_second_apply_changes_nothing() {
     for (one, two) in first.iter().zip(&second) {
         assert_eq!(one["metadata"]["generation"], two["metadata"]["generation"]);
     }
-    let config = |objects: &[Arc<Value>]| objects[0]["metadata"]["resourceVersion"].clone();
+    let config = |objects: &[Value]| objects[0]["metadata"]["resourceVersion"].clone();
     assert_eq!(config(&first), config(&second));
 }
 
@@ -160,12 +159,12 @@ async fn an_answer_that_is_recorded_is_seen_at_once_and_holds_through_status_cha
     within("first lists", observer.synced()).await;
     let answers = answers(server.apply(&server.environment()).await);
     for answer in &answers {
-        observer.record(answer, 42);
+        observer.record(&answer.to_string(), 42);
     }
     assert!(observer.objects(Some(&unit())).len() >= 3);
     until(&observer, "the pod is ready", |seen| seen["StatefulSet/shop-env"]["status"]["readyReplicas"] == 1).await;
     let (_, set) = observer.objects(Some(&unit())).into_iter().find(|(key, _)| key.kind == "StatefulSet").unwrap();
-    assert_eq!(set.applied.map(|(hash, _)| hash), Some(42));
+    assert_eq!(set.applied, Some(42));
 
     server.kubectl(&["scale", "-n", &server.namespace, "sts/shop-env", "--replicas=0"], "");
     until(&observer, "drift", |seen| seen["StatefulSet/shop-env"]["spec"]["replicas"] == 0).await;
@@ -190,8 +189,9 @@ async fn fields_of_kubectl_are_taken_over_and_no_pod_restarts() {
         let pod = server.get("pod/shop-env-0")["metadata"]["uid"].clone();
         let generation = server.get("sts/shop-env")["metadata"]["generation"].clone();
 
-        let update =
-            |object: &Value| action(object, Operation::Update { object: Arc::new(object.clone()), take_over: true });
+        let update = |object: &Value| {
+            action(object, Operation::Update { object: Content::new(object.clone()), take_over: true })
+        };
         answers(server.run(environment.iter().map(update).collect()).await);
 
         let set = server.get("sts/shop-env");
@@ -265,7 +265,7 @@ async fn a_dry_run_tells_what_would_be_and_changes_nothing() {
     let Some(server) = Server::start().await else { return };
     let environment = server.environment();
     let actions =
-        environment.iter().map(|object| action(object, Operation::Create(Arc::new(object.clone())))).collect();
+        environment.iter().map(|object| action(object, Operation::Create(Content::new(object.clone())))).collect();
     let plan = UnitPlan { unit: unit(), actions, held: Vec::new() };
     let outcomes =
         cluster::dry_run(&server.client, &server.kinds, &cluster::Pace::default(), &plan, &Cancel::never()).await;
@@ -279,8 +279,11 @@ async fn a_cancelled_plan_begins_nothing_more() {
     let Some(server) = Server::start().await else { return };
     let (canceller, cancel) = cluster::cancellation();
     canceller.cancel();
-    let actions =
-        server.environment().iter().map(|object| action(object, Operation::Create(Arc::new(object.clone())))).collect();
+    let actions = server
+        .environment()
+        .iter()
+        .map(|object| action(object, Operation::Create(Content::new(object.clone()))))
+        .collect();
     let plan = UnitPlan { unit: unit(), actions, held: Vec::new() };
     for outcome in cluster::apply(&server.client, &server.kinds, &cluster::Pace::default(), &plan, &cancel).await {
         assert_eq!(outcome.result, Err(Error::Cancelled));
@@ -366,7 +369,7 @@ async fn a_missing_right_for_one_kind_leaves_the_others_working() {
     let mut environment = server.environment();
     environment.push(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": n}}));
     let actions =
-        environment.iter().map(|object| action(object, Operation::Create(Arc::new(object.clone())))).collect();
+        environment.iter().map(|object| action(object, Operation::Create(Content::new(object.clone())))).collect();
     let plan = UnitPlan { unit: unit(), actions, held: Vec::new() };
     let outcomes =
         cluster::apply(&client, &Kinds::new(client.clone()), &cluster::Pace::default(), &plan, &Cancel::never()).await;

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use claude_manager::cluster::{self, Cancel, Done, Kinds, Observer};
 use claude_manager::embedded::{Cluster, Error};
-use claude_manager::plan::{Action, Operation, UnitPlan};
+use claude_manager::plan::{Action, Content, Operation, UnitPlan};
 use claude_manager::project::{ObjectKey, PROJECT_LABEL, ProjectName, Unit};
 use serde_json::{Value, json};
 
@@ -27,9 +26,9 @@ fn unit() -> Unit {
     Unit::Project(ProjectName::parse("shop").unwrap())
 }
 
-async fn apply(cluster: &Cluster, object: &Value) -> Arc<Value> {
-    match run(cluster, object, Operation::Create(Arc::new(object.clone()))).await {
-        Ok(Done::Applied(answer)) => answer,
+async fn apply(cluster: &Cluster, object: &Value) -> Value {
+    match run(cluster, object, Operation::Create(Content::new(object.clone()))).await {
+        Ok(Done::Applied(answer)) => serde_json::from_str(&answer).unwrap(),
         other => panic!("{other:?}"),
     }
 }

@@ -13,7 +13,6 @@
 //! there are no quotas and admission rules; `volumeClaimTemplates` make no claims.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use claude_manager::project::{MemoryFiles, RepoPath};
 use claude_manager::{embedded, kustomize};
@@ -401,7 +400,7 @@ async fn kubectl_is_taken_over_the_same_way_in_both() {
     both.settled(1).await;
     for client in [&both.real, &both.embedded] {
         use claude_manager::cluster;
-        use claude_manager::plan::{Action, Operation, UnitPlan};
+        use claude_manager::plan::{Action, Content, Operation, UnitPlan};
         let actions = environment.iter().map(|object| {
             let api_version = object["apiVersion"].as_str().unwrap().to_owned();
             let key = claude_manager::project::ObjectKey {
@@ -410,7 +409,7 @@ async fn kubectl_is_taken_over_the_same_way_in_both() {
                 namespace: Some(both.namespace.clone()),
                 name: object["metadata"]["name"].as_str().unwrap().to_owned(),
             };
-            let operation = Operation::Update { object: Arc::new(object.clone()), take_over: true };
+            let operation = Operation::Update { object: Content::new(object.clone()), take_over: true };
             Action { key, api_version, stage: 0, operation, reason: String::new(), changes: Vec::new() }
         });
         let unit = claude_manager::project::Unit::Base;

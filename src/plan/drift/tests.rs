@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use serde_json::json;
+use std::collections::BTreeMap;
 
 use super::*;
 use crate::kustomize::Object;
@@ -51,11 +49,8 @@ fn plan(drift: &Drift, replicas: (u64, &str), image: (&str, &str), annotation: &
     });
     live["metadata"]["managedFields"] = entries.collect();
     let object = Object { key: key(), api_version: "apps/v1".into(), value: desired };
-    let observation = Observation {
-        objects: BTreeMap::from([(key(), Live { object: Arc::new(live), applied: None })]),
-        ..Observation::default()
-    };
-    unit(&shop(), &Desired::Objects(Arc::new(vec![object])), &observation, drift)
+    let observation = Observation { objects: BTreeMap::from([(key(), Live::new(live))]), ..Observation::default() };
+    unit(&shop(), &Desired::of(vec![object]), &observation, drift)
 }
 
 /// What the only action of a plan sends.

@@ -1,9 +1,8 @@
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::*;
 use crate::kustomize::Object;
+use crate::plan::Content;
 use crate::plan::{Drift, Live, unit};
 use crate::project::ProjectName;
 
@@ -27,7 +26,7 @@ fn desired(keys: &[&ObjectKey]) -> Desired {
         api_version: if key.group.is_empty() { "v1".to_owned() } else { format!("{}/v1", key.group) },
         value: json!({"metadata": {"name": key.name, "labels": {"claude-manager.io/project": "a"}}}),
     };
-    Desired::Objects(Arc::new(keys.iter().map(object).collect()))
+    Desired::of(keys.iter().map(object).collect())
 }
 
 /// A live object as our apply leaves it, with more on top.
@@ -38,7 +37,7 @@ fn live(key: &ObjectKey, more: Value) -> (ObjectKey, Live) {
                 "fieldsV1": {"f:metadata": {"f:labels": {"f:claude-manager.io/project": {}}}}}]}
     });
     merge(&mut object, more);
-    (key.clone(), Live { object: Arc::new(object), applied: None })
+    (key.clone(), Live::new(object))
 }
 
 fn merge(into: &mut Value, from: Value) {
@@ -236,8 +235,9 @@ fn an_old_config_map_waits_for_the_apply_that_starts_the_rollout() {
         "status": {"observedGeneration": 1}});
     let mut git = desired(&[&set, &new]);
     if let Desired::Objects(objects) = &mut git {
-        Arc::make_mut(objects)[0].value["spec"] =
-            json!({"replicas": 0, "template": {"spec": {"volumes": [{"name": "x"}]}}});
+        let mut changed = (*objects[0].content).clone();
+        changed["spec"] = json!({"replicas": 0, "template": {"spec": {"volumes": [{"name": "x"}]}}});
+        objects[0].content = Content::new(changed);
     }
     let observation = observed([live(&old, json!({})), live(&set, stale)]);
     assert_eq!(

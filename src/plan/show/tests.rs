@@ -1,8 +1,7 @@
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::*;
+use crate::plan::Content;
 use crate::plan::{Action, Held};
 use crate::project::{ObjectKey, ProjectName, Unit};
 
@@ -24,7 +23,7 @@ fn change(path: &str, before: Option<Value>, after: Option<Value>) -> FieldChang
 }
 
 fn update() -> Operation {
-    Operation::Update { object: Arc::new(json!({})), take_over: false }
+    Operation::Update { object: Content::new(json!({})), take_over: false }
 }
 
 #[test]
@@ -39,13 +38,13 @@ fn a_plan_reads_like_this() {
             actions: vec![
                 action(
                     key("", "ConfigMap", "a-env-1"),
-                    Operation::Create(Arc::new(config)),
+                    Operation::Create(Content::new(config)),
                     "not in the cluster",
                     Vec::new(),
                 ),
                 action(
                     key("", "Secret", "a-secrets"),
-                    Operation::Create(Arc::new(secret)),
+                    Operation::Create(Content::new(secret)),
                     "not in the cluster",
                     Vec::new(),
                 ),

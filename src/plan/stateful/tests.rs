@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use serde_json::json;
+use std::collections::BTreeMap;
 
 use super::*;
 use crate::kustomize::Object;
@@ -37,12 +35,12 @@ fn planned(desired: Value, mut live: Value, pods: &[Value]) -> (UnitPlan, Observ
     live["metadata"]["managedFields"] =
         json!([{"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:serviceName": {}}}}]);
     live["status"] = json!({"observedGeneration": 2, "updateRevision": "two", "currentRevision": "one"});
-    let seen = |value: &Value| Live { object: Arc::new(value.clone()), applied: None };
+    let seen = |value: &Value| Live::new(value.clone());
     let object = Object { key: key("apps", "StatefulSet", "shop-env"), api_version: "apps/v1".into(), value: desired };
     let mut objects = BTreeMap::from([(object.key.clone(), seen(&live))]);
     objects.extend(pods.iter().map(|pod| (key("", "Pod", name(pod)), seen(pod))));
     let observation = Observation { objects, ..Observation::default() };
-    let plan = unit(&shop(), &Desired::Objects(Arc::new(vec![object])), &observation, &Drift::default());
+    let plan = unit(&shop(), &Desired::of(vec![object]), &observation, &Drift::default());
     (plan, observation)
 }
 

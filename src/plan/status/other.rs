@@ -7,12 +7,22 @@ use serde_json::Value;
 use super::text::quote;
 use super::{Verdict, of};
 use crate::plan::Observation;
-use crate::plan::unit::is_going;
 use crate::project::{ObjectKey, Phase, Reason, Unit};
 
 /// The first object of the unit that has failed.
 pub(super) fn failed(unit: &Unit, observation: &Observation) -> Option<Verdict> {
-    of(unit, observation).filter(|(_, object)| !is_going(object)).find_map(|(key, object)| judge(key, object))
+    let all = of(unit, observation).filter(|(key, live)| may_fail(key) && !live.is_going);
+    all.into_iter().find_map(|(key, live)| judge(key, &live.object))
+}
+
+/// Whether the kind has conditions that say so. The built-in ones are not even read, but for those that run something; what
+/// the environment is made of has words of its own.
+fn may_fail(key: &ObjectKey) -> bool {
+    match key.group.as_str() {
+        "" | "networking.k8s.io" | "policy" | "rbac.authorization.k8s.io" => false,
+        "apps" => key.kind != "StatefulSet",
+        _ => true,
+    }
 }
 
 fn judge(key: &ObjectKey, object: &Value) -> Option<Verdict> {
@@ -23,8 +33,6 @@ fn judge(key: &ObjectKey, object: &Value) -> Option<Verdict> {
         return None;
     }
     let what = match (key.group.as_str(), key.kind.as_str()) {
-        // Both have words of their own.
-        ("apps", "StatefulSet") | ("", "Pod" | "PersistentVolumeClaim") => return None,
         ("apps", "Deployment") => condition(object, "Progressing", "False", Some("ProgressDeadlineExceeded"))
             .or_else(|| condition(object, "ReplicaFailure", "True", None))?,
         ("apps", "ReplicaSet") => condition(object, "ReplicaFailure", "True", None)?,

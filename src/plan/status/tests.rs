@@ -1,8 +1,7 @@
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::*;
+use crate::plan::Content;
 use crate::plan::{Action, Live};
 use crate::project::ProjectName;
 
@@ -28,7 +27,7 @@ fn seen(objects: &[(&str, &str, Value)]) -> Observation {
         let mut object = object.clone();
         object["metadata"]["name"] = json!(name);
         object["metadata"]["labels"]["claude-manager.io/project"] = json!("a");
-        (key(kind, name), Live { object: Arc::new(object), applied: None })
+        (key(kind, name), Live::new(object))
     };
     Observation { objects: objects.iter().map(live).collect(), ..Observation::default() }
 }
@@ -382,7 +381,7 @@ fn a_project_with_writes_ahead_is_pending_and_one_with_deletes_only_is_not() {
     let mut plan = empty_plan();
     plan.actions.push(action(Operation::Delete { uid: "1".to_owned() }));
     assert_eq!(told(&applied(&plan, &observation)).0, Phase::Stopped);
-    plan.actions.push(action(Operation::Create(Arc::new(json!({})))));
+    plan.actions.push(action(Operation::Create(Content::new(json!({})))));
     let message = "1 object of commit cdcdcdcdcd is not applied yet.".to_owned();
     assert_eq!(told(&applied(&plan, &observation)), (Phase::Pending, Reason::WaitingForApply, message));
 }

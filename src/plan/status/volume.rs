@@ -44,7 +44,7 @@ fn made(object: &Value) -> Option<Timestamp> {
 
 fn claims<'a>(unit: &'a Unit, observation: &'a Observation) -> impl Iterator<Item = (&'a str, &'a Value)> {
     let claims = of(unit, observation).filter(|(key, _)| key.kind == "PersistentVolumeClaim" && key.group.is_empty());
-    claims.map(|(key, claim)| (key.name.as_str(), claim))
+    claims.map(|(key, claim)| (key.name.as_str(), &*claim.object))
 }
 
 fn phase(claim: &Value) -> Option<&str> {

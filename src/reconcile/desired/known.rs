@@ -14,7 +14,7 @@ use crate::project::{Files, ObjectKey, RepoPath, Unit};
 #[derive(Default)]
 pub(super) struct Known {
     units: BTreeMap<Unit, KnownUnit>,
-    /// Units that have an error, which may be about more than their own files.
+    /// Units that have an error, which may be about the other units that there are.
     failing: BTreeSet<Unit>,
     /// Units that reach over others.
     reaching: BTreeMap<Unit, BuildError>,
@@ -44,11 +44,17 @@ impl Known {
         gone.iter().for_each(|unit| self.forget(unit));
     }
 
-    /// The units whose last answer may not hold in `tree`. Nobody knows what differs when `changed` is not given; then
-    /// what was looked at is compared.
-    pub(super) fn stale(&self, tree: &dyn Files, members: &Members, changed: Option<&BTreeSet<RepoPath>>) -> Vec<Unit> {
+    /// The units whose last answer may not hold in `tree`, whose `members` may be others than they were. Nobody knows what
+    /// differs when `changed` is not given; then what was looked at is compared.
+    pub(super) fn stale(
+        &self,
+        tree: &dyn Files,
+        members: &Members,
+        same_members: bool,
+        changed: Option<&BTreeSet<RepoPath>>,
+    ) -> Vec<Unit> {
         let root = root_file();
-        let mut stale = self.failing.clone();
+        let mut stale = if same_members { BTreeSet::new() } else { self.failing.clone() };
         if self.units.len() < members.len() {
             stale.extend(members.keys().filter(|unit| !self.units.contains_key(*unit)).cloned());
         }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::kustomize::Object;
+use crate::plan::Wanted;
 use crate::project::{ChangeSet, GitUrl, Image, Intent, MemoryFiles, NewProject, Quantity, Resources, Volumes};
 
 fn path(text: &str) -> RepoPath {
@@ -108,8 +109,7 @@ fn the_units_together_are_what_a_build_of_the_root_gives_object_for_object() {
     let whole = kustomize::build(&tree.0, &RepoPath::root()).unwrap();
     let desired = renderer().render(&tree.0, revision(1), None).unwrap();
 
-    let mut parts: Vec<Object> =
-        desired.units.values().flat_map(|unit| unit.objects.as_ref().unwrap().unpack()).collect();
+    let mut parts: Vec<Object> = desired.units.values().flat_map(|unit| objects(unit)).collect();
     let mut whole = whole.objects;
     parts.sort_by(|a, b| a.key.cmp(&b.key));
     whole.sort_by(|a, b| a.key.cmp(&b.key));
@@ -231,8 +231,14 @@ fn sorted<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Object> {
     objects
 }
 
+/// A unit's objects as they were built.
+fn objects(unit: &DesiredUnit) -> Vec<Object> {
+    let wanted = unit.objects.as_ref().unwrap().wanted().into_iter();
+    wanted.map(|Wanted { key, api_version, content }| Object { key, api_version, value: (*content).clone() }).collect()
+}
+
 fn all(tree: &DesiredTree) -> Vec<Object> {
-    sorted(&tree.units.values().flat_map(|unit| unit.objects.as_ref().unwrap().unpack()).collect::<Vec<_>>())
+    sorted(&tree.units.values().flat_map(|unit| objects(unit)).collect::<Vec<_>>())
 }
 
 const READS_AN_OBJECT: &str = "replacements:\n- source: {kind: Service, name: one-env}\n  targets:\n  - select: {kind: StatefulSet}\n    \
@@ -244,7 +250,7 @@ fn a_root_that_reaches_over_its_projects_is_built_as_a_whole() {
     tree.replace("kustomization.yaml", "resources:\n", READS_AN_OBJECT);
     let (desired, whole) = both(&tree);
     assert_eq!(all(&desired), sorted(&whole));
-    let two = desired.units[&unit("two")].objects.as_ref().unwrap().unpack();
+    let two = objects(&desired.units[&unit("two")]);
     assert!(two.iter().any(|object| object.value["spec"]["serviceName"] == "one-env"), "taken from the other project");
 }
 

@@ -13,8 +13,7 @@ use super::super::unit::{Awaited, PATIENCE};
 use super::Driver;
 use super::ask::{ask_agent, ask_last_words};
 use crate::cluster;
-use crate::kustomize::Object;
-use crate::plan::{self, Observation, UnitPlan};
+use crate::plan::{self, Content, Observation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectName, Reason, Unit};
 
 /// After these times a project that still starts is looked at again: some reasons only count when they last (a moment for
@@ -26,8 +25,9 @@ impl Driver {
     pub(super) fn without_secrets(&self, project: &ProjectName, text: &str) -> String {
         let units = [Unit::Base, Unit::Project(project.clone())];
         let desired = units.iter().filter_map(|unit| self.units.get(unit)?.desired.as_ref()?.objects.as_ref().ok());
-        let secrets: Vec<Object> = desired.flat_map(|objects| objects.unpack_secrets()).collect();
-        plan::without_secrets(text, secrets.iter().map(|secret| &secret.value))
+        let secrets: Vec<Content> =
+            desired.flat_map(|objects| objects.secrets()).map(|secret| secret.content).collect();
+        plan::without_secrets(text, secrets.iter().map(|secret| &**secret))
     }
 
     /// Puts into words how a unit is doing, and tidies up behind a unit that is gone.

@@ -10,13 +10,22 @@ use super::super::unit::UnitState;
 use super::Driver;
 use crate::project::Unit;
 
-/// Snapshots that nobody waits for are this far apart: each is a copy of the list of all projects.
+/// Snapshots that nobody waits for are this far apart, or so many times what one takes: each is a copy of the list of all
+/// projects.
 const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(20);
+const SHARE: u32 = 50;
+/// While there is always something left to plan, a snapshot of what is planned so far is made after this time.
+const LONGEST_WITHOUT: Duration = Duration::from_secs(1);
 
 impl Driver {
+    /// Whether readers have had to do with the same snapshot for long, though there is a newer state.
+    pub(super) fn is_overdue(&self) -> bool {
+        !self.published && self.published_at.is_some_and(|at| at.elapsed() > LONGEST_WITHOUT)
+    }
+
     pub(super) fn publish(&mut self, publish: &watch::Sender<Arc<Snapshot>>) {
         if !self.published {
-            let due = self.published_at.map(|at| at + BETWEEN_SNAPSHOTS);
+            let due = self.published_at.map(|at| at + BETWEEN_SNAPSHOTS.max(self.publishing * SHARE));
             let is_wanted = !self.loading.is_empty() || !self.refreshing.is_empty();
             if let Some(due) = due.filter(|due| *due > Instant::now() && !is_wanted) {
                 self.publish_at = Some(due);
@@ -24,7 +33,8 @@ impl Driver {
             }
             self.published = true;
             self.publish_at = None;
-            self.published_at = Some(Instant::now());
+            let began = Instant::now();
+            self.published_at = Some(began);
             let strange = self.units.iter().filter(|(unit, state)| **unit != Unit::Base && state.is_strange());
             let told = strange.map(|(unit, _)| {
                 format!(
@@ -36,6 +46,7 @@ impl Driver {
             self.next.warnings = self.warnings.iter().cloned().chain(told).collect();
             self.parts.metrics.set_projects(self.next.projects.values().map(|project| project.status.phase));
             publish.send_replace(Arc::new(self.next.clone()));
+            self.publishing = began.elapsed();
         }
     }
 

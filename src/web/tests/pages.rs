@@ -6,7 +6,7 @@ mod sound;
 use super::sessions::sign_in;
 use super::*;
 use crate::git::{LogEntry, Person};
-use crate::plan::{Action, Held, Operation};
+use crate::plan::{Action, Content, Held, Operation};
 use crate::project::ObjectKey;
 use sound::check;
 
@@ -521,14 +521,14 @@ fn set_plan(app: &TestApp) {
     set_alpha(app, |alpha| {
         let secret = json!({"metadata": {"name": "alpha-secrets"}, "data": {"token": "aHVudGVyMg=="}});
         let create = Action {
-            operation: Operation::Create(Arc::new(secret)),
+            operation: Operation::Create(Content::new(secret)),
             reason: "not in the cluster".to_owned(),
             ..delete("Secret", "alpha-secrets")
         };
         let change =
             crate::plan::FieldChange { path: "spec.replicas".into(), before: Some(json!(0)), after: Some(json!(1)) };
         let update = Action {
-            operation: Operation::Update { object: Arc::new(json!({})), take_over: false },
+            operation: Operation::Update { object: Content::new(json!({})), take_over: false },
             reason: "drift: spec.replicas".to_owned(),
             changes: vec![change],
             ..delete("StatefulSet", "alpha-env")

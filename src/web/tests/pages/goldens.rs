@@ -1,6 +1,7 @@
 //! Whole pages as they are, so that a change of one is seen. Ids of requests and hashes of files are left out.
 
 use super::*;
+use crate::plan::Content;
 
 /// One element on each line, which differences are easier to read in.
 fn lines(page: &str) -> String {
@@ -15,7 +16,7 @@ fn troubled(app: &TestApp) {
         alpha.status.reason = Reason::ApplyFailed;
         alpha.status.message = "Service alpha-env: spec.ports: required".to_owned();
         let update = Action {
-            operation: Operation::Update { object: Arc::new(json!({})), take_over: false },
+            operation: Operation::Update { object: Content::new(json!({})), take_over: false },
             reason: "drift: spec.ports".to_owned(),
             ..delete("Service", "alpha-env")
         };
