@@ -134,7 +134,9 @@ impl Writer<'_> {
 
     async fn patch(&self, path: &str, object: &Content) -> Result<Done, Error> {
         let dry = if self.dry { "&dryRun=All" } else { "" };
-        let uri = format!("{path}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict{dry}");
+        // Not strict: a field that the schema does not have is refused by every server-side apply. Only the search for
+        // doubled keys is left out, which JSON made here does not have, and for which the server reads it a second time.
+        let uri = format!("{path}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Ignore{dry}");
         // JSON is YAML; a content type of its own for JSON came with Kubernetes 1.30 and is not everywhere on.
         let answer = self.send(Method::PATCH, &uri, "application/apply-patch+yaml", object.text()).await?;
         Ok(Done::Applied(answer.into()))
@@ -185,7 +187,7 @@ impl Writer<'_> {
         object["metadata"]["name"] = Value::from(name.as_str());
         let collection = path.rsplit_once('/').map_or(path, |(collection, _)| collection);
         let uri =
-            format!("{collection}/{name}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict&dryRun=All");
+            format!("{collection}/{name}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Ignore&dryRun=All");
         self.send(Method::PATCH, &uri, "application/apply-patch+yaml", text(&object)).await.map(drop)
     }
 

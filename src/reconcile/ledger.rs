@@ -48,10 +48,21 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
         for written in waiting {
             let _ = written.send(result.clone());
         }
+        let passages = newest(passages);
         if !passages.is_empty()
             && let Err(error) = store.record_passages(&passages).await
         {
             tracing::warn!(%error, "the history could not be written");
         }
     }
+}
+
+/// Of what is told of one commit to one project, the last.
+fn newest(passages: Vec<Passage>) -> Vec<Passage> {
+    let mut told = BTreeSet::new();
+    let mut is_last =
+        |passage: &Passage| told.insert((passage.project.clone(), passage.revision.clone(), passage.seen_at));
+    let mut newest: Vec<Passage> = passages.into_iter().rev().filter(|passage| is_last(passage)).collect();
+    newest.reverse();
+    newest
 }

@@ -8,6 +8,8 @@ use crate::project::{ObjectKey, ProjectName, Unit};
 
 /// How [`Unit::Base`] is stored; no project can have that name.
 const BASE: &str = "(base)";
+/// So many objects are written by one statement.
+const ROWS: usize = 500;
 
 impl Store {
     /// What was applied for every unit.
@@ -46,15 +48,16 @@ impl Store {
                     Unit::Project(name) => name.as_str(),
                 };
                 sqlx::query("DELETE FROM inventory WHERE unit = $1").bind(unit).execute(&mut *transaction).await?;
-                for key in keys {
-                    sqlx::query("INSERT INTO inventory VALUES ($1, $2, $3, $4, $5)")
-                        .bind(unit)
-                        .bind(&key.group)
-                        .bind(&key.kind)
-                        .bind(key.namespace.as_deref().unwrap_or_default())
-                        .bind(&key.name)
-                        .execute(&mut *transaction)
-                        .await?;
+                for keys in keys.iter().collect::<Vec<_>>().chunks(ROWS) {
+                    let mut insert = sqlx::QueryBuilder::new("INSERT INTO inventory ");
+                    insert.push_values(keys, |mut row, key| {
+                        row.push_bind(unit)
+                            .push_bind(&key.group)
+                            .push_bind(&key.kind)
+                            .push_bind(key.namespace.as_deref().unwrap_or_default())
+                            .push_bind(&key.name);
+                    });
+                    insert.build().execute(&mut *transaction).await?;
                 }
             }
         });
