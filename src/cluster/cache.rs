@@ -119,10 +119,9 @@ impl Cache {
         self.by_unit.keys().cloned().collect()
     }
 
-    /// The units of the objects of this kind and name.
-    pub(super) fn units_of(&self, kind: &str, name: &str) -> BTreeSet<Unit> {
-        let found = self.objects.iter().filter(|(key, _)| key.kind == kind && key.name == name);
-        found.map(|(_, entry)| entry.unit.clone()).collect()
+    /// The unit of an object.
+    pub(super) fn unit_of(&self, key: &ObjectKey) -> Option<Unit> {
+        self.objects.get(key).map(|entry| entry.unit.clone())
     }
 
     pub(super) fn begin_list(&mut self) -> Listing {

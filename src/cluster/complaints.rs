@@ -26,9 +26,9 @@ pub struct Complaint {
     pub seen: Instant,
 }
 
-/// The complaints by kind and name, of one namespace.
+/// The complaints by what they are about.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(BTreeMap<(String, String), Kept>);
+pub(super) struct Complaints(BTreeMap<ObjectKey, Kept>);
 
 #[derive(Debug)]
 struct Kept {
@@ -38,22 +38,24 @@ struct Kept {
 }
 
 impl Complaints {
-    /// Takes an event. Gives whom it is about, as kind and name, when it is news.
-    pub(super) fn seen(&mut self, event: &Value, now: Instant) -> Option<(String, String)> {
+    /// Takes an event. Gives what it is about when it is news, which the same sentence once more is not: controllers repeat
+    /// themselves for every volume of a fleet.
+    pub(super) fn seen(&mut self, event: &Value, now: Instant) -> Option<ObjectKey> {
         let about = about(event)?;
         let uid = event.pointer("/metadata/uid").and_then(Value::as_str)?.to_owned();
         let time = time(event)?;
         if self.0.get(&about).is_some_and(|known| known.time > time) {
             return None;
         }
-        let message = event["message"].as_str()?.chars().take(LONGEST).collect();
+        let message: String = event["message"].as_str()?.chars().take(LONGEST).collect();
+        let is_said = self.0.get(&about).is_some_and(|known| known.complaint.message == message);
         if self.0.len() >= MOST && !self.0.contains_key(&about) {
             let oldest = self.0.iter().min_by(|(_, one), (_, other)| one.time.cmp(&other.time));
             let oldest = oldest.map(|(about, _)| about.clone());
             oldest.map(|about| self.0.remove(&about));
         }
         self.0.insert(about.clone(), Kept { event: uid, time, complaint: Complaint { message, seen: now } });
-        Some(about)
+        (!is_said).then_some(about)
     }
 
     /// Takes that an event is gone: it has expired.
@@ -68,14 +70,20 @@ impl Complaints {
 
     /// The newest complaint about an object.
     pub(super) fn of(&self, key: &ObjectKey) -> Option<&Complaint> {
-        self.0.get(&(key.kind.clone(), key.name.clone())).map(|kept| &kept.complaint)
+        self.0.get(key).map(|kept| &kept.complaint)
     }
 }
 
-/// The kind and name of the object that an event is about.
-fn about(event: &Value) -> Option<(String, String)> {
+/// The object that an event is about.
+fn about(event: &Value) -> Option<ObjectKey> {
     let object = event.get("involvedObject")?;
-    Some((object["kind"].as_str()?.to_owned(), object["name"].as_str()?.to_owned()))
+    let text = |field: &str| object[field].as_str().map(str::to_owned);
+    Some(ObjectKey {
+        group: object["apiVersion"].as_str()?.split_once('/').map_or("", |(group, _)| group).to_owned(),
+        kind: text("kind")?,
+        namespace: text("namespace"),
+        name: text("name")?,
+    })
 }
 
 /// When it was last said. Times of this form sort as texts.
@@ -93,13 +101,13 @@ mod tests {
     fn event(uid: &str, name: &str, time: &str, message: &str) -> Value {
         json!({
             "metadata": {"uid": uid, "creationTimestamp": "2026-01-01T00:00:00Z"},
-            "involvedObject": {"kind": "StatefulSet", "name": name},
+            "involvedObject": {"apiVersion": "apps/v1", "kind": "StatefulSet", "namespace": "n", "name": name},
             "reason": "FailedCreate", "message": message, "lastTimestamp": time,
         })
     }
 
     fn key(name: &str) -> ObjectKey {
-        ObjectKey { group: "apps".into(), kind: "StatefulSet".into(), namespace: None, name: name.into() }
+        ObjectKey { group: "apps".into(), kind: "StatefulSet".into(), namespace: Some("n".into()), name: name.into() }
     }
 
     fn said<'c>(complaints: &'c Complaints, name: &str) -> Option<&'c str> {
@@ -121,12 +129,12 @@ mod tests {
         // Of events of the newer kind only the time of the series' beginning is sure.
         let newer = json!({
             "metadata": {"uid": "c", "creationTimestamp": one}, "lastTimestamp": null, "eventTime": two,
-            "involvedObject": {"kind": "PersistentVolumeClaim", "name": "shop-workspace"}, "message": "no class",
+            "involvedObject": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "shop-workspace"}, "message": "no class",
         });
-        assert_eq!(
-            complaints.seen(&newer, now),
-            Some(("PersistentVolumeClaim".to_owned(), "shop-workspace".to_owned()))
-        );
+        assert_eq!(complaints.seen(&newer, now).unwrap().to_string(), "PersistentVolumeClaim shop-workspace");
+        let later = now + std::time::Duration::from_secs(1);
+        assert!(complaints.seen(&newer, later).is_none(), "that was said before");
+        assert_eq!(complaints.0.values().next().unwrap().complaint.seen, later, "but it still holds");
         assert!(complaints.seen(&json!({"metadata": {}}), now).is_none(), "no event at all");
     }
 

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use kube::Client;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::cache::{Cache, Head, Keeper, Listing, Scope};
 use super::complaints::{Complaint, Complaints, REASONS};
 use super::kinds::{Kind, Kinds, Resource};
-use super::watch::Watch;
+use super::watch::{PAGES, Watch};
 use super::{Error, error};
 use crate::plan::Live;
 use crate::project::{ErrorKind, ObjectKey, Unit};
@@ -212,6 +212,7 @@ impl Changes {
 pub(super) struct Shared {
     state: Mutex<State>,
     keeper: Keeper,
+    pub(super) pages: Semaphore,
     signal: watch::Sender<u64>,
     connection: watch::Sender<Connection>,
 }
@@ -238,6 +239,7 @@ impl Default for Shared {
         Self {
             state: Mutex::default(),
             keeper: Keeper::default(),
+            pages: Semaphore::new(PAGES),
             signal: watch::Sender::new(0),
             connection: watch::Sender::default(),
         }
@@ -274,7 +276,7 @@ impl Shared {
     /// Takes an event, and wakes the readers of whom it is about.
     pub(super) fn complained(&self, event: &Value) {
         self.change_with(|cache, complaints| match complaints.seen(event, Instant::now()) {
-            Some((kind, name)) => cache.units_of(&kind, &name),
+            Some(key) => cache.unit_of(&key).into_iter().collect(),
             None => BTreeSet::new(),
         });
     }

@@ -20,6 +20,8 @@ use super::{Error, request};
 
 /// How many objects one answer of a list holds.
 const PAGE: u32 = 200;
+/// How many pages are read at the same time, over all watches: a start reads them all, and should not hold them all.
+pub(super) const PAGES: usize = 2;
 /// After how many seconds the server ends a watch, at most and at least: spread, so that watches that began together
 /// are not renewed together for ever.
 const LIFE: std::ops::RangeInclusive<u64> = 240..=300;
@@ -112,6 +114,8 @@ impl Watch {
         let mut listing = self.shared.with(super::cache::Cache::begin_list);
         let mut token = String::new();
         loop {
+            // Never closed.
+            let _place = self.shared.pages.acquire().await;
             let page: Page = match token.as_str() {
                 "" => request::get_as(&self.client, &format!("{path}&limit={PAGE}")).await?,
                 token => {

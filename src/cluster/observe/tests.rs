@@ -253,7 +253,7 @@ async fn a_complaint_wakes_whom_it_is_about_until_it_expires_and_events_that_may
         let line = |kind: &str| {
             let event = json!({
                 "apiVersion": "v1", "kind": "Event", "metadata": {"uid": "e", "resourceVersion": "9"},
-                "involvedObject": {"kind": "ConfigMap", "name": "a"}, "message": "quota",
+                "involvedObject": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "n", "name": "a"}, "message": "quota",
                 "lastTimestamp": "2026-11-24T10:00:00Z",
             });
             format!("{}\n", json!({"type": kind, "object": event}))
