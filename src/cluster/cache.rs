@@ -115,8 +115,8 @@ impl Cache {
     }
 
     /// Every unit of which an object is there.
-    pub(super) fn units(&self) -> BTreeSet<Unit> {
-        self.by_unit.keys().cloned().collect()
+    pub(super) fn units(&self) -> impl Iterator<Item = &Unit> {
+        self.by_unit.keys()
     }
 
     /// The unit of an object.

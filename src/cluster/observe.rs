@@ -140,10 +140,10 @@ impl Observer {
         lock(&self.shared.state).complaints.of(key).cloned()
     }
 
-    /// Every unit of which an object is there.
+    /// Those of the units of which an object is there that a function chooses.
     #[must_use]
-    pub fn units(&self) -> BTreeSet<Unit> {
-        self.shared.with(|cache| cache.units())
+    pub fn units(&self, choose: impl Fn(&Unit) -> bool) -> BTreeSet<Unit> {
+        self.shared.with(|cache| cache.units().filter(|unit| choose(unit)).cloned().collect())
     }
 
     /// Takes what the API server answered to a clean apply, so that the next plan need not wait for the watch. `hash` is

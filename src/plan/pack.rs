@@ -86,20 +86,23 @@ impl Packed {
     /// Its JSON text.
     pub(crate) fn text(&self) -> Vec<u8> {
         let mut text = vec![0; self.length];
-        let mut inflate = Inflate::new(false, WINDOW_BITS);
-        // Neither can fail for what `deflate` gave; nothing is the answer that every reader takes for an object's loss.
-        let primed = inflate.set_dictionary(&self.model.0);
-        let done = inflate.decompress(&self.deflated, &mut text, InflateFlush::Finish);
-        if primed.is_err() || !matches!(done, Ok(Status::StreamEnd)) {
-            text.clear();
-        }
+        INFLATE.with_borrow_mut(|inflate| {
+            inflate.reset(false);
+            // Neither can fail for what `deflate` gave; nothing is the answer that every reader takes for an object's loss.
+            let primed = inflate.set_dictionary(&self.model.0);
+            let done = inflate.decompress(&self.deflated, &mut text, InflateFlush::Finish);
+            if primed.is_err() || !matches!(done, Ok(Status::StreamEnd)) {
+                text.clear();
+            }
+        });
         text
     }
 }
 
 thread_local! {
-    /// A quarter of a megabyte that is not made anew for each object; and the room for what comes out.
+    /// A quarter of a megabyte that is not made anew for each object, with the room for what comes out; and the way back.
     static DEFLATE: RefCell<(Deflate, Vec<u8>)> = RefCell::new((Deflate::new(LEVEL, false, WINDOW_BITS), Vec::new()));
+    static INFLATE: RefCell<Inflate> = RefCell::new(Inflate::new(false, WINDOW_BITS));
 }
 
 fn deflate(text: &[u8], model: &[u8]) -> Arc<[u8]> {

@@ -325,7 +325,7 @@ impl Driver {
             self.next.synced = connection.synced;
             self.published = false;
             self.dirty.extend(self.units.keys().cloned());
-            self.dirty.extend(self.observer.units());
+            self.dirty.extend(self.observer.units(|_| true));
             for unit in &self.dirty {
                 self.units.entry(unit.clone()).or_default();
             }

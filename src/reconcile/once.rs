@@ -122,7 +122,7 @@ fn compare(
 ) -> OnceReport {
     let mut report = OnceReport { warnings: desired.warnings.clone(), ..OnceReport::default() };
     let mut units: Vec<Unit> = desired.units.keys().chain(inventory.keys()).cloned().collect();
-    units.extend(observer.units());
+    units.extend(observer.units(|_| true));
     units.sort();
     units.dedup();
     for unit in units {

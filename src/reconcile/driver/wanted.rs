@@ -26,24 +26,19 @@ impl Driver {
             self.dirty.extend(self.units.keys().cloned());
         }
         self.turns.changed(&desired.rendered, self.policy.rollout.restarts);
-        let observed = self.observer.units();
-        let gone: Vec<Unit> = (self.units.iter())
-            .filter(|(unit, state)| state.desired.is_some() && !desired.units.contains_key(*unit))
-            .map(|(unit, _)| unit.clone())
-            .collect();
-        let unlisted = self.units.keys().cloned().collect::<BTreeSet<_>>();
-        for unit in gone.into_iter().chain(observed).chain(unlisted).collect::<BTreeSet<_>>() {
-            if !desired.units.contains_key(&unit) {
-                let given_up = matches!(&unit, Unit::Project(name) if desired.volumes_given_up.contains(name));
-                self.units.entry(unit.clone()).or_default().want(None, given_up);
-                self.dirty.insert(unit);
-            }
+        let is_unlisted = |unit: &Unit| !desired.units.contains_key(unit);
+        let mut unlisted = self.observer.units(is_unlisted);
+        unlisted.extend(self.units.keys().filter(|unit| is_unlisted(unit)).cloned());
+        for unit in unlisted {
+            let given_up = matches!(&unit, Unit::Project(name) if desired.volumes_given_up.contains(name));
+            self.units.entry(unit.clone()).or_default().want(None, given_up);
+            self.dirty.insert(unit);
         }
         let rendered = desired.rendered.len();
         for (unit, wanted) in desired.units {
-            let state = self.units.entry(unit.clone()).or_default();
-            let known = state.desired.as_ref().is_some_and(|known| Arc::ptr_eq(known, &wanted));
-            if !known {
+            let known = self.units.get(&unit).and_then(|state| state.desired.as_ref());
+            if known.is_none_or(|known| !Arc::ptr_eq(known, &wanted)) {
+                let state = self.units.entry(unit.clone()).or_default();
                 for object in wanted.objects.iter().flat_map(|objects| objects.iter()) {
                     self.observer.watch_kind(&kind_of(&object.key));
                 }
