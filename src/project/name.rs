@@ -1,13 +1,15 @@
 //! The short name of a project: its id, folder, label value and name prefix.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// A project's short name: `^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$`, at most 40 characters, never changed.
+/// A project's short name: `^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$`, at most 40 characters, never changed. Cheap to
+/// clone: lists of all projects are copied often.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ProjectName(String);
+pub struct ProjectName(Arc<str>);
 
 /// Why a text is no [`ProjectName`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +46,7 @@ impl ProjectName {
         if !starts_well || text.ends_with('-') || !text.chars().all(allowed) {
             return Err(NameError::Shape);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The name as text.
@@ -75,7 +77,7 @@ impl TryFrom<String> for ProjectName {
 
 impl From<ProjectName> for String {
     fn from(name: ProjectName) -> Self {
-        name.0
+        name.as_str().to_owned()
     }
 }
 
