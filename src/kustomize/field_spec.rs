@@ -148,6 +148,8 @@ fn walk(
             let Some(field) = node.get_mut(name) else { return Ok(()) };
             if field.is_null() {
                 match made {
+                    // The word for nothing stays as text, and is what a prefix is put before.
+                    Some(made) if made.text().is_some() => field.tag = Tag::Str,
                     Some(made) => *field = made,
                     None if is_list => *field = Node::sequence(),
                     None => {}

@@ -139,7 +139,7 @@ fn what_stock_kustomize_refuses_is_refused() {
         assert!(told.file.as_str().contains('.') && told.line.is_some(), "{told}");
         seen += 1;
     }
-    assert!(seen >= 10, "{seen}");
+    assert!(seen >= 17, "{seen}");
 }
 
 #[test]
@@ -189,4 +189,25 @@ fn values_that_grow_by_themselves_are_errors() {
 #[test]
 fn what_was_made_a_string_stays_one_when_it_looks_like_a_number() {
     case("kept-strings");
+}
+
+#[test]
+fn what_says_nothing_does_nothing_and_is_told() {
+    let warnings = case("nothing-said").join("\n");
+    for part in [
+        "kustomization.yaml:24: only the first document counts here; this is not read",
+        "generators[0]: holds nothing, so it does nothing",
+        "broken.json begins with a brace, but is no JSON",
+        "openapi.other: has no effect",
+        "fields.yaml:4: only the first document counts here",
+        "patches[0]: the key \"path\" stands here a second time, which counts",
+        "patches[0]: only the first document counts here",
+    ] {
+        assert!(warnings.contains(part), "{part}: {warnings}");
+    }
+}
+
+#[test]
+fn the_word_for_nothing_is_text_where_text_is_put_before_it() {
+    case("nothing-as-text");
 }

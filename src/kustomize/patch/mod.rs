@@ -5,8 +5,9 @@ mod strategic;
 mod target;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::yaml::{Kind, Node, Style};
+use crate::yaml::{self, Kind, Node, Repeats, Style};
 
 use super::BuildError;
 use super::collection::Collection;
@@ -104,6 +105,7 @@ impl Patch {
                     "make an entry for each document, or remove the target",
                 )),
             },
+            (Loaded::Json(operations), None) if operations.is_empty() => Ok(()),
             (Loaded::Json(_), None) => {
                 Err(self.place.error_with_hint("needs a target", "a JSON patch does not say which object it is for"))
             }
@@ -143,36 +145,36 @@ impl Patch {
     }
 
     fn load(&self, context: &Context<'_>) -> Result<Loaded, BuildError> {
-        let (documents, file, raw) = match &self.source {
-            Source::Inline(text, place) => {
-                let raw = text.trim_start().starts_with('[');
-                if raw {
-                    self.is_json(text.as_bytes())?;
-                }
-                (load::inline(text.trim(), place)?, place.file.clone(), raw)
-            }
+        let (bytes, file) = match &self.source {
+            Source::Inline(text, place) => (Arc::from(text.as_bytes()), place.file.clone()),
             Source::File(text, place) => {
                 let path = context.loader.file(context.directory, text, place)?;
-                let bytes = context.loader.bytes(&path, place)?;
-                let raw = bytes.first() == Some(&b'[');
-                if raw {
-                    self.is_json(&bytes)?;
-                }
-                (context.loader.documents(&path, place)?.to_vec(), path, raw)
+                (context.loader.bytes(&path, place)?, path)
             }
         };
+        let start = if matches!(self.source, Source::Inline(..)) { bytes.trim_ascii_start() } else { &bytes };
+        let raw = start.first() == Some(&b'[');
+        if raw {
+            self.is_json(&bytes)?;
+        }
+        // Of a list of operations only the first document is read, as what stock kustomize reads of objects is thrown away.
+        if looks_like_a_list(&bytes)
+            && let Ok((Some(Node { kind: Kind::Sequence(items), .. }), notes)) =
+                yaml::read_first(bytes.trim_ascii(), Repeats::LastCounts)
+        {
+            let (operations, more) = json::read(&items, raw).map_err(|message| self.place.error(message))?;
+            let notes = notes.into_iter().map(|note| note.message).chain(more);
+            let told = notes.map(|note| self.place.error(note).to_string());
+            context.loader.warnings().borrow_mut().extend(told);
+            return Ok(Loaded::Json(operations));
+        }
+        let documents = match &self.source {
+            Source::Inline(text, place) => load::inline(text.trim(), place)?,
+            Source::File(_, place) => context.loader.documents(&file, place)?.to_vec(),
+        };
         match documents.as_slice() {
-            [Node { kind: Kind::Sequence(items), .. }, more @ ..] => {
-                if !more.is_empty() {
-                    let warning = format!("{}:{}: {}", self.place.file, self.place.line, self.place.field);
-                    let warning = format!("{warning}: of several JSON patches only the first counts");
-                    context.loader.warnings().borrow_mut().push(warning);
-                }
-                let (operations, notes) = json::read(items, raw).map_err(|message| self.place.error(message))?;
-                let place = &self.place;
-                let told = notes.iter().map(|note| format!("{}:{}: {}: {note}", place.file, place.line, place.field));
-                context.loader.warnings().borrow_mut().extend(told);
-                Ok(Loaded::Json(operations))
+            [Node { kind: Kind::Sequence(_), .. }, ..] => {
+                Err(self.place.error("must be a list of operations or objects"))
             }
             _ => {
                 // Lines inside an inline patch count from the patch, so they would mislead.
@@ -186,6 +188,13 @@ impl Patch {
             }
         }
     }
+}
+
+/// Whether the first line that says something begins a list.
+fn looks_like_a_list(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with(b"#") && !line.starts_with(b"---"));
+    first.is_some_and(|line| line.starts_with(b"-") || line.starts_with(b"["))
 }
 
 /// Carries out `patchesStrategicMerge`: paths, or patches themselves; and patches that stand in a document beside it.
@@ -254,6 +263,10 @@ impl Merging<'_> {
         options: &Options,
         objects: &mut Collection,
     ) -> Result<(), BuildError> {
+        if !selected.is_empty() {
+            self.context.merged.set(true);
+            self.context.types.asked()?;
+        }
         let mut gone = false;
         for index in selected {
             let resource = objects.get_mut(index);

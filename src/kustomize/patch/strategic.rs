@@ -229,6 +229,9 @@ fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<
     let empty = Node { mark: object.mark, ..Node::mapping() };
     let mut ours = by_name(std::mem::replace(&mut object, empty));
     let names: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
+    if names.contains("") {
+        return Err("a field without a name cannot be merged".to_owned());
+    }
     let Kind::Mapping(merged) = &mut object.kind else { return Ok(Some(object)) };
     merged.reserve_exact(names.len());
     for name in names {

@@ -8,7 +8,7 @@ use crate::kustomize::near::nearest;
 use crate::kustomize::patch::{Selector, Target};
 use crate::kustomize::resource::Resource;
 use crate::kustomize::shared;
-use crate::yaml::{self, Kind, Node};
+use crate::yaml::{self, Kind, Node, Repeats};
 
 use super::path::{self, Made};
 use super::{Context, structured};
@@ -144,7 +144,13 @@ impl TargetFields {
         for (name, field) in entry.fields(&["select", "reject", "fieldPaths", "options"])? {
             match name {
                 "select" => select = Some(Target::read(&field)?),
-                "reject" => reject = field.each(Target::read)?,
+                "reject" => {
+                    let read = |item: &Field<'_>| match item.node.is_null() {
+                        true => Err(item.error("is empty; say what is rejected")),
+                        false => Target::read(item),
+                    };
+                    reject = field.each(read)?;
+                }
                 "fieldPaths" => paths = field.strings()?.into_iter().map(|(path, _)| path).collect(),
                 _ => options = Options::read(&field)?,
             }
@@ -195,9 +201,10 @@ pub(in crate::kustomize) fn run(
 
 fn load(context: &Context<'_>, path: &str, place: &Place) -> Result<Vec<Replacement>, BuildError> {
     let path = context.loader.file(context.directory, path, place)?;
-    let documents = context.loader.documents(&path, place)?;
-    let Some(document) = documents.first() else { return Err(place.error(format!("{path} is empty"))) };
-    let root = Field::lenient(&path, document, context.loader.warnings());
+    let Some(document) = context.loader.first_document(&path, Repeats::LastCounts, place)? else {
+        return Err(place.error(format!("{path} is empty")));
+    };
+    let root = Field::lenient(&path, &document, context.loader.warnings());
     match document.kind {
         Kind::Sequence(_) => root.each(Replacement::read),
         Kind::Mapping(_) => Ok(vec![Replacement::read(&root)?]),
