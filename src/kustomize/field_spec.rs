@@ -84,10 +84,7 @@ pub(super) fn visit_object(
     set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
 ) -> Result<(), String> {
     if spec.path.starts_with("metadata/annotations") && resource.has_notes() {
-        let metadata = resource.node.get_mut("metadata");
-        if let Some(metadata) = metadata.filter(|metadata| metadata.get("annotations").is_none_or(Node::is_null)) {
-            metadata.set("annotations", Node::mapping());
-        }
+        resource.make_annotations();
     }
     visit(&mut resource.node, spec, create, set)
 }

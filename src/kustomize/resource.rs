@@ -164,6 +164,65 @@ impl Resource {
         notes
     }
 
+    /// The object as stock kustomize has it, with its notes among the annotations.
+    pub(super) fn noted(&self) -> Node {
+        let mut node = self.node.clone();
+        let notes = self.notes();
+        if notes.is_empty() {
+            return node;
+        }
+        if !matches!(node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
+            node.set("metadata", Node::mapping());
+        }
+        let Some(metadata) = node.get_mut("metadata") else { return node };
+        if metadata.get("annotations").is_none_or(Node::is_empty) {
+            metadata.set("annotations", Node::mapping());
+        }
+        if let Some(annotations) = metadata.get_mut("annotations") {
+            for (key, value) in notes {
+                annotations.set(&key, Node::string(value));
+            }
+        }
+        node
+    }
+
+    /// Makes annotations where there are none, as for an object that has notes there are some.
+    pub(super) fn make_annotations(&mut self) {
+        let metadata = self.node.get_mut("metadata");
+        if let Some(metadata) = metadata.filter(|metadata| metadata.get("annotations").is_none_or(Node::is_null)) {
+            metadata.set("annotations", Node::mapping());
+        }
+    }
+
+    /// Forgets what the build knows of it: stock kustomize keeps that in annotations, and they are gone.
+    pub(super) fn forget_notes(&mut self) {
+        self.previous.clear();
+        self.prefixes.clear();
+        self.suffixes.clear();
+        self.needs_hash = false;
+        self.generated = false;
+        self.origin = None;
+        self.transformations.clear();
+    }
+
+    /// To be called when the annotations were written as a whole: the notes are those that came with them, or none.
+    pub(super) fn adopt_notes(&mut self, other: Option<&Self>) {
+        self.forget_notes();
+        let Some(other) = other else { return };
+        self.previous.clone_from(&other.previous);
+        self.prefixes.clone_from(&other.prefixes);
+        self.suffixes.clone_from(&other.suffixes);
+        self.needs_hash = other.needs_hash;
+        self.generated = other.generated;
+        self.origin.clone_from(&other.origin);
+        self.transformations.clone_from(&other.transformations);
+        let notes = self.notes();
+        let annotations = self.node.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
+        if let Some(Kind::Mapping(pairs)) = annotations.map(|node| &mut node.kind) {
+            pairs.retain(|(key, _)| key.text().is_none_or(|key| !notes.contains_key(key)));
+        }
+    }
+
     pub(super) fn set_meta(&mut self, key: &str, value: Option<Node>) {
         let Some(metadata) = self.node.get_mut("metadata") else { return };
         match value {

@@ -4,7 +4,6 @@ mod json;
 mod strategic;
 mod target;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::yaml::{self, Kind, Node, Repeats, Style};
@@ -318,13 +317,7 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     // Stock kustomize keeps what it knows of an object in its annotations. A patch that takes them all away makes it
     // forget the earlier names, so that references to them are not updated.
     if forgets(&patch) {
-        resource.previous.clear();
-        resource.prefixes.clear();
-        resource.suffixes.clear();
-        resource.needs_hash = false;
-        resource.generated = false;
-        resource.origin = None;
-        resource.transformations.clear();
+        resource.forget_notes();
     }
     // Types and merge keys are the object's own: a target may take in kinds that the patch does not name.
     if let Some(version) = resource.node.get("apiVersion") {
@@ -364,22 +357,6 @@ fn forgets(patch: &Node) -> bool {
     whole(patch) || metadata.is_some_and(|node| whole(node) || node.get("annotations").is_some_and(whole))
 }
 
-/// The object as stock kustomize has it.
-fn add_notes(node: &mut Node, notes: &BTreeMap<String, String>) {
-    if !matches!(node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
-        node.set("metadata", Node::mapping());
-    }
-    let Some(metadata) = node.get_mut("metadata") else { return };
-    if metadata.get("annotations").is_none_or(Node::is_empty) {
-        metadata.set("annotations", Node::mapping());
-    }
-    if let Some(annotations) = metadata.get_mut("annotations") {
-        for (key, value) in notes {
-            annotations.set(key, Node::string(value.as_str()));
-        }
-    }
-}
-
 fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &Place) -> Result<(), BuildError> {
     // An object that nothing is done to keeps its numbers as they are written.
     if operations.is_empty() {
@@ -389,11 +366,7 @@ fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &P
     // Stock kustomize keeps what it knows of an object in annotations, so there are some wherever there is something to
     // keep, and a patch may add to them where the file has none.
     let notes = resource.notes();
-    let mut noted = resource.node.clone();
-    if !notes.is_empty() {
-        add_notes(&mut noted, &notes);
-    }
-    let mut value = noted.to_json().map_err(|(_, message)| fail(message))?;
+    let mut value = resource.noted().to_json().map_err(|(_, message)| fail(message))?;
     json::apply(&mut value, operations).map_err(fail)?;
     json::widen(&mut value);
     let mark = resource.node.mark;

@@ -17,7 +17,7 @@ pub(super) fn set(
     node: &mut Node,
     parts: &[String],
     make: Option<Made>,
-    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
+    set: &mut path::Visitor<'_>,
 ) -> Result<(), String> {
     for at in 1..parts.len() {
         let (outer, inner) = parts.split_at(at);
