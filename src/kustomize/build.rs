@@ -122,8 +122,9 @@ fn whole(
     let names = asked.map(Asked::names).unwrap_or_default();
     run.warnings.extend(vars.resolve(&config, &mut objects)?);
     let mut list: Vec<Resource> = objects.into_list();
-    if let Some(nameless) = list.iter().find(|it| it.name().is_empty() && !it.kind().ends_with("List")) {
-        return Err(nameless.error("has no name any more; a patch or a replacement has taken it away"));
+    if let Some(nameless) = list.iter().find(|resource| resource.is_nameless()) {
+        let other = || nameless.error("has no kind or no name any more; a patch or a replacement has taken it away");
+        return Err(nameless.nameless.as_deref().cloned().unwrap_or_else(other));
     }
     list.retain(|resource| !is_local(resource));
     match (&top.sort, options.sorted) {

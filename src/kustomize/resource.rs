@@ -32,6 +32,8 @@ pub(super) struct Resource {
     pub(super) transformations: Vec<Origin>,
     /// The entry of the top's `resources` that it comes from, counted from 1; 0 for none.
     pub(super) entry: usize,
+    /// What has taken its kind or its name away, should it still have none in the end.
+    pub(super) nameless: Option<Box<BuildError>>,
 }
 
 impl Resource {
@@ -49,11 +51,18 @@ impl Resource {
             origin: None,
             transformations: Vec::new(),
             entry: 0,
+            nameless: None,
         }
     }
 
     pub(super) fn kind(&self) -> &str {
         self.node.get("kind").and_then(Node::text).unwrap_or_default()
+    }
+
+    /// Whether it has no kind or no name, as nothing may in the end but lists.
+    pub(super) fn is_nameless(&self) -> bool {
+        let no_kind = self.node.get("kind").is_none_or(Node::is_empty) || self.kind().is_empty();
+        no_kind || (self.name().is_empty() && !self.kind().ends_with("List"))
     }
 
     pub(super) fn api_version(&self) -> &str {
@@ -126,10 +135,22 @@ impl Resource {
     }
 
     /// Keeps the identity of now among the earlier ones; to be called before it changes.
-    pub(super) fn remember_id(&mut self) {
+    ///
+    /// # Errors
+    /// When an object that had a name and a kind has lost one of them: stock kustomize, which keeps lists of both, cannot
+    /// tell any more which name and kind were one identity.
+    pub(super) fn remember_id(&mut self) -> Result<(), BuildError> {
         let now = self.identity();
         let previous = (now.kind.to_owned(), now.name.to_owned(), now.namespace.to_owned());
         self.previous.push(previous);
+        let count =
+            |is_there: fn(&(String, String, String)) -> bool| self.previous.iter().filter(|it| is_there(it)).count();
+        let (kinds, names) = (count(|(kind, ..)| !kind.is_empty()), count(|(_, name, _)| !name.is_empty()));
+        if names > 0 && (names < self.previous.len() || kinds < self.previous.len()) {
+            let other = || self.error("is renamed after it has lost its kind or its name");
+            return Err(self.nameless.as_deref().cloned().unwrap_or_else(other));
+        }
+        Ok(())
     }
 
     /// Whether [`Resource::notes`] has any.

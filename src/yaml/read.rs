@@ -165,6 +165,8 @@ struct Reader {
     copied: usize,
     /// How many values there were so far.
     values: usize,
+    /// The line on which the last scalar ends, when that is a block.
+    block_end: Option<usize>,
 }
 
 impl Reader {
@@ -227,6 +229,14 @@ impl Reader {
                     if matches!(event, Event::Scalar(_, ScalarStyle::DoubleQuoted, ..)) {
                         refuse_unknown_escapes(span.slice(text).unwrap_or_default(), mark)?;
                     }
+                    match event {
+                        Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..) => {
+                            self.block_end = Some(span.end.line());
+                        }
+                        Event::Scalar(..) => self.block_end = None,
+                        Event::DocumentEnd => self.end_document(text),
+                        _ => {}
+                    }
                     self.event(event, mark, span.is_empty())?;
                 }
                 Err(error) => {
@@ -239,6 +249,18 @@ impl Reader {
             refuse_what_readers_disagree_about(text, true, end)?;
         }
         Ok(())
+    }
+
+    /// Notes whether a comment stands behind the last block of a document.
+    fn end_document(&mut self, text: &str) {
+        let Some(start) = self.block_end.take() else { return };
+        let mut after = text.split('\n').skip(start.saturating_sub(1)).take_while(|line| !line.starts_with("---"));
+        if after.any(|line| line.trim_start().starts_with('#'))
+            && let Some(document) = self.documents.last_mut()
+            && document.style == Style::Plain
+        {
+            document.style = Style::Trailed;
+        }
     }
 
     /// `absent` says that nothing is written there, as for the value in `key:`.

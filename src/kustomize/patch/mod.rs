@@ -6,6 +6,8 @@ mod target;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::yaml::{self, Kind, Node, Repeats, Style};
 
 use super::BuildError;
@@ -111,7 +113,7 @@ impl Patch {
             (Loaded::Json(operations), Some(target)) => {
                 let selected = Selector::new(target)?.select(objects);
                 for index in selected {
-                    objects.get_mut(index).remember_id();
+                    objects.get_mut(index).remember_id()?;
                     apply_json(objects.get_mut(index), &operations, &self.place)?;
                 }
                 objects.index()
@@ -304,7 +306,7 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     let (name, namespace) = (resource.name().to_owned(), resource.namespace().to_owned());
     let kind = resource.kind().to_owned();
     if options.name || options.kind {
-        resource.remember_id();
+        resource.remember_id().map_err(|error| error.message)?;
     }
     let mut patch = patch.clone();
     if options.name || options.kind {
@@ -369,6 +371,9 @@ fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &P
     let mut value = resource.noted().to_json().map_err(|(_, message)| fail(message))?;
     json::apply(&mut value, operations).map_err(fail)?;
     json::widen(&mut value);
+    if value.pointer("/metadata/annotations").and_then(Value::as_array).is_some_and(|it| !it.is_empty()) {
+        return Err(fail("the annotations must be a mapping".to_owned()));
+    }
     let mark = resource.node.mark;
     resource.node = Node { mark, ..Node::from_json(&value) };
     let mut annotations = resource.meta_map("annotations");
@@ -386,9 +391,9 @@ fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &P
     if resource.node.get("metadata").is_some() {
         resource.set_meta_map("annotations", &annotations);
     }
-    let no_kind = resource.node.get("kind").is_none_or(Node::is_empty);
-    if no_kind || resource.kind().is_empty() || resource.name().is_empty() {
-        return Err(place.error("takes the kind or the name away"));
+    // It may still be deleted, or get others.
+    if resource.is_nameless() {
+        resource.nameless = Some(Box::new(place.error("takes the kind or the name away")));
     }
     Ok(())
 }

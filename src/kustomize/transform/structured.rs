@@ -177,16 +177,18 @@ fn scalar(node: &Node, indent: usize, out: &mut String) {
         Style::Literal if fits => literal(text, indent, out),
         Style::Folded if fits => folded(text, indent, out),
         Style::Literal | Style::Folded => quoted(text, out),
-        Style::Plain | Style::Flow if several_lines && fits => literal(text, indent, out),
+        Style::Plain | Style::Flow | Style::Trailed if several_lines && fits => literal(text, indent, out),
         // Nothing is written for nothing.
-        Style::Plain | Style::Flow if text.is_empty() && node.tag != Tag::Str => {
+        Style::Plain | Style::Flow | Style::Trailed if text.is_empty() && node.tag != Tag::Str => {
             let end = out.trim_end_matches(' ').len();
             out.truncate(end);
         }
-        Style::Plain | Style::Flow if node.tag == Tag::Str && Node::plain(text).type_tag() != Tag::Str => {
+        Style::Plain | Style::Flow | Style::Trailed
+            if node.tag == Tag::Str && Node::plain(text).type_tag() != Tag::Str =>
+        {
             quoted(text, out);
         }
-        Style::Plain | Style::Flow => out.push_str(&yaml::without_type(text)),
+        Style::Plain | Style::Flow | Style::Trailed => out.push_str(&yaml::without_type(text)),
     }
 }
 
@@ -200,7 +202,7 @@ fn tag(node: &Node, is_block: bool, out: &mut String) {
         Tag::Timestamp => "!!timestamp",
         Tag::None | Tag::Str | Tag::Binary | Tag::Other => return,
     };
-    let is_plain = matches!(node.style, Style::Plain | Style::Flow) && !is_block;
+    let is_plain = matches!(node.style, Style::Plain | Style::Flow | Style::Trailed) && !is_block;
     if !is_plain || Node::plain(node.text().unwrap_or_default()).type_tag() != node.tag {
         out.push_str(tag);
         out.push(' ');
@@ -210,7 +212,7 @@ fn tag(node: &Node, is_block: bool, out: &mut String) {
 /// As [`scalar`], between brackets, where no text has several lines.
 fn scalar_in_flow(node: &Node, out: &mut String) {
     let text = node.text().unwrap_or_default();
-    let is_plain = matches!(node.style, Style::Plain | Style::Flow);
+    let is_plain = matches!(node.style, Style::Plain | Style::Flow | Style::Trailed);
     if is_plain && text.is_empty() && node.tag == Tag::Str {
         quoted(text, out);
     } else if is_plain && (text.is_empty() || text.contains([',', '?', '[', ']', '{', '}', ':'])) {
