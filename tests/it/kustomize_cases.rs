@@ -139,7 +139,7 @@ fn what_stock_kustomize_refuses_is_refused() {
         assert!(told.file.as_str().contains('.') && told.line.is_some(), "{told}");
         seen += 1;
     }
-    assert!(seen >= 17, "{seen}");
+    assert!(seen >= 19, "{seen}");
 }
 
 #[test]
@@ -210,4 +210,24 @@ fn what_says_nothing_does_nothing_and_is_told() {
 #[test]
 fn the_word_for_nothing_is_text_where_text_is_put_before_it() {
     case("nothing-as-text");
+}
+
+#[test]
+fn a_replacement_reads_its_source_where_it_stands() {
+    case("live-replacements");
+}
+
+#[test]
+fn annotations_as_a_value_hold_what_the_build_knows() {
+    case("notes-as-values");
+}
+
+#[test]
+fn a_comment_behind_a_block_at_the_end_is_a_line_more() {
+    case("comment-behind-a-block");
+}
+
+#[test]
+fn what_is_deleted_needs_no_name_and_no_kind() {
+    case("name-away");
 }
