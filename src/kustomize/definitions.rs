@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(read(b"{\"a\": 1}"), Ok(json!({"a": 1})));
         assert_eq!(read(b"a: 1\n---\nb: ["), Ok(json!({"a": 1})));
         assert_eq!(read(b"# nothing\n"), Ok(Value::Null));
-        for text in ["", "{a: 1}", "{\"a\": 1} x", "{\"a\": 1, }", "\t{}", "a: ["] {
+        for text in ["", "{a: 1}", "{\"a\": 1} x", "{\"a\": 1, }", "a: ["] {
             assert!(read(text.as_bytes()).is_err(), "{text:?}");
         }
     }

@@ -256,17 +256,9 @@ impl Resource {
         self.set_meta_text("name", name);
     }
 
-    /// Writes a text in the style that is there: what was a number in its file is one again, and what a transformer has
-    /// made a string stays one.
     pub(super) fn set_meta_text(&mut self, key: &str, text: &str) {
-        let style = match self.node.at(&["metadata", key]) {
-            Some(old) if old.style == Style::Plain && old.tag == Tag::Str && !Node::plain(text).is_string() => {
-                Style::DoubleQuoted
-            }
-            Some(old) if old.style != Style::Flow => old.style,
-            Some(_) | None => Style::Plain,
-        };
-        self.set_meta(key, Some(Node { style, ..Node::plain(text) }));
+        let node = in_style_of(self.node.at(&["metadata", key]), text);
+        self.set_meta(key, Some(node));
     }
 
     /// `labels` or `annotations` as text.
@@ -285,6 +277,20 @@ impl Resource {
     pub(super) fn error(&self, message: impl Into<String>) -> BuildError {
         self.place.error(format!("{}: {}", self.id(), message.into()))
     }
+}
+
+/// A text in the style of what it replaces: what was a number in its file is one again, and what a transformer has made a
+/// string stays one.
+pub(super) fn in_style_of(old: Option<&Node>, text: &str) -> Node {
+    let new = Node::plain(text);
+    let style = match old {
+        Some(old) if old.style == Style::Plain && old.tag == Tag::Str && (!new.is_string() || new.is_timestamp()) => {
+            Style::DoubleQuoted
+        }
+        Some(old) if old.style != Style::Flow => old.style,
+        Some(_) | None => Style::Plain,
+    };
+    Node { style, ..new }
 }
 
 /// The pairs of a mapping as text, whatever they resolve to.

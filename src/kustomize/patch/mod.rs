@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::yaml::{self, Kind, Node, Repeats, Style};
+use crate::yaml::{self, Kind, Node, Repeats};
 
 use super::BuildError;
 use super::collection::Collection;
@@ -19,7 +19,7 @@ use super::load;
 use super::near::nearest;
 use super::objects::resources_of;
 use super::origin;
-use super::resource::{Resource, string_map};
+use super::resource::{Resource, in_style_of, string_map};
 use super::schema::Schema;
 use super::shared;
 use super::transform::Context;
@@ -335,8 +335,8 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     shared::spread(&mut node, &changed);
     resource.node = node;
     if !options.kind {
-        let style = resource.node.get("kind").map_or(Style::Plain, |old| old.style);
-        resource.node.set("kind", Node { style, ..Node::plain(kind) });
+        let kind = in_style_of(resource.node.get("kind"), &kind);
+        resource.node.set("kind", kind);
     }
     if !matches!(resource.node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
         resource.node.set("metadata", Node::mapping());
