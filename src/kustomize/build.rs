@@ -1,17 +1,18 @@
 //! The run of a build: resources, generators, components and transformers of each directory, inner ones first; then,
 //! once, what needs all objects: hashes, references, order.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::project::{Entry, RepoPath};
-use crate::yaml::Node;
+use crate::yaml::{Node, Repeats};
 
 use super::apart::Start;
 use super::collection::Collection;
 use super::config::Config;
 use super::field::{Field, Place};
 use super::inputs::Inputs;
-use super::kustomization::{self, Kustomization};
+use super::kustomization::{self, Kustomization, OpenApi};
 use super::load::{self, Loader, Parsed, Source};
 use super::names::{Asked, Names};
 use super::objects::{finish, is_local, resources_of};
@@ -22,10 +23,13 @@ use super::resource::Resource;
 use super::schema::Schema;
 use super::transform::{Context, Transformer};
 use super::vars::Vars;
-use super::{BuildError, Object, Options, crds, hash, references, tables, threads};
+use super::{BuildError, Object, Options, crds, definitions, hash, references, tables, threads};
 
 /// The longest chain of directories that build on one another.
 pub(super) const MAX_CHAIN: usize = 64;
+
+/// The types of Kubernetes that are built in.
+const VERSION: &str = "v1.21.2";
 
 /// The label by which a validator says what it has seen. Nothing else may be changed by one.
 const VALIDATED_BY: &str = "validated-by";
@@ -118,8 +122,9 @@ fn whole(
     let names = asked.map(Asked::names).unwrap_or_default();
     run.warnings.extend(vars.resolve(&config, &mut objects)?);
     let mut list: Vec<Resource> = objects.into_list();
-    if let Some(nameless) = list.iter().find(|it| it.name().is_empty() && !it.kind().ends_with("List")) {
-        return Err(nameless.error("has no name any more; a patch or a replacement has taken it away"));
+    if let Some(nameless) = list.iter().find(|resource| resource.is_nameless()) {
+        let other = || nameless.error("has no kind or no name any more; a patch or a replacement has taken it away");
+        return Err(nameless.nameless.as_deref().cloned().unwrap_or_else(other));
     }
     list.retain(|resource| !is_local(resource));
     match (&top.sort, options.sorted) {
@@ -188,7 +193,7 @@ impl<'a> Start<'a> {
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// Everything that the kustomization of `directory` says, done to what is given: that of the caller for a component,
     /// nothing for others.
     pub(super) fn accumulate(
@@ -294,8 +299,7 @@ impl Run<'_> {
             if self.follows {
                 resource.origin = Some(Origin::of_file(origin::relative(self.top, &path)));
             }
-            let known = tables::schema().kind(resource.api_version(), resource.kind()).is_some();
-            self.types_used |= !known;
+            self.ask_for_type(&resource)?;
             objects.append(resource)?;
         }
         Ok(())
@@ -327,28 +331,58 @@ impl Run<'_> {
         let mut own = Arc::new(Config::default());
         for (text, place) in &kustomization.configurations {
             let path = self.loader.file(directory, text, place)?;
-            let documents = self.loader.documents(&path, place)?;
-            if let Some(document) = documents.first() {
-                own = merged(&own, &Arc::new(Config::read(&Field::root(&path, document))?), place)?;
+            if let Some(document) = self.loader.first_document(&path, Repeats::Refused, place)? {
+                own = merged(&own, &Arc::new(Config::read(&Field::root(&path, &document))?), place)?;
             }
         }
         merged(&Config::default_fields(), &own, &kustomization.place)
     }
 
+    /// Settles which types hold from here on. The first kustomization that says something about them counts; those that
+    /// are built in hold until then. What is in a file is looked at now and counts when somebody asks for the types.
     fn read_types(&mut self, directory: &RepoPath, kustomization: &Kustomization) -> Result<(), BuildError> {
-        let Some((text, place)) = &kustomization.openapi else { return Ok(()) };
-        let path = self.loader.file(directory, text, place)?;
+        let Some(OpenApi { path, version }) = &kustomization.openapi else { return Ok(()) };
+        let file = match path {
+            Some((text, place)) => Some((self.loader.file(directory, text, place)?, place)),
+            None => None,
+        };
         if self.types.is_some() {
             return Ok(());
         }
-        let documents = self.loader.documents(&path, place)?;
-        let mut types =
-            if self.types_used || self.types_used_before { tables::schema().clone() } else { Schema::default() };
-        for document in documents.iter().take(1) {
-            let value = document.to_json().map_err(|(_, message)| place.error(format!("{path}: {message}")))?;
-            types.add_document(&value).map_err(|message| place.error(format!("{path} {message}")))?;
+        let Some((path, place)) = file else {
+            if let Some((text, place)) = version.as_ref().filter(|(text, _)| !text.is_empty()) {
+                if text != VERSION {
+                    let hint = format!("use {VERSION}, or leave it out");
+                    return Err(place.error_with_hint(format!("{text} is no version that is built in"), &hint));
+                }
+                self.types = Some(tables::shared_schema());
+            }
+            return Ok(());
+        };
+        if let Some((_, place)) = version {
+            return Err(place.error_with_hint("stands beside a path", "remove one of them"));
         }
-        self.types = Some(Arc::new(types));
+        let used = self.types_used || self.types_used_before;
+        let mut types = if used { tables::schema().clone() } else { Schema::default() };
+        let bytes = self.loader.bytes(&path, place)?;
+        let added = definitions::read(&bytes).and_then(|document| types.add_document(&document));
+        self.types = Some(Arc::new(match added {
+            Ok(()) => types,
+            Err(message) => {
+                let error = place.error(format!("{path} {message}"));
+                self.warnings.push(format!("{error}; the build goes on as long as nothing needs its types"));
+                Schema::broken(error)
+            }
+        }));
+        Ok(())
+    }
+
+    /// Asks for the type of an object. That of a kind which is not built in is looked for in all types.
+    fn ask_for_type(&mut self, resource: &Resource) -> Result<(), BuildError> {
+        if tables::schema().kind(resource.api_version(), resource.kind()).is_none() {
+            self.types_used = true;
+            self.types.as_ref().map_or(Ok(()), |types| types.asked())?;
+        }
         Ok(())
     }
 
@@ -394,11 +428,16 @@ impl Run<'_> {
         let mut it = Accumulated::default();
         let mut paths = Vec::new();
         for (text, place) in entries {
+            if load::inline(text, place).is_ok_and(|documents| documents.is_empty()) {
+                self.warnings.push(place.error("holds nothing, so it does nothing").to_string());
+                continue;
+            }
             let Some(documents) = load::inline_objects(text, place) else {
                 paths.push((text.clone(), place.clone()));
                 continue;
             };
             for mut resource in resources_of(documents, &place.file)? {
+                self.ask_for_type(&resource)?;
                 // Lines inside the text count from its start, so they would mislead.
                 resource.place = place.clone();
                 if self.follows {
@@ -432,9 +471,10 @@ impl Run<'_> {
             steps.extend(both.into_iter().map(|transformer| (transformer, None)));
             steps.extend(last.map(|transformer| (transformer, origin)));
         }
-        let context = self.context(directory, lenient);
         for (transformer, origin) in &steps {
+            let context = self.context(directory, lenient);
             transformer.run(&context, &mut it.objects)?;
+            self.types_used |= context.merged.get();
             if let Some(origin) = origin {
                 it.objects.change(|resource| {
                     origin::note(resource, origin);
@@ -445,12 +485,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn context<'a>(&'a mut self, directory: &'a RepoPath, lenient: bool) -> Context<'a> {
+    fn context<'b>(&self, directory: &'b RepoPath, lenient: bool) -> Context<'b>
+    where
+        'a: 'b,
+    {
         let types = match &self.types {
             Some(types) => Arc::clone(types),
             None => tables::shared_schema(),
         };
-        Context { loader: self.loader, directory, lenient, types }
+        Context { loader: self.loader, directory, lenient, types, merged: Cell::new(false) }
     }
 
     /// Validators run as transformers do, and may change nothing but a label that says so.
@@ -463,7 +506,9 @@ impl Run<'_> {
         for document in self.plugins(directory, kustomization, &kustomization.validators)? {
             let before: Vec<Node> = it.objects.iter().map(|resource| resource.node.clone()).collect();
             for transformer in plugin::transformers(&document, directory, self.loader)? {
-                transformer.run(&self.context(directory, false), &mut it.objects)?;
+                let context = self.context(directory, false);
+                transformer.run(&context, &mut it.objects)?;
+                self.types_used |= context.merged.get();
             }
             let same = it.objects.iter().len() == before.len()
                 && it.objects.iter().zip(&before).all(|(after, before)| {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::BuildError;
 use super::config::{Config, Conflict};
+use super::definitions;
 use super::field::Place;
 use super::field_spec::FieldSpec;
 use super::id::Gvk;
@@ -15,6 +16,8 @@ use super::load::Loader;
 const MAX_DEPTH: usize = 32;
 /// The most fields of one file.
 const MAX_FIELDS: usize = 100_000;
+
+const HINT: &str = "it maps names of types to their schemas; a CustomResourceDefinition belongs under resources";
 
 /// What a file adds to the fields of the transformers.
 ///
@@ -27,15 +30,19 @@ pub(super) fn load(
     place: &Place,
 ) -> Result<Arc<Config>, BuildError> {
     let path = loader.file(directory, path, place)?;
-    let documents = loader.documents(&path, place)?;
-    let value = match documents.first() {
-        Some(document) => document.to_json().map_err(|(_, message)| place.error(format!("{path}: {message}")))?,
-        None => return Err(place.error(format!("{path} is empty"))),
+    let bytes = loader.bytes(&path, place)?;
+    let value = definitions::read(&bytes).map_err(|message| place.error(format!("{path} {message}")))?;
+    let none = Map::new();
+    let definitions = match &value {
+        Value::Null => &none,
+        Value::Object(definitions) => definitions,
+        _ => return Err(place.error_with_hint(format!("{path} is no OpenAPI definition"), HINT)),
     };
-    let Value::Object(definitions) = &value else {
-        let hint = "it maps names of types to their schemas; a CustomResourceDefinition belongs under resources";
-        return Err(place.error_with_hint(format!("{path} is no OpenAPI definition"), hint));
-    };
+    for (name, definition) in definitions {
+        check(definition).map_err(|message| {
+            place.error_with_hint(format!("{path} is no OpenAPI definition: {name}{message}"), HINT)
+        })?;
+    }
     let mut reader = Reader { definitions, config: Config::default(), seen: 0 };
     for name in definitions.keys() {
         let Some(properties) = reader.properties(name) else { continue };
@@ -47,6 +54,26 @@ pub(super) fn load(
         reader.fields(&gvk, name, &mut Vec::new()).map_err(|conflict| place.error(format!("{path}: {conflict}")))?;
     }
     Ok(Arc::new(reader.config))
+}
+
+/// Whether an entry has a schema that is one, or none.
+fn check(definition: &Value) -> Result<(), String> {
+    let fields = match definition {
+        Value::Null => return Ok(()),
+        Value::Object(fields) => fields,
+        _ => return Err(" must be a mapping".to_owned()),
+    };
+    for (key, value) in fields {
+        if key.eq_ignore_ascii_case("schema") {
+            definitions::check_schema(value).map_err(|message| format!(".{key}.{message}"))?;
+        }
+        let texts =
+            |value: &Value| value.as_array().is_some_and(|items| items.iter().all(|it| it.is_string() || it.is_null()));
+        if key.eq_ignore_ascii_case("dependencies") && !value.is_null() && !texts(value) {
+            return Err(format!(".{key} must be a list of texts"));
+        }
+    }
+    Ok(())
 }
 
 struct Reader<'a> {

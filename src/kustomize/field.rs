@@ -48,19 +48,28 @@ impl<'a> Field<'a> {
         Self { file: self.file, node, path, lenient: self.lenient }
     }
 
-    /// All pairs of a mapping whose values are not null.
+    /// All pairs of a mapping whose values are not null. Null itself, which is an item of a list here, stands for an empty
+    /// mapping.
     ///
     /// # Errors
     /// When this is no mapping.
     pub(super) fn pairs(&self) -> Result<Vec<(&'a str, Field<'a>)>, BuildError> {
-        let Kind::Mapping(pairs) = &self.node.kind else { return Err(self.error("must be a mapping")) };
+        let mut fields = self.all_pairs()?;
+        fields.retain(|(_, field)| !field.node.is_null());
+        Ok(fields)
+    }
+
+    fn all_pairs(&self) -> Result<Vec<(&'a str, Field<'a>)>, BuildError> {
+        let pairs = match &self.node.kind {
+            Kind::Mapping(pairs) => pairs.as_slice(),
+            Kind::Scalar(_) if self.node.is_null() => &[],
+            Kind::Scalar(_) | Kind::Sequence(_) => return Err(self.error("must be a mapping")),
+        };
         let mut fields = Vec::new();
         for (key, value) in pairs {
             let Some(name) = key.text() else { return Err(self.error("has a key that is no text")) };
-            if !value.is_null() {
-                let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-                fields.push((name, self.inner(value, path)));
-            }
+            let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+            fields.push((name, self.inner(value, path)));
         }
         Ok(fields)
     }
@@ -71,14 +80,20 @@ impl<'a> Field<'a> {
     /// When this is no mapping, or a field is unknown and that counts in this file.
     pub(super) fn fields(&self, known: &[&'static str]) -> Result<Vec<(&'static str, Field<'a>)>, BuildError> {
         let mut fields = Vec::new();
-        for (name, field) in self.pairs()? {
+        for (name, field) in self.all_pairs()? {
             let exact = known.iter().find(|known| **known == name);
             match exact.or_else(|| known.iter().find(|known| known.eq_ignore_ascii_case(name))) {
+                Some(_) if field.node.is_null() => {}
                 Some(known) => fields.push((*known, field)),
                 None => field.unknown(known)?,
             }
         }
         Ok(fields)
+    }
+
+    /// The value of one key of a mapping.
+    pub(super) fn get(&self, name: &str) -> Option<Self> {
+        Some(self.inner(self.node.get(name)?, format!("{}.{name}", self.path)))
     }
 
     /// The items of a sequence.
@@ -93,8 +108,10 @@ impl<'a> Field<'a> {
         self.items()?.iter().map(read).collect()
     }
 
+    /// A text; null, which is an item of a list here, stands for an empty one.
     pub(super) fn string(&self) -> Result<String, BuildError> {
         match (&self.node.kind, self.node.style, &self.node.tag) {
+            _ if self.node.is_null() => Ok(String::new()),
             (Kind::Scalar(text), Style::Plain, Tag::None)
                 if !self.node.is_string() || (self.lenient.is_none() && is_old_boolean(text)) =>
             {

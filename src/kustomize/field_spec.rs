@@ -84,10 +84,7 @@ pub(super) fn visit_object(
     set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
 ) -> Result<(), String> {
     if spec.path.starts_with("metadata/annotations") && resource.has_notes() {
-        let metadata = resource.node.get_mut("metadata");
-        if let Some(metadata) = metadata.filter(|metadata| metadata.get("annotations").is_none_or(Node::is_null)) {
-            metadata.set("annotations", Node::mapping());
-        }
+        resource.make_annotations();
     }
     visit(&mut resource.node, spec, create, set)
 }
@@ -148,6 +145,8 @@ fn walk(
             let Some(field) = node.get_mut(name) else { return Ok(()) };
             if field.is_null() {
                 match made {
+                    // The word for nothing stays as text, and is what a prefix is put before.
+                    Some(made) if made.text().is_some() => field.tag = Tag::Str,
                     Some(made) => *field = made,
                     None if is_list => *field = Node::sequence(),
                     None => {}

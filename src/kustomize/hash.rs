@@ -16,7 +16,7 @@ pub(super) fn add_to_names(objects: &mut Collection) -> Result<(), BuildError> {
             return Ok(());
         }
         let hash = hash(resource).map_err(|message| resource.error(message))?;
-        resource.remember_id();
+        resource.remember_id()?;
         let name = format!("{}-{hash}", resource.name());
         resource.set_name(&name);
         Ok(())

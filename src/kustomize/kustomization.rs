@@ -24,16 +24,12 @@ const API_VERSION: &str = "kustomize.config.k8s.io/v1beta1";
 const COMPONENT_API_VERSION: &str = "kustomize.config.k8s.io/v1alpha1";
 
 /// Fields of stock kustomize that this engine refuses, with what to do instead.
-const REFUSED: [(&str, &str); 4] = [
-    ("helmChartInflationGenerator", RENDER),
-    ("helmCharts", RENDER),
-    ("helmGlobals", RENDER),
-    ("inventory", "remove it; nothing reads it any more"),
-];
+const REFUSED: [(&str, &str); 3] =
+    [("helmChartInflationGenerator", RENDER), ("helmCharts", RENDER), ("helmGlobals", RENDER)];
 const RENDER: &str = "a chart needs a program and the network; render the chart with `helm template` to a file and list that \
                       under resources";
 
-const KNOWN: [&str; 38] = [
+const KNOWN: [&str; 37] = [
     "apiVersion",
     "bases",
     "buildMetadata",
@@ -69,7 +65,6 @@ const KNOWN: [&str; 38] = [
     "helmChartInflationGenerator",
     "helmCharts",
     "helmGlobals",
-    "inventory",
     // Mistakes that are better answered with the right name than with all of them.
     "patchesStrategicMerges",
     "patchesJson6902s",
@@ -89,7 +84,7 @@ pub(super) struct Kustomization {
     pub(super) components: Vec<Entry>,
     pub(super) configurations: Vec<Entry>,
     pub(super) crds: Vec<Entry>,
-    pub(super) openapi: Option<Entry>,
+    pub(super) openapi: Option<OpenApi>,
     pub(super) generators: Vec<Entry>,
     pub(super) transformers: Vec<Entry>,
     pub(super) validators: Vec<Entry>,
@@ -125,6 +120,10 @@ impl Kustomization {
         let mut api_version = None;
         let (mut bases, mut image_tags) = (Vec::new(), Vec::new());
         let mut says_something = false;
+        if node.get("inventory").is_some() {
+            let place = Place { field: "inventory".to_owned(), ..root.place() };
+            return Err(place.error_with_hint("is no field any more", "remove it; nothing reads it"));
+        }
         for (name, field) in root.fields(&KNOWN)? {
             // A list counts even when it is empty, unless it is another's old name.
             says_something |= match name {
@@ -184,7 +183,7 @@ impl Kustomization {
             "components" => self.components = field.strings()?,
             "configurations" => self.configurations = field.strings()?,
             "crds" => self.crds = field.strings()?,
-            "openapi" => self.openapi = openapi(field)?,
+            "openapi" => self.openapi = Some(self.openapi(field)?),
             "generators" => self.generators = field.strings()?,
             "transformers" => self.transformers = field.strings()?,
             "validators" => self.validators = field.strings()?,
@@ -227,6 +226,31 @@ impl Kustomization {
         self.warnings.push(format!("{}: '{name}' is deprecated; use '{instead}' instead", field.file));
         Ok(())
     }
+
+    /// Any text is a key here, and case counts.
+    fn openapi(&mut self, field: &Field<'_>) -> Result<OpenApi, BuildError> {
+        let mut entries = BTreeMap::new();
+        for (name, value) in field.map()? {
+            let place = field.get(&name).map_or_else(|| field.place(), |value| value.place());
+            if !["path", "version"].contains(&name.as_str()) {
+                self.warnings.push(format!(
+                    "{}:{}: {}: has no effect; there are path and version",
+                    place.file, place.line, place.field
+                ));
+            }
+            entries.insert(name, (value, place));
+        }
+        Ok(OpenApi { path: entries.remove("path"), version: entries.remove("version") })
+    }
+}
+
+/// Where the types of a build come from.
+#[derive(Clone, Debug)]
+pub(super) struct OpenApi {
+    /// A file.
+    pub(super) path: Option<Entry>,
+    /// The name of the types that are built in, as it is written.
+    pub(super) version: Option<Entry>,
 }
 
 fn component(field: &Field<'_>) -> Result<bool, BuildError> {
@@ -245,19 +269,4 @@ fn metadata(field: &Field<'_>) -> Result<(), BuildError> {
         }
     }
     Ok(())
-}
-
-/// The file with the types of this build. A built-in version may be named as well; there is one, so that says nothing.
-fn openapi(field: &Field<'_>) -> Result<Option<Entry>, BuildError> {
-    let mut path = None;
-    for (name, field) in field.fields(&["path", "version"])? {
-        match name {
-            "path" => path = Some((field.string()?, field.place())),
-            _ => match field.string()?.as_str() {
-                "" | "v1.21.2" | "v1212" => {}
-                _ => return Err(field.place().error_with_hint("is no version that is built in", "use v1.21.2")),
-            },
-        }
-    }
-    Ok(path)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::project::{Entry, Files, FilesError, PathError, RepoPath};
-use crate::yaml::{self, Kind, Node, ReadError};
+use crate::yaml::{self, Kind, Node, ReadError, Repeats};
 
 use super::apart::Apart;
 use super::field::Place;
@@ -239,6 +239,20 @@ impl<'a> Loader<'a> {
         Ok(documents)
     }
 
+    /// The first document of a file; `None` when that is empty. What is passed over is told.
+    pub(super) fn first_document(
+        &self,
+        path: &RepoPath,
+        repeats: Repeats,
+        place: &Place,
+    ) -> Result<Option<Node>, BuildError> {
+        let bytes = self.bytes(path, place)?;
+        let (document, notes) = yaml::read_first(&bytes, repeats).map_err(|error| malformed(path, error))?;
+        let told = notes.iter().map(|note| format!("{path}:{}: {}", note.line, note.message));
+        self.warnings.borrow_mut().extend(told);
+        Ok(document)
+    }
+
     /// The kustomization in `directory`; `place` says who asks, if anybody does.
     pub(super) fn kustomization(&self, directory: &RepoPath, place: Option<&Place>) -> Result<Arc<Parsed>, BuildError> {
         self.entered.set(self.entered.get() + 1);
@@ -272,7 +286,8 @@ impl<'a> Loader<'a> {
         }
         let bytes = self.bytes(file, asker)?;
         let whole = Place { file: file.clone(), ..Place::default() };
-        let (document, notes) = yaml::read_first(&bytes).map_err(|error| malformed(file, error))?;
+        let (document, notes) =
+            yaml::read_first(&bytes, Repeats::LastCounts).map_err(|error| malformed(file, error))?;
         let notes = notes.iter().map(|note| format!("{file}:{}: {}", note.line, note.message)).collect();
         let Some(document) = document else {
             return Err(whole.error_with_hint("is empty", "list at least one resource"));
@@ -313,7 +328,7 @@ pub(super) fn inline_objects(text: &str, place: &Place) -> Option<Vec<Node>> {
 /// # Errors
 /// A sentence, when it is no YAML.
 pub(super) fn inner(text: &str) -> Result<Option<Node>, String> {
-    match yaml::read_first(text.as_bytes()) {
+    match yaml::read_first(text.as_bytes(), Repeats::LastCounts) {
         Ok((document, _)) => Ok(document),
         Err(error) => Err(format!("the text on the way is no YAML in its line {}: {}", error.line, error.message)),
     }

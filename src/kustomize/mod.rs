@@ -53,6 +53,7 @@ mod build;
 mod collection;
 mod config;
 mod crds;
+mod definitions;
 mod field;
 mod field_spec;
 mod generate;

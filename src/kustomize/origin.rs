@@ -19,6 +19,8 @@ pub(super) struct Metadata {
     pub(super) origins: bool,
     pub(super) transformations: bool,
     pub(super) managed_by: bool,
+    /// Whether any word stands there, even one that means nothing: patches see the notes then, shown in the end or not.
+    any: bool,
     /// Words that mean nothing.
     pub(super) unknown: Vec<String>,
 }
@@ -27,6 +29,7 @@ impl Metadata {
     pub(super) fn read(field: &Field<'_>) -> Result<Self, BuildError> {
         let mut metadata = Self::default();
         for (word, place) in field.strings()? {
+            metadata.any = true;
             match word.as_str() {
                 "originAnnotations" => metadata.origins = true,
                 "transformerAnnotations" => metadata.transformations = true,
@@ -43,7 +46,7 @@ impl Metadata {
 
     /// Whether origins have to be followed.
     pub(super) fn follows(&self) -> bool {
-        self.origins || self.transformations
+        self.any
     }
 }
 

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use crate::project::RepoPath;
-use crate::yaml::Node;
+use crate::yaml::{Node, Repeats};
 
 use super::BuildError;
 use super::config::Specs;
@@ -259,10 +259,9 @@ fn more_targets(
     loader: &Loader<'_>,
 ) -> Result<Vec<TargetField>, BuildError> {
     let path = loader.file(directory, path, place)?;
-    let documents = loader.documents(&path, place)?;
     let mut targets = Vec::new();
-    for document in documents.iter().take(1) {
-        for (_, field) in Field::lenient(&path, document, loader.warnings()).fields(&["targets"])? {
+    if let Some(document) = loader.first_document(&path, Repeats::Refused, place)? {
+        for (_, field) in Field::lenient(&path, &document, loader.warnings()).fields(&["targets"])? {
             targets = field.each(TargetField::read)?;
         }
     }

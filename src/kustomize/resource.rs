@@ -32,6 +32,8 @@ pub(super) struct Resource {
     pub(super) transformations: Vec<Origin>,
     /// The entry of the top's `resources` that it comes from, counted from 1; 0 for none.
     pub(super) entry: usize,
+    /// What has taken its kind or its name away, should it still have none in the end.
+    pub(super) nameless: Option<Box<BuildError>>,
 }
 
 impl Resource {
@@ -49,11 +51,18 @@ impl Resource {
             origin: None,
             transformations: Vec::new(),
             entry: 0,
+            nameless: None,
         }
     }
 
     pub(super) fn kind(&self) -> &str {
         self.node.get("kind").and_then(Node::text).unwrap_or_default()
+    }
+
+    /// Whether it has no kind or no name, as nothing may in the end but lists.
+    pub(super) fn is_nameless(&self) -> bool {
+        let no_kind = self.node.get("kind").is_none_or(Node::is_empty) || self.kind().is_empty();
+        no_kind || (self.name().is_empty() && !self.kind().ends_with("List"))
     }
 
     pub(super) fn api_version(&self) -> &str {
@@ -126,10 +135,22 @@ impl Resource {
     }
 
     /// Keeps the identity of now among the earlier ones; to be called before it changes.
-    pub(super) fn remember_id(&mut self) {
+    ///
+    /// # Errors
+    /// When an object that had a name and a kind has lost one of them: stock kustomize, which keeps lists of both, cannot
+    /// tell any more which name and kind were one identity.
+    pub(super) fn remember_id(&mut self) -> Result<(), BuildError> {
         let now = self.identity();
         let previous = (now.kind.to_owned(), now.name.to_owned(), now.namespace.to_owned());
         self.previous.push(previous);
+        let count =
+            |is_there: fn(&(String, String, String)) -> bool| self.previous.iter().filter(|it| is_there(it)).count();
+        let (kinds, names) = (count(|(kind, ..)| !kind.is_empty()), count(|(_, name, _)| !name.is_empty()));
+        if names > 0 && (names < self.previous.len() || kinds < self.previous.len()) {
+            let other = || self.error("is renamed after it has lost its kind or its name");
+            return Err(self.nameless.as_deref().cloned().unwrap_or_else(other));
+        }
+        Ok(())
     }
 
     /// Whether [`Resource::notes`] has any.
@@ -164,6 +185,65 @@ impl Resource {
         notes
     }
 
+    /// The object as stock kustomize has it, with its notes among the annotations.
+    pub(super) fn noted(&self) -> Node {
+        let mut node = self.node.clone();
+        let notes = self.notes();
+        if notes.is_empty() {
+            return node;
+        }
+        if !matches!(node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
+            node.set("metadata", Node::mapping());
+        }
+        let Some(metadata) = node.get_mut("metadata") else { return node };
+        if metadata.get("annotations").is_none_or(Node::is_empty) {
+            metadata.set("annotations", Node::mapping());
+        }
+        if let Some(annotations) = metadata.get_mut("annotations") {
+            for (key, value) in notes {
+                annotations.set(&key, Node::string(value));
+            }
+        }
+        node
+    }
+
+    /// Makes annotations where there are none, as for an object that has notes there are some.
+    pub(super) fn make_annotations(&mut self) {
+        let metadata = self.node.get_mut("metadata");
+        if let Some(metadata) = metadata.filter(|metadata| metadata.get("annotations").is_none_or(Node::is_null)) {
+            metadata.set("annotations", Node::mapping());
+        }
+    }
+
+    /// Forgets what the build knows of it: stock kustomize keeps that in annotations, and they are gone.
+    pub(super) fn forget_notes(&mut self) {
+        self.previous.clear();
+        self.prefixes.clear();
+        self.suffixes.clear();
+        self.needs_hash = false;
+        self.generated = false;
+        self.origin = None;
+        self.transformations.clear();
+    }
+
+    /// To be called when the annotations were written as a whole: the notes are those that came with them, or none.
+    pub(super) fn adopt_notes(&mut self, other: Option<&Self>) {
+        self.forget_notes();
+        let Some(other) = other else { return };
+        self.previous.clone_from(&other.previous);
+        self.prefixes.clone_from(&other.prefixes);
+        self.suffixes.clone_from(&other.suffixes);
+        self.needs_hash = other.needs_hash;
+        self.generated = other.generated;
+        self.origin.clone_from(&other.origin);
+        self.transformations.clone_from(&other.transformations);
+        let notes = self.notes();
+        let annotations = self.node.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
+        if let Some(Kind::Mapping(pairs)) = annotations.map(|node| &mut node.kind) {
+            pairs.retain(|(key, _)| key.text().is_none_or(|key| !notes.contains_key(key)));
+        }
+    }
+
     pub(super) fn set_meta(&mut self, key: &str, value: Option<Node>) {
         let Some(metadata) = self.node.get_mut("metadata") else { return };
         match value {
@@ -176,17 +256,9 @@ impl Resource {
         self.set_meta_text("name", name);
     }
 
-    /// Writes a text in the style that is there: what was a number in its file is one again, and what a transformer has
-    /// made a string stays one.
     pub(super) fn set_meta_text(&mut self, key: &str, text: &str) {
-        let style = match self.node.at(&["metadata", key]) {
-            Some(old) if old.style == Style::Plain && old.tag == Tag::Str && !Node::plain(text).is_string() => {
-                Style::DoubleQuoted
-            }
-            Some(old) if old.style != Style::Flow => old.style,
-            Some(_) | None => Style::Plain,
-        };
-        self.set_meta(key, Some(Node { style, ..Node::plain(text) }));
+        let node = in_style_of(self.node.at(&["metadata", key]), text);
+        self.set_meta(key, Some(node));
     }
 
     /// `labels` or `annotations` as text.
@@ -205,6 +277,20 @@ impl Resource {
     pub(super) fn error(&self, message: impl Into<String>) -> BuildError {
         self.place.error(format!("{}: {}", self.id(), message.into()))
     }
+}
+
+/// A text in the style of what it replaces: what was a number in its file is one again, and what a transformer has made a
+/// string stays one.
+pub(super) fn in_style_of(old: Option<&Node>, text: &str) -> Node {
+    let new = Node::plain(text);
+    let style = match old {
+        Some(old) if old.style == Style::Plain && old.tag == Tag::Str && (!new.is_string() || new.is_timestamp()) => {
+            Style::DoubleQuoted
+        }
+        Some(old) if old.style != Style::Flow => old.style,
+        Some(_) | None => Style::Plain,
+    };
+    Node { style, ..new }
 }
 
 /// The pairs of a mapping as text, whatever they resolve to.

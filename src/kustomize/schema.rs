@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::{BuildError, definitions};
+
 /// The longest chain of types that are nothing but the name of another.
 const MAX_LINKS: usize = 32;
 
@@ -35,6 +37,8 @@ pub(super) struct Schema {
     types: Vec<Fields>,
     /// By the short names that the table has.
     names: BTreeMap<String, Type>,
+    /// Why the file that should have given these could not be read. It counts when the types are asked for.
+    broken: Option<BuildError>,
 }
 
 /// What the table leaves out of the names of definitions.
@@ -73,6 +77,19 @@ impl Schema {
         schema
     }
 
+    /// Types that cannot be asked for.
+    pub(super) fn broken(error: BuildError) -> Self {
+        Self { broken: Some(error), ..Self::default() }
+    }
+
+    /// Asks for the types: a file that could not be read fails the build here, and only here.
+    ///
+    /// # Errors
+    /// What was wrong with that file.
+    pub(super) fn asked(&self) -> Result<(), BuildError> {
+        self.broken.as_ref().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
     fn numbered(&mut self, name: &str) -> Type {
         if let Some(id) = self.names.get(name) {
             return *id;
@@ -102,14 +119,16 @@ impl Schema {
     /// Reads an OpenAPI document and adds it to what is known.
     ///
     /// # Errors
-    /// A sentence, for a document without definitions.
+    /// A sentence, for what is no OpenAPI document.
     pub(super) fn add_document(&mut self, document: &Value) -> Result<(), String> {
-        let Some(document) = document.as_object() else { return Err("is no OpenAPI document".to_owned()) };
         let empty = Map::new();
-        let definitions = match document.get("definitions") {
-            None | Some(Value::Null) => &empty,
-            Some(definitions) => definitions.as_object().ok_or("has definitions that are no mapping")?,
+        let document = match document {
+            Value::Null => &empty,
+            Value::Object(document) => document,
+            _ => return Err("is no OpenAPI document".to_owned()),
         };
+        definitions::check_document(document)?;
+        let definitions = document.get("definitions").and_then(Value::as_object).unwrap_or(&empty);
         let mut reader = Reader { definitions, schema: self };
         for (name, definition) in definitions {
             // A definition that is there already is meant where others name it, so it keeps its number.

@@ -400,6 +400,12 @@ pub fn in_quotes(text: &str) -> String {
     writer.out
 }
 
+/// Whether a text can stand in single quotes.
+#[must_use]
+pub fn fits_single_quotes(text: &str) -> bool {
+    Shape::of(text).single
+}
+
 /// A text as plain as it can be whatever type it seems to have: in quotes only where characters ask for it.
 #[must_use]
 pub fn without_type(text: &str) -> String {

@@ -13,9 +13,9 @@ mod node;
 mod read;
 mod scalar;
 
-pub use emit::{emit, emit_to, in_quotes, natural_order, without_type};
+pub use emit::{emit, emit_to, fits_single_quotes, in_quotes, natural_order, without_type};
 pub use node::{Kind, Mark, Node, Style, Tag};
-pub use read::{MAX_DEPTH, MAX_NODES, MAX_VALUES, ReadError, read, read_first, read_one};
+pub use read::{MAX_DEPTH, MAX_NODES, MAX_VALUES, ReadError, Repeats, read, read_first, read_one};
 pub use scalar::{float_to_json, stays_block};
 
 #[cfg(test)]

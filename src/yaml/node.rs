@@ -38,6 +38,8 @@ pub enum Style {
     Folded,
     /// A collection in brackets.
     Flow,
+    /// A document that ends with a block, behind which a comment stands.
+    Trailed,
 }
 
 /// The explicit tag of a node; most have none and are resolved by style and text.
@@ -290,7 +292,37 @@ impl Node {
             let Some(name) = key.text().filter(|_| !key.is_null()) else { return Err(no_key(key)) };
             map.insert(name.to_owned(), value.to_json_in(in_brackets)?);
         }
+        if self.style == Style::Trailed {
+            self.lengthen_last_block(&mut map);
+        }
         Ok(Value::Object(map))
+    }
+
+    /// The comment behind the last block of a document is written with an empty line before it when stock kustomize
+    /// prints the object for itself, and that line is one more of a block that keeps its empty lines.
+    fn lengthen_last_block(&self, map: &mut Map<String, Value>) {
+        let Some((key, mut node)) = self.pairs().and_then(<[_]>::last).map(|(key, value)| (key, value)) else { return };
+        let mut value = map.get_mut(key.text().unwrap_or_default());
+        loop {
+            (node, value) = match (&node.kind, value) {
+                (Kind::Sequence(items), Some(Value::Array(values))) => match items.last() {
+                    Some(last) => (last, values.last_mut()),
+                    None => return,
+                },
+                (Kind::Mapping(pairs), Some(Value::Object(values))) => match pairs.last() {
+                    Some((key, last)) => (last, values.get_mut(key.text().unwrap_or_default())),
+                    None => return,
+                },
+                (Kind::Scalar(_), Some(Value::String(text))) => {
+                    if matches!(node.style, Style::Literal | Style::Folded) && (text.ends_with("\n\n") || text == "\n")
+                    {
+                        text.push('\n');
+                    }
+                    return;
+                }
+                _ => return,
+            };
+        }
     }
 
     /// Whether this is plain text that readers take for a point in time. It is a string for everybody else.
@@ -329,7 +361,7 @@ impl Node {
         match self.style {
             Style::Literal | Style::Folded => true,
             Style::Plain => text.contains('\n'),
-            Style::SingleQuoted | Style::DoubleQuoted | Style::Flow => false,
+            Style::SingleQuoted | Style::DoubleQuoted | Style::Flow | Style::Trailed => false,
         }
     }
 

@@ -45,12 +45,16 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
 
 /// Stock kustomize takes some characters for line breaks that others do not, and no document may start on the line of
 /// its `---`.
-fn refuse_what_readers_disagree_about(text: &str, single: bool) -> Result<(), ReadError> {
+fn refuse_what_readers_disagree_about(text: &str, single: bool, lines: usize) -> Result<(), ReadError> {
     let mut head = true;
-    for (at, line) in text.split('\n').enumerate() {
+    for (at, line) in text.split('\n').enumerate().take(lines) {
         let error = |message: &str| ReadError { line: at + 1, column: 1, message: message.to_owned() };
         if line.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
             return Err(error("has a line separator of Unicode; write it as \\u2028 in double quotes"));
+        }
+        // The first document ends where the next one starts, and what stands there is not read.
+        if single && at + 1 == lines && line.starts_with("---") {
+            return Ok(());
         }
         let rest = line.strip_prefix("---").filter(|_| at > 0).unwrap_or_default().trim();
         if !rest.is_empty() && !rest.starts_with('#') {
@@ -96,18 +100,23 @@ pub fn read_one(bytes: &[u8]) -> Result<Option<Node>, ReadError> {
     }
 }
 
-/// Reads the first document of a text by the rules of older readers, for which a key that comes twice counts the second
-/// time, and nothing after the first document counts. What is passed over is in the notes.
+/// What becomes of a key that comes twice in one mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeats {
+    /// It is an error.
+    #[default]
+    Refused,
+    /// It counts the second time, as for older readers, and is noted.
+    LastCounts,
+}
+
+/// Reads the first document of a text; `None` when that is empty. Nothing after it is read, which is noted.
 ///
 /// # Errors
-/// [`ReadError`], also for faults in what does not count.
-pub fn read_first(bytes: &[u8]) -> Result<(Option<Node>, Vec<ReadError>), ReadError> {
-    let reader = Reader { last_counts: true, ..Reader::default() }.all(bytes)?;
-    let mut documents = reader.documents.into_iter();
-    let first = documents.next();
-    let mut notes = reader.notes;
-    notes.extend(documents.next().map(|second| ReadError::at(second.mark, "only the first document counts here")));
-    Ok((first, notes))
+/// [`ReadError`] for a fault in the first document.
+pub fn read_first(bytes: &[u8], repeats: Repeats) -> Result<(Option<Node>, Vec<ReadError>), ReadError> {
+    let reader = Reader { repeats, extent: Extent::First, ..Reader::default() }.all(bytes)?;
+    Ok((reader.documents.into_iter().next(), reader.notes))
 }
 
 /// How many dashes that stand alone between brackets one text may have.
@@ -135,10 +144,20 @@ struct Open {
     key: Option<Node>,
 }
 
+/// How much of a text is read.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Extent {
+    #[default]
+    All,
+    First,
+    /// All that was asked for has been read.
+    Done,
+}
+
 #[derive(Default)]
 struct Reader {
-    /// Whether a key may come twice, and counts the last time.
-    last_counts: bool,
+    repeats: Repeats,
+    extent: Extent,
     notes: Vec<ReadError>,
     documents: Vec<Node>,
     open: Vec<Open>,
@@ -146,13 +165,15 @@ struct Reader {
     copied: usize,
     /// How many values there were so far.
     values: usize,
+    /// The line on which the last scalar ends, when that is a block.
+    block_end: Option<usize>,
 }
 
 impl Reader {
     /// Reads all documents. A dash alone between brackets, as in `[a, -]`, is text for the readers of Kubernetes and a fault
     /// for the parser; it is put in quotes, and the text read again.
     fn all(self, bytes: &[u8]) -> Result<Self, ReadError> {
-        let last_counts = self.last_counts;
+        let (repeats, extent) = (self.repeats, self.extent);
         let mut reader = self;
         let mut text = std::borrow::Cow::Borrowed(bytes);
         for _ in 0..MAX_DASHES {
@@ -162,7 +183,7 @@ impl Reader {
             };
             let Some(quoted) = dash_in_quotes(&text, &error) else { return Err(error) };
             text = std::borrow::Cow::Owned(quoted);
-            reader = Self { last_counts, ..Self::default() };
+            reader = Self { repeats, extent, ..Self::default() };
         }
         reader.read(&text).map(|()| reader)
     }
@@ -175,19 +196,46 @@ impl Reader {
                 return Err(ReadError { line, column: 1, message: "is not UTF-8".to_owned() });
             }
         };
-        refuse_what_readers_disagree_about(text, self.last_counts)?;
+        if self.extent == Extent::All {
+            refuse_what_readers_disagree_about(text, false, usize::MAX)?;
+        }
         let options = options! {
             emit_comments: false,
             block_scalar_eof_without_line_feed: true,
             flow_nesting_limit: MAX_DEPTH,
             block_nesting_limit: MAX_DEPTH,
         };
+        let mut end = usize::MAX;
         for event in Parser::new_from_str_with_options(text, options) {
+            if self.extent == Extent::Done {
+                let (line, column) = match event {
+                    // An empty document says nothing.
+                    Ok((Event::DocumentStart(..) | Event::DocumentEnd | Event::StreamEnd, _)) => continue,
+                    Ok((Event::Scalar(_, ScalarStyle::Plain, ..), span)) if span.is_empty() => continue,
+                    Ok((_, span)) => (span.start.line(), span.start.col() + 1),
+                    Err(error) => (error.marker().line(), error.marker().col() + 1),
+                };
+                let message = "only the first document counts here; this is not read".to_owned();
+                self.notes.push(ReadError { line, column, message });
+                break;
+            }
             match event {
+                Ok((Event::DocumentEnd, span)) if self.extent == Extent::First => {
+                    end = span.start.line();
+                    self.extent = Extent::Done;
+                }
                 Ok((event, span)) => {
                     let mark = Mark::new(span.start.line(), span.start.col() + 1);
                     if matches!(event, Event::Scalar(_, ScalarStyle::DoubleQuoted, ..)) {
                         refuse_unknown_escapes(span.slice(text).unwrap_or_default(), mark)?;
+                    }
+                    match event {
+                        Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..) => {
+                            self.block_end = Some(span.end.line());
+                        }
+                        Event::Scalar(..) => self.block_end = None,
+                        Event::DocumentEnd => self.end_document(text),
+                        _ => {}
                     }
                     self.event(event, mark, span.is_empty())?;
                 }
@@ -197,7 +245,22 @@ impl Reader {
                 }
             }
         }
+        if self.extent == Extent::Done {
+            refuse_what_readers_disagree_about(text, true, end)?;
+        }
         Ok(())
+    }
+
+    /// Notes whether a comment stands behind the last block of a document.
+    fn end_document(&mut self, text: &str) {
+        let Some(start) = self.block_end.take() else { return };
+        let mut after = text.split('\n').skip(start.saturating_sub(1)).take_while(|line| !line.starts_with("---"));
+        if after.any(|line| line.trim_start().starts_with('#'))
+            && let Some(document) = self.documents.last_mut()
+            && document.style == Style::Plain
+        {
+            document.style = Style::Trailed;
+        }
     }
 
     /// `absent` says that nothing is written there, as for the value in `key:`.
@@ -233,7 +296,7 @@ impl Reader {
                 Some(Open { mut node, anchor, .. }) => {
                     merge_keys(&mut node)?;
                     if let Err(duplicate) = refuse_duplicates(&node) {
-                        if !self.last_counts {
+                        if self.repeats == Repeats::Refused {
                             return Err(duplicate);
                         }
                         self.notes

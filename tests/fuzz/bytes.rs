@@ -167,7 +167,7 @@ fn spoil(dice: &mut Dice, content: &mut Vec<u8>, other: &[u8]) {
 
 /// Reads a text; what it holds is written and read again.
 fn documents(content: &[u8]) -> Result<(), String> {
-    let _ = yaml::read_first(content);
+    let _ = yaml::read_first(content, yaml::Repeats::LastCounts);
     for node in yaml::read(content).unwrap_or_default() {
         let Ok(value) = node.to_json() else { continue };
         let text = yaml::emit(&value);

@@ -85,7 +85,7 @@ const OVERLAY: [&str; 16] = [
 ];
 
 /// What the root may say beside its resources.
-const ROOT: [&str; 16] = [
+const ROOT: [&str; 19] = [
     "namespace: team\n",
     "namePrefix: root-\n",
     "commonAnnotations: {a: b}\n",
@@ -102,7 +102,15 @@ const ROOT: [&str; 16] = [
     "components: [component]\n",
     "images: [{name: dev, newName: other}]\n",
     "configurations: [config.yaml]\n",
+    // What reaches over the entries and nearly always builds.
+    "replacements: [{source: {kind: Service, name: common}, targets: [{select: {kind: StatefulSet}, fieldPaths: [spec.y], options: {create: true}}]}]\n",
+    "transformers: [count.yaml]\n",
+    "generators: [more.yaml]\n",
 ];
+
+/// Those of [`ROOT`] that one entry for itself does not see: trees with one of them, and little else that could be the
+/// reason to build all together.
+const REACHING: [usize; 5] = [8, 13, 16, 17, 18];
 
 fn tree(overlays: &[Vec<usize>], root: &[usize]) -> MemoryFiles {
     let mut files = MemoryFiles::default();
@@ -114,6 +122,15 @@ fn tree(overlays: &[Vec<usize>], root: &[usize]) -> MemoryFiles {
     );
     files.insert(path("config.yaml"), "images: [{path: spec/image, kind: Service}]\n");
     files.insert(path("types.json"), "{\"definitions\": {}}");
+    files.insert(
+        path("count.yaml"),
+        "apiVersion: builtin\nkind: ReplicaCountTransformer\nmetadata: {name: count}\nreplica: {name: env, count: 9}\n\
+         fieldSpecs: [{path: spec/replicas, create: true, kind: StatefulSet}]\n",
+    );
+    files.insert(
+        path("more.yaml"),
+        "apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {name: p1-own}\nbehavior: merge\nliterals: [more=x]\n",
+    );
     let mut text = "resources:\n- shared.yaml\n".to_owned();
     files.insert(path("shared.yaml"), "apiVersion: v1\nkind: Service\nmetadata: {name: common}\n");
     for (at, fields) in overlays.iter().enumerate() {
@@ -145,8 +162,12 @@ fn any_overlay() -> impl Strategy<Value = Vec<usize>> {
 }
 
 fn any_tree() -> impl Strategy<Value = MemoryFiles> {
-    (prop::collection::vec(any_overlay(), 10..14), prop::collection::vec(0..ROOT.len(), 0..3))
-        .prop_map(|(overlays, root)| tree(&overlays, &root))
+    let root = prop_oneof![
+        3 => prop::collection::vec(0..ROOT.len(), 0..3),
+        1 => (0..REACHING.len()).prop_map(|at| vec![REACHING[at]]),
+    ];
+    let overlays = prop_oneof![3 => prop::collection::vec(any_overlay(), 10..14), 1 => Just(vec![vec![0]; 10])];
+    (overlays, root).prop_map(|(overlays, root)| tree(&overlays, &root))
 }
 
 proptest! {

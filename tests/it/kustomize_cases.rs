@@ -139,7 +139,7 @@ fn what_stock_kustomize_refuses_is_refused() {
         assert!(told.file.as_str().contains('.') && told.line.is_some(), "{told}");
         seen += 1;
     }
-    assert!(seen >= 10, "{seen}");
+    assert!(seen >= 19, "{seen}");
 }
 
 #[test]
@@ -189,4 +189,45 @@ fn values_that_grow_by_themselves_are_errors() {
 #[test]
 fn what_was_made_a_string_stays_one_when_it_looks_like_a_number() {
     case("kept-strings");
+}
+
+#[test]
+fn what_says_nothing_does_nothing_and_is_told() {
+    let warnings = case("nothing-said").join("\n");
+    for part in [
+        "kustomization.yaml:24: only the first document counts here; this is not read",
+        "generators[0]: holds nothing, so it does nothing",
+        "broken.json begins with a brace, but is no JSON",
+        "openapi.other: has no effect",
+        "fields.yaml:4: only the first document counts here",
+        "patches[0]: the key \"path\" stands here a second time, which counts",
+        "patches[0]: only the first document counts here",
+    ] {
+        assert!(warnings.contains(part), "{part}: {warnings}");
+    }
+}
+
+#[test]
+fn the_word_for_nothing_is_text_where_text_is_put_before_it() {
+    case("nothing-as-text");
+}
+
+#[test]
+fn a_replacement_reads_its_source_where_it_stands() {
+    case("live-replacements");
+}
+
+#[test]
+fn annotations_as_a_value_hold_what_the_build_knows() {
+    case("notes-as-values");
+}
+
+#[test]
+fn a_comment_behind_a_block_at_the_end_is_a_line_more() {
+    case("comment-behind-a-block");
+}
+
+#[test]
+fn what_is_deleted_needs_no_name_and_no_kind() {
+    case("name-away");
 }

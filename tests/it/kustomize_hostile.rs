@@ -11,6 +11,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 const OBJECT: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: v}\n";
 
+/// Of a kind that is looked for in all types.
+const WIDGET: &str = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n";
+
 fn path(text: &str) -> RepoPath {
     RepoPath::parse(text).expect("a path")
 }
@@ -54,12 +57,12 @@ fn aliases_that_multiply_are_refused_wherever_a_text_is_read() {
         ("resources: [a.yaml]\n".to_owned(), object.as_str()),
         ("crds: [a.yaml]\n".to_owned(), laughs.as_str()),
         ("configurations: [a.yaml]\n".to_owned(), laughs.as_str()),
-        ("openapi: {path: a.yaml}\n".to_owned(), laughs.as_str()),
+        ("openapi: {path: a.yaml}\nresources: [w.yaml]\n".to_owned(), laughs.as_str()),
         ("replacements: [{path: a.yaml}]\n".to_owned(), laughs.as_str()),
         ("transformers: [a.yaml]\n".to_owned(), object.as_str()),
         (format!("patches:\n- patch: |-\n{indented}"), ""),
     ] {
-        let told = refused(&kustomization, &[("top/a.yaml", extra.as_bytes())]);
+        let told = refused(&kustomization, &[("top/a.yaml", extra.as_bytes()), ("top/w.yaml", WIDGET.as_bytes())]);
         assert!(told.contains("expand to more than"), "{told}");
     }
 }

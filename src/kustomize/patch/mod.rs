@@ -4,9 +4,11 @@ mod json;
 mod strategic;
 mod target;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::yaml::{Kind, Node, Style};
+use serde_json::Value;
+
+use crate::yaml::{self, Kind, Node, Repeats};
 
 use super::BuildError;
 use super::collection::Collection;
@@ -17,7 +19,7 @@ use super::load;
 use super::near::nearest;
 use super::objects::resources_of;
 use super::origin;
-use super::resource::{Resource, string_map};
+use super::resource::{Resource, in_style_of, string_map};
 use super::schema::Schema;
 use super::shared;
 use super::transform::Context;
@@ -104,13 +106,14 @@ impl Patch {
                     "make an entry for each document, or remove the target",
                 )),
             },
+            (Loaded::Json(operations), None) if operations.is_empty() => Ok(()),
             (Loaded::Json(_), None) => {
                 Err(self.place.error_with_hint("needs a target", "a JSON patch does not say which object it is for"))
             }
             (Loaded::Json(operations), Some(target)) => {
                 let selected = Selector::new(target)?.select(objects);
                 for index in selected {
-                    objects.get_mut(index).remember_id();
+                    objects.get_mut(index).remember_id()?;
                     apply_json(objects.get_mut(index), &operations, &self.place)?;
                 }
                 objects.index()
@@ -143,36 +146,36 @@ impl Patch {
     }
 
     fn load(&self, context: &Context<'_>) -> Result<Loaded, BuildError> {
-        let (documents, file, raw) = match &self.source {
-            Source::Inline(text, place) => {
-                let raw = text.trim_start().starts_with('[');
-                if raw {
-                    self.is_json(text.as_bytes())?;
-                }
-                (load::inline(text.trim(), place)?, place.file.clone(), raw)
-            }
+        let (bytes, file) = match &self.source {
+            Source::Inline(text, place) => (Arc::from(text.as_bytes()), place.file.clone()),
             Source::File(text, place) => {
                 let path = context.loader.file(context.directory, text, place)?;
-                let bytes = context.loader.bytes(&path, place)?;
-                let raw = bytes.first() == Some(&b'[');
-                if raw {
-                    self.is_json(&bytes)?;
-                }
-                (context.loader.documents(&path, place)?.to_vec(), path, raw)
+                (context.loader.bytes(&path, place)?, path)
             }
         };
+        let start = if matches!(self.source, Source::Inline(..)) { bytes.trim_ascii_start() } else { &bytes };
+        let raw = start.first() == Some(&b'[');
+        if raw {
+            self.is_json(&bytes)?;
+        }
+        // Of a list of operations only the first document is read, as what stock kustomize reads of objects is thrown away.
+        if looks_like_a_list(&bytes)
+            && let Ok((Some(Node { kind: Kind::Sequence(items), .. }), notes)) =
+                yaml::read_first(bytes.trim_ascii(), Repeats::LastCounts)
+        {
+            let (operations, more) = json::read(&items, raw).map_err(|message| self.place.error(message))?;
+            let notes = notes.into_iter().map(|note| note.message).chain(more);
+            let told = notes.map(|note| self.place.error(note).to_string());
+            context.loader.warnings().borrow_mut().extend(told);
+            return Ok(Loaded::Json(operations));
+        }
+        let documents = match &self.source {
+            Source::Inline(text, place) => load::inline(text.trim(), place)?,
+            Source::File(_, place) => context.loader.documents(&file, place)?.to_vec(),
+        };
         match documents.as_slice() {
-            [Node { kind: Kind::Sequence(items), .. }, more @ ..] => {
-                if !more.is_empty() {
-                    let warning = format!("{}:{}: {}", self.place.file, self.place.line, self.place.field);
-                    let warning = format!("{warning}: of several JSON patches only the first counts");
-                    context.loader.warnings().borrow_mut().push(warning);
-                }
-                let (operations, notes) = json::read(items, raw).map_err(|message| self.place.error(message))?;
-                let place = &self.place;
-                let told = notes.iter().map(|note| format!("{}:{}: {}: {note}", place.file, place.line, place.field));
-                context.loader.warnings().borrow_mut().extend(told);
-                Ok(Loaded::Json(operations))
+            [Node { kind: Kind::Sequence(_), .. }, ..] => {
+                Err(self.place.error("must be a list of operations or objects"))
             }
             _ => {
                 // Lines inside an inline patch count from the patch, so they would mislead.
@@ -186,6 +189,13 @@ impl Patch {
             }
         }
     }
+}
+
+/// Whether the first line that says something begins a list.
+fn looks_like_a_list(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with(b"#") && !line.starts_with(b"---"));
+    first.is_some_and(|line| line.starts_with(b"-") || line.starts_with(b"["))
 }
 
 /// Carries out `patchesStrategicMerge`: paths, or patches themselves; and patches that stand in a document beside it.
@@ -254,6 +264,10 @@ impl Merging<'_> {
         options: &Options,
         objects: &mut Collection,
     ) -> Result<(), BuildError> {
+        if !selected.is_empty() {
+            self.context.merged.set(true);
+            self.context.types.asked()?;
+        }
         let mut gone = false;
         for index in selected {
             let resource = objects.get_mut(index);
@@ -292,7 +306,7 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     let (name, namespace) = (resource.name().to_owned(), resource.namespace().to_owned());
     let kind = resource.kind().to_owned();
     if options.name || options.kind {
-        resource.remember_id();
+        resource.remember_id().map_err(|error| error.message)?;
     }
     let mut patch = patch.clone();
     if options.name || options.kind {
@@ -305,13 +319,7 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     // Stock kustomize keeps what it knows of an object in its annotations. A patch that takes them all away makes it
     // forget the earlier names, so that references to them are not updated.
     if forgets(&patch) {
-        resource.previous.clear();
-        resource.prefixes.clear();
-        resource.suffixes.clear();
-        resource.needs_hash = false;
-        resource.generated = false;
-        resource.origin = None;
-        resource.transformations.clear();
+        resource.forget_notes();
     }
     // Types and merge keys are the object's own: a target may take in kinds that the patch does not name.
     if let Some(version) = resource.node.get("apiVersion") {
@@ -327,8 +335,8 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     shared::spread(&mut node, &changed);
     resource.node = node;
     if !options.kind {
-        let style = resource.node.get("kind").map_or(Style::Plain, |old| old.style);
-        resource.node.set("kind", Node { style, ..Node::plain(kind) });
+        let kind = in_style_of(resource.node.get("kind"), &kind);
+        resource.node.set("kind", kind);
     }
     if !matches!(resource.node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
         resource.node.set("metadata", Node::mapping());
@@ -351,22 +359,6 @@ fn forgets(patch: &Node) -> bool {
     whole(patch) || metadata.is_some_and(|node| whole(node) || node.get("annotations").is_some_and(whole))
 }
 
-/// The object as stock kustomize has it.
-fn add_notes(node: &mut Node, notes: &BTreeMap<String, String>) {
-    if !matches!(node.get("metadata").map(|node| &node.kind), Some(Kind::Mapping(_))) {
-        node.set("metadata", Node::mapping());
-    }
-    let Some(metadata) = node.get_mut("metadata") else { return };
-    if metadata.get("annotations").is_none_or(Node::is_empty) {
-        metadata.set("annotations", Node::mapping());
-    }
-    if let Some(annotations) = metadata.get_mut("annotations") {
-        for (key, value) in notes {
-            annotations.set(key, Node::string(value.as_str()));
-        }
-    }
-}
-
 fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &Place) -> Result<(), BuildError> {
     // An object that nothing is done to keeps its numbers as they are written.
     if operations.is_empty() {
@@ -376,13 +368,12 @@ fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &P
     // Stock kustomize keeps what it knows of an object in annotations, so there are some wherever there is something to
     // keep, and a patch may add to them where the file has none.
     let notes = resource.notes();
-    let mut noted = resource.node.clone();
-    if !notes.is_empty() {
-        add_notes(&mut noted, &notes);
-    }
-    let mut value = noted.to_json().map_err(|(_, message)| fail(message))?;
+    let mut value = resource.noted().to_json().map_err(|(_, message)| fail(message))?;
     json::apply(&mut value, operations).map_err(fail)?;
     json::widen(&mut value);
+    if value.pointer("/metadata/annotations").and_then(Value::as_array).is_some_and(|it| !it.is_empty()) {
+        return Err(fail("the annotations must be a mapping".to_owned()));
+    }
     let mark = resource.node.mark;
     resource.node = Node { mark, ..Node::from_json(&value) };
     let mut annotations = resource.meta_map("annotations");
@@ -400,9 +391,9 @@ fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &P
     if resource.node.get("metadata").is_some() {
         resource.set_meta_map("annotations", &annotations);
     }
-    let no_kind = resource.node.get("kind").is_none_or(Node::is_empty);
-    if no_kind || resource.kind().is_empty() || resource.name().is_empty() {
-        return Err(place.error("takes the kind or the name away"));
+    // It may still be deleted, or get others.
+    if resource.is_nameless() {
+        resource.nameless = Some(Box::new(place.error("takes the kind or the name away")));
     }
     Ok(())
 }

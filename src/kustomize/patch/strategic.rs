@@ -229,6 +229,9 @@ fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<
     let empty = Node { mark: object.mark, ..Node::mapping() };
     let mut ours = by_name(std::mem::replace(&mut object, empty));
     let names: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
+    if names.contains("") {
+        return Err("a field without a name cannot be merged".to_owned());
+    }
     let Kind::Mapping(merged) = &mut object.kind else { return Ok(Some(object)) };
     merged.reserve_exact(names.len());
     for name in names {
@@ -246,11 +249,23 @@ fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<
         {
             if let Some((style, mark)) = old {
                 value = in_place(value, style, mark);
+            } else if is_untyped(&value) {
+                // It has no type yet, so it counts as a string, which is put in quotes where it looks like anything else.
+                value.style = Style::DoubleQuoted;
             }
             merged.push((key, value));
         }
     }
     Ok(Some(object))
+}
+
+/// Whether this is text that nobody wrote in a file, as a replacement makes it, and that looks like no string.
+fn is_untyped(value: &Node) -> bool {
+    value.mark.line == 0
+        && value.tag == Tag::None
+        && value.style == Style::Plain
+        && value.text().is_some_and(|text| !text.is_empty())
+        && !value.is_string()
 }
 
 /// A scalar in the place of another, whose style it takes: a number becomes a string where the object has one in quotes.

@@ -61,7 +61,7 @@ impl Affix {
                     Side::Front => resource.prefixes.push(self.text.clone()),
                     Side::Back => resource.suffixes.push(self.text.clone()),
                 }
-                resource.remember_id();
+                resource.remember_id()?;
             }
             if !field_spec::is_about(spec, resource) {
                 continue;

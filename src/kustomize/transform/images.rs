@@ -10,7 +10,7 @@ use crate::kustomize::config::Specs;
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create};
 use crate::kustomize::pattern::{compile, is_plain};
-use crate::yaml::{Kind, Node};
+use crate::yaml::{Kind, Node, Tag};
 
 /// One entry of `images`.
 #[derive(Clone, Debug, Default)]
@@ -82,18 +82,13 @@ impl Change {
             if resource.kind() == "CustomResourceDefinition" {
                 return Ok(());
             }
-            in_containers(&mut resource.node, &mut |node| update(node, &pattern, image));
+            in_containers(&mut resource.node, &mut |node| update(node, &pattern, image))
+                .map_err(|message| resource.error(message))?;
             for spec in self.specs.iter() {
                 if !field_spec::is_about(spec, resource) {
                     continue;
                 }
-                let mut write = |node: &mut Node| match node.kind {
-                    Kind::Scalar(_) => {
-                        update(node, &pattern, image);
-                        Ok(())
-                    }
-                    Kind::Sequence(_) | Kind::Mapping(_) => Err("an image must be plain text".to_owned()),
-                };
+                let mut write = |node: &mut Node| update(node, &pattern, image);
                 field_spec::visit_object(resource, spec, Create::Nothing, &mut write)
                     .map_err(|message| resource.error(message))?;
             }
@@ -103,27 +98,33 @@ impl Change {
 }
 
 /// Visits the `image` of each item of `containers` and `initContainers` at any depth.
-fn in_containers(node: &mut Node, update: &mut impl FnMut(&mut Node)) {
+fn in_containers(node: &mut Node, update: &mut impl FnMut(&mut Node) -> Result<(), String>) -> Result<(), String> {
     match &mut node.kind {
-        Kind::Scalar(_) => {}
-        Kind::Sequence(items) => items.iter_mut().for_each(|item| in_containers(item, update)),
+        Kind::Scalar(_) => Ok(()),
+        Kind::Sequence(items) => items.iter_mut().try_for_each(|item| in_containers(item, update)),
         Kind::Mapping(pairs) => {
             for (key, value) in pairs {
-                in_containers(value, update);
-                if matches!(key.text(), Some("containers" | "initContainers"))
-                    && let Kind::Sequence(items) = &mut value.kind
-                {
-                    items.iter_mut().filter_map(|item| item.get_mut("image")).for_each(&mut *update);
+                in_containers(value, update)?;
+                if !matches!(key.text(), Some("containers" | "initContainers")) {
+                    continue;
+                }
+                let Kind::Sequence(items) = &mut value.kind else { continue };
+                for item in items.iter_mut().filter(|item| !item.is_null()) {
+                    if item.pairs().is_none() {
+                        return Err("a container must be a mapping".to_owned());
+                    }
+                    item.get_mut("image").map_or(Ok(()), &mut *update)?;
                 }
             }
+            Ok(())
         }
     }
 }
 
-fn update(node: &mut Node, pattern: &Pattern, image: &Image) {
-    let Kind::Scalar(text) = &mut node.kind else { return };
+fn update(node: &mut Node, pattern: &Pattern, image: &Image) -> Result<(), String> {
+    let Kind::Scalar(text) = &mut node.kind else { return Err("an image must be plain text".to_owned()) };
     if !pattern.matches(text) {
-        return;
+        return Ok(());
     }
     let (name, mut tag, mut digest) = split(text);
     let mut new = if image.new_name.is_empty() { name.to_owned() } else { image.new_name.clone() };
@@ -140,6 +141,8 @@ fn update(node: &mut Node, pattern: &Pattern, image: &Image) {
         new = format!("{new}@{digest}");
     }
     *text = new;
+    node.tag = Tag::None;
+    Ok(())
 }
 
 /// Name, tag and digest; a colon before the first slash belongs to the name.

@@ -13,6 +13,7 @@ pub(super) mod replicas;
 mod structured;
 pub(super) mod value_add;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::project::RepoPath;
@@ -33,6 +34,8 @@ pub(super) struct Context<'a> {
     /// Whether a patch or a count may find no object.
     pub(super) lenient: bool,
     pub(super) types: Arc<Schema>,
+    /// Whether an object was merged, which asks for the types.
+    pub(super) merged: Cell<bool>,
 }
 
 /// One change, ready to be made.

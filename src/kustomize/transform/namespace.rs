@@ -38,7 +38,7 @@ impl Namespace {
         let everywhere = FieldSpec::everywhere("metadata/namespace");
         objects
             .update(|resource| {
-                resource.remember_id();
+                resource.remember_id()?;
                 self.apply(resource, &everywhere).map_err(|message| resource.error(message))
             })
             .map_err(|error| in_field(error, &self.place))

@@ -1,5 +1,7 @@
 //! Paths of fields as `replacements` and variables write them: `spec.containers.[name=web].image`, `a.0`, `a.*.b`.
 
+use regex::Regex;
+
 use crate::kustomize::{load, pattern};
 use crate::yaml::{Kind, Node, Style};
 
@@ -102,61 +104,84 @@ fn items(node: &Node) -> Result<&[Node], String> {
     if node.is_null() { Ok(&[]) } else { node.items().ok_or_else(|| NO_LIST.to_owned()) }
 }
 
-/// The one node at the end of a path; `None` when a part is absent.
+/// The place of a node below another: of each level the number of the item or pair.
+pub(in crate::kustomize) type Way = Vec<usize>;
+
+/// A step of a [`Way`] out of the object, into a copy that nobody keeps.
+const ASIDE: usize = usize::MAX;
+
+/// Where the one node at the end of a path is; `None` when a part is absent.
 ///
 /// # Errors
 /// When a part does not fit what is there, or is `*`, which may be several.
-pub(in crate::kustomize) fn get<'a>(node: &'a Node, parts: &[String]) -> Result<Option<&'a Node>, String> {
+pub(in crate::kustomize) fn way(node: &Node, parts: &[String]) -> Result<Option<Way>, String> {
     let mut found = node;
+    let mut way = Way::new();
     for part in parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()) {
         let next = match number(part) {
             Some(index) => {
                 let index = usize::try_from(index).map_err(|_| format!("the index {index} is negative"))?;
-                items(found)?.get(index)
+                (index < items(found)?.len()).then_some(index)
             }
-            None if part == "-" => items(found)?.last(),
+            None if part == "-" => items(found)?.len().checked_sub(1),
             None if part == "*" => return Err("* cannot stand here".to_owned()),
             None if is_item(part) => {
                 let (name, value) = item_of(part)?;
-                items(found)?.iter().find(|item| has_value(item, name, value))
+                items(found)?.iter().position(|item| has_value(item, name, value))
             }
             None if found.is_null() => None,
-            None if found.pairs().is_none() => return Err(NO_MAPPING.to_owned()),
-            None => found.get(part),
+            None => {
+                let pairs = found.pairs().ok_or(NO_MAPPING)?;
+                pairs.iter().position(|(key, _)| key.text() == Some(part))
+            }
         };
-        match next {
-            Some(next) => found = next,
+        let Some(next) = next else { return Ok(None) };
+        way.push(next);
+        match step(found, next) {
+            Some(inner) => found = inner,
             None => return Ok(None),
         }
     }
-    Ok(Some(found))
+    Ok(Some(way))
+}
+
+fn step(node: &Node, at: usize) -> Option<&Node> {
+    match &node.kind {
+        Kind::Scalar(_) => None,
+        Kind::Sequence(items) => items.get(at),
+        Kind::Mapping(pairs) => pairs.get(at).map(|(_, value)| value),
+    }
+}
+
+fn step_mut(node: &mut Node, at: usize) -> Option<&mut Node> {
+    match &mut node.kind {
+        Kind::Scalar(_) => None,
+        Kind::Sequence(items) => items.get_mut(at),
+        Kind::Mapping(pairs) => pairs.get_mut(at).map(|(_, value)| value),
+    }
+}
+
+/// The node at a place.
+pub(in crate::kustomize) fn at<'a>(node: &'a Node, way: &[usize]) -> Option<&'a Node> {
+    way.iter().try_fold(node, |node, at| step(node, *at))
+}
+
+/// As [`at`], to change.
+pub(in crate::kustomize) fn at_mut<'a>(node: &'a mut Node, way: &[usize]) -> Option<&'a mut Node> {
+    way.iter().try_fold(node, |node, at| step_mut(node, *at))
+}
+
+/// The one node at the end of a path; `None` when a part is absent.
+///
+/// # Errors
+/// As [`way`].
+pub(in crate::kustomize) fn get<'a>(node: &'a Node, parts: &[String]) -> Result<Option<&'a Node>, String> {
+    Ok(way(node, parts)?.and_then(|way| at(node, &way)))
 }
 
 /// As [`get`], to change.
 pub(in crate::kustomize) fn get_mut<'a>(node: &'a mut Node, parts: &[String]) -> Result<Option<&'a mut Node>, String> {
-    if get(node, parts)?.is_none() {
-        return Ok(None);
-    }
-    let mut found = node;
-    for part in parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()) {
-        let next = match &mut found.kind {
-            Kind::Sequence(list) => match number(part) {
-                Some(index) => usize::try_from(index).ok().and_then(|index| list.get_mut(index)),
-                None if part == "-" => list.last_mut(),
-                None => {
-                    let (name, value) = item_of(part)?;
-                    list.iter_mut().find(|item| has_value(item, name, value))
-                }
-            },
-            Kind::Mapping(pairs) => pairs.iter_mut().find(|(key, _)| key.text() == Some(part)).map(|(_, value)| value),
-            Kind::Scalar(_) => None,
-        };
-        match next {
-            Some(next) => found = next,
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(found))
+    Ok(way(node, parts)?.and_then(|way| at_mut(node, &way)))
 }
 
 /// Makes what is absent on the way of mappings, and gives the node at the end.
@@ -222,6 +247,9 @@ fn item_node(name: &str, value: &str) -> Node {
     node
 }
 
+/// What is done with a node, which is told where it is.
+pub(in crate::kustomize) type Visitor<'a> = dyn FnMut(&[usize], &mut Node) -> Result<(), String> + 'a;
+
 /// Calls `set` for every node that a path leads to, and gives their number. What is absent is made when `make` says of
 /// which kind. Values in brackets are regular expressions here.
 ///
@@ -231,107 +259,119 @@ pub(in crate::kustomize) fn visit(
     node: &mut Node,
     parts: &[String],
     make: Option<Made>,
-    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
+    set: &mut Visitor<'_>,
 ) -> Result<usize, String> {
-    let Some((part, rest)) = parts.split_first() else {
-        set(node)?;
-        return Ok(1);
-    };
-    if is_index(part) {
-        return visit_index(node, part, rest, make, set);
+    Visit { make, way: Way::new(), set }.node(node, parts)
+}
+
+struct Visit<'a, 'b> {
+    make: Option<Made>,
+    way: Way,
+    set: &'a mut Visitor<'b>,
+}
+
+impl Visit<'_, '_> {
+    fn node(&mut self, node: &mut Node, parts: &[String]) -> Result<usize, String> {
+        let Some((part, rest)) = parts.split_first() else {
+            (self.set)(&self.way, node)?;
+            return Ok(1);
+        };
+        if is_index(part) {
+            return self.index(node, part, rest);
+        }
+        if is_item(part) {
+            return self.items(node, part, rest);
+        }
+        if part == "*" {
+            items(node)?;
+            let Kind::Sequence(list) = &mut node.kind else { return Ok(0) };
+            return list
+                .iter_mut()
+                .enumerate()
+                .try_fold(0, |count, (at, item)| Ok(count + self.inner(at, item, rest)?));
+        }
+        self.field(node, part, rest)
     }
-    if is_item(part) {
-        return visit_items(node, part, rest, make, set);
+
+    fn inner(&mut self, at: usize, node: &mut Node, rest: &[String]) -> Result<usize, String> {
+        self.way.push(at);
+        let count = self.node(node, rest);
+        self.way.pop();
+        count
     }
-    if part == "*" {
+
+    fn index(&mut self, node: &mut Node, part: &str, rest: &[String]) -> Result<usize, String> {
+        let length = items(node)?.len();
+        let index = usize::try_from(number(part).unwrap_or_default()).unwrap_or(usize::MAX);
+        let Kind::Sequence(list) = &mut node.kind else { return Err(format!("there is no item {part}")) };
+        if index == length
+            && let Some(last) = self.make
+        {
+            list.push(kind_before(rest.first(), last).node());
+        }
+        match list.get_mut(index) {
+            Some(item) => self.inner(index, item, rest),
+            None => Err(format!("there is no item {part}; the list has {length}")),
+        }
+    }
+
+    fn items(&mut self, node: &mut Node, part: &str, rest: &[String]) -> Result<usize, String> {
+        let (name, value) = item_of(part)?;
+        let pattern = pattern::compile(value)?;
         items(node)?;
         let Kind::Sequence(list) = &mut node.kind else { return Ok(0) };
-        return list.iter_mut().try_fold(0, |count, item| Ok(count + visit(item, rest, make, set)?));
+        let count = self.matching(list, name, &pattern, rest)?;
+        if count > 0 || self.make.is_none() {
+            return Ok(count);
+        }
+        list.push(item_node(name, value));
+        match self.matching(list, name, &pattern, rest)? {
+            0 => Err(format!("{part} does not match the item that it makes")),
+            count => Ok(count),
+        }
     }
-    visit_field(node, part, rest, make, set)
-}
 
-fn visit_index(
-    node: &mut Node,
-    part: &str,
-    rest: &[String],
-    make: Option<Made>,
-    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
-) -> Result<usize, String> {
-    let length = items(node)?.len();
-    let index = usize::try_from(number(part).unwrap_or_default()).unwrap_or(usize::MAX);
-    let Kind::Sequence(list) = &mut node.kind else { return Err(format!("there is no item {part}")) };
-    if index == length
-        && let Some(last) = make
-    {
-        list.push(kind_before(rest.first(), last).node());
-    }
-    match list.get_mut(index) {
-        Some(item) => visit(item, rest, make, set),
-        None => Err(format!("there is no item {part}; the list has {length}")),
-    }
-}
-
-fn visit_items(
-    node: &mut Node,
-    part: &str,
-    rest: &[String],
-    make: Option<Made>,
-    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
-) -> Result<usize, String> {
-    let (name, value) = item_of(part)?;
-    let pattern = pattern::compile(value)?;
-    items(node)?;
-    let Kind::Sequence(list) = &mut node.kind else { return Ok(0) };
-    let mut pass = |list: &mut Vec<Node>| {
-        list.iter_mut().try_fold(0, |count, item| {
-            if name.is_empty() {
-                // The rest of the path does not count for plain values.
-                let found = pattern.is_match(written(item).trim());
-                return if found { set(item).map(|()| count + 1) } else { Ok(count) };
+    fn matching(&mut self, list: &mut [Node], name: &str, pattern: &Regex, rest: &[String]) -> Result<usize, String> {
+        let mut count = 0;
+        for (at, item) in list.iter_mut().enumerate() {
+            // The rest of the path does not count for plain values.
+            let (found, rest) = if name.is_empty() {
+                (pattern.is_match(written(item).trim()), &[][..])
+            } else {
+                (item.get(name).is_some_and(|value| pattern.is_match(written(value).trim())), rest)
+            };
+            if found {
+                count += self.inner(at, item, rest)?;
             }
-            let found = item.get(name).is_some_and(|value| pattern.is_match(written(value).trim()));
-            if found { Ok::<_, String>(count + visit(item, rest, make, set)?) } else { Ok(count) }
-        })
-    };
-    let count = pass(list)?;
-    if count > 0 || make.is_none() {
-        return Ok(count);
+        }
+        Ok(count)
     }
-    list.push(item_node(name, value));
-    let count = pass(list)?;
-    if count == 0 { Err(format!("{part} does not match the item that it makes")) } else { Ok(count) }
-}
 
-fn visit_field(
-    node: &mut Node,
-    part: &str,
-    rest: &[String],
-    make: Option<Made>,
-    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
-) -> Result<usize, String> {
-    if node.is_null() {
-        // Stock kustomize makes the field on the side: nothing is seen of it.
-        let Some(last) = make else { return Ok(0) };
-        return visit(&mut kind_before(rest.first(), last).node(), rest, make, set);
+    fn field(&mut self, node: &mut Node, part: &str, rest: &[String]) -> Result<usize, String> {
+        if node.is_null() {
+            // Stock kustomize makes the field on the side: nothing is seen of it.
+            let Some(last) = self.make else { return Ok(0) };
+            return self.inner(ASIDE, &mut kind_before(rest.first(), last).node(), rest);
+        }
+        if node.pairs().is_none() {
+            return Err(NO_MAPPING.to_owned());
+        }
+        if node.get(part).is_none()
+            && let Some(last) = self.make
+        {
+            node.set(part, kind_before(rest.first(), last).node());
+        }
+        let at = node.pairs().unwrap_or_default().iter().position(|(key, _)| key.text() == Some(part));
+        let Some((at, field)) = at.and_then(|at| Some((at, step_mut(node, at)?))) else { return Ok(0) };
+        if !rest.is_empty()
+            && let Kind::Scalar(text) = &field.kind
+        {
+            // A path that goes on inside a text is looked up in a copy of what the text holds.
+            let mut inner = load::inner(text)?.ok_or("there is nothing in the text on the way")?;
+            return self.inner(ASIDE, &mut inner, rest);
+        }
+        self.inner(at, field, rest)
     }
-    if node.pairs().is_none() {
-        return Err(NO_MAPPING.to_owned());
-    }
-    if node.get(part).is_none()
-        && let Some(last) = make
-    {
-        node.set(part, kind_before(rest.first(), last).node());
-    }
-    let Some(field) = node.get_mut(part) else { return Ok(0) };
-    if !rest.is_empty()
-        && let Kind::Scalar(text) = &field.kind
-    {
-        // A path that goes on inside a text is looked up in a copy of what the text holds.
-        let mut inner = load::inner(text)?.ok_or("there is nothing in the text on the way")?;
-        return visit(&mut inner, rest, make, set);
-    }
-    visit(field, rest, make, set)
 }
 
 /// A value as it is written in its file, quotes included, which is what expressions are held to.

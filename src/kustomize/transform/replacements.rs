@@ -1,5 +1,9 @@
 //! `replacements`: the value of one field, written to fields of other objects.
 
+mod live;
+
+use live::Live;
+
 use crate::kustomize::BuildError;
 use crate::kustomize::collection::Collection;
 use crate::kustomize::field::{Field, Place};
@@ -8,7 +12,7 @@ use crate::kustomize::near::nearest;
 use crate::kustomize::patch::{Selector, Target};
 use crate::kustomize::resource::Resource;
 use crate::kustomize::shared;
-use crate::yaml::{self, Kind, Node};
+use crate::yaml::{self, Kind, Node, Repeats};
 
 use super::path::{self, Made};
 use super::{Context, structured};
@@ -144,7 +148,13 @@ impl TargetFields {
         for (name, field) in entry.fields(&["select", "reject", "fieldPaths", "options"])? {
             match name {
                 "select" => select = Some(Target::read(&field)?),
-                "reject" => reject = field.each(Target::read)?,
+                "reject" => {
+                    let read = |item: &Field<'_>| match item.node.is_null() {
+                        true => Err(item.error("is empty; say what is rejected")),
+                        false => Target::read(item),
+                    };
+                    reject = field.each(read)?;
+                }
                 "fieldPaths" => paths = field.strings()?.into_iter().map(|(path, _)| path).collect(),
                 _ => options = Options::read(&field)?,
             }
@@ -195,9 +205,10 @@ pub(in crate::kustomize) fn run(
 
 fn load(context: &Context<'_>, path: &str, place: &Place) -> Result<Vec<Replacement>, BuildError> {
     let path = context.loader.file(context.directory, path, place)?;
-    let documents = context.loader.documents(&path, place)?;
-    let Some(document) = documents.first() else { return Err(place.error(format!("{path} is empty"))) };
-    let root = Field::lenient(&path, document, context.loader.warnings());
+    let Some(document) = context.loader.first_document(&path, Repeats::LastCounts, place)? else {
+        return Err(place.error(format!("{path} is empty")));
+    };
+    let root = Field::lenient(&path, &document, context.loader.warnings());
     match document.kind {
         Kind::Sequence(_) => root.each(Replacement::read),
         Kind::Mapping(_) => Ok(vec![Replacement::read(&root)?]),
@@ -207,55 +218,58 @@ fn load(context: &Context<'_>, path: &str, place: &Place) -> Result<Vec<Replacem
 
 impl Replacement {
     fn run(&self, context: &Context<'_>, objects: &mut Collection) -> Result<(), BuildError> {
-        let value = match &self.source {
+        let mut value = match &self.source {
             // In a part the object may be missing that the whole has. What is left out here is done in the whole.
             Source::Field(_) if context.lenient => return Ok(()),
-            source => source.value(objects)?,
+            Source::Field(field) => field.value(objects)?,
+            Source::Value(text) => Live::fixed(Node::plain(text.as_str())),
         };
-        self.targets.iter().try_for_each(|target| target.run(&value, objects))
-    }
-}
-
-impl Source {
-    fn value(&self, objects: &Collection) -> Result<Node, BuildError> {
-        match self {
-            Self::Value(text) => Ok(Node::plain(text.as_str())),
-            Self::Field(field) => field.value(objects),
-        }
+        self.targets.iter().try_for_each(|target| target.run(&mut value, objects))
     }
 }
 
 impl SourceField {
-    fn value(&self, objects: &Collection) -> Result<Node, BuildError> {
-        let Self { gvk, name, namespace, path, options, place } = self;
+    fn value(&self, objects: &mut Collection) -> Result<Live, BuildError> {
+        let Self { path, options, place, .. } = self;
+        let object = self.object(objects)?;
+        let id = objects.get_mut(object).id();
+        let fail = |message: String| place.error(format!("{path} of {id}: {message}"));
+        let found = Live::of(objects, object, &path::split(path)).map_err(fail)?;
+        // An empty text is a value; an empty collection is none.
+        let found = found.filter(|found| match found.value().kind {
+            Kind::Scalar(_) => !found.value().is_null(),
+            Kind::Sequence(_) | Kind::Mapping(_) => !found.value().is_empty(),
+        });
+        let Some(found) = found else { return Err(fail("there is nothing".to_owned())) };
+        if options.delimiter.is_empty() {
+            return Ok(found);
+        }
+        options.part_of(found.value()).map(Live::fixed).map_err(fail)
+    }
+
+    /// The one object that is meant.
+    fn object(&self, objects: &Collection) -> Result<usize, BuildError> {
+        let Self { gvk, name, namespace, place, .. } = self;
         let effective =
             |namespace: &str| if namespace.is_empty() { "default".to_owned() } else { namespace.to_owned() };
-        let mut found = objects.iter().filter(|resource| {
+        let mut found = objects.iter().enumerate().filter(|(_, resource)| {
             ids(resource).iter().any(|(id, id_name, id_namespace)| {
                 (name.is_empty() || name == id_name)
                     && (namespace.is_empty() || effective(namespace) == effective(id_namespace))
                     && id.is_selected(gvk)
             })
         });
-        let Some(resource) = found.next() else {
+        let Some((at, resource)) = found.next() else {
             let mut error = place.error(format!("no object is {} {name}", gvk.kind).replace("  ", " "));
             let of_kind = objects.iter().filter(|resource| resource.gvk().is_selected(gvk));
             error.hint = nearest(name, of_kind.map(Resource::name)).map(|near| format!("did you mean {near}?"));
             return Err(error);
         };
-        if let Some(other) = found.next() {
+        if let Some((_, other)) = found.next() {
             let message = format!("{} and {} are both meant", resource.id(), other.id());
             return Err(place.error_with_hint(message, "add what tells them apart: group, version, kind, namespace"));
         }
-        let fail = |message: String| place.error(format!("{path} of {}: {message}", resource.id()));
-        let value = path::get(&resource.node, &path::split(path)).map_err(fail)?;
-        // An empty text is a value; an empty collection is none.
-        let value = value.filter(|value| match value.kind {
-            Kind::Scalar(_) => !value.is_null(),
-            Kind::Sequence(_) | Kind::Mapping(_) => !value.is_empty(),
-        });
-        let Some(value) = value else { return Err(fail("there is nothing".to_owned())) };
-        options.part_of(value).map_err(fail)
+        Ok(at)
     }
 }
 
@@ -314,11 +328,14 @@ impl Options {
 const NO_SCALAR: &str = "a delimiter is for plain text only";
 
 impl TargetFields {
-    fn run(&self, value: &Node, objects: &mut Collection) -> Result<(), BuildError> {
+    fn run(&self, value: &mut Live, objects: &mut Collection) -> Result<(), BuildError> {
         let select = Selector::new(&self.select)?;
         let reject = self.reject.iter().map(Selector::new).collect::<Result<Vec<_>, _>>()?;
         let paths: Vec<(&String, Vec<String>)> = self.paths.iter().map(|path| (path, path::split(path))).collect();
+        let mut next = 0;
         objects.change(|resource| {
+            let object = next;
+            next += 1;
             let ids = ids(resource);
             let takes =
                 |selector: &Selector| ids.iter().any(|(gvk, name, namespace)| selector.takes_id(gvk, name, namespace));
@@ -329,7 +346,7 @@ impl TargetFields {
                 return Ok(());
             }
             for (path, parts) in &paths {
-                self.write(resource, parts, value).map_err(|message| {
+                self.write(object, resource, parts, value).map_err(|message| {
                     let message = format!("{path} of {}: {message}", resource.id());
                     let mut error = self.place.error(message);
                     error.hint = near_field(&resource.node, parts).map(|near| format!("did you mean {near}?"));
@@ -340,24 +357,51 @@ impl TargetFields {
         })
     }
 
-    fn write(&self, resource: &mut Resource, parts: &[String], value: &Node) -> Result<(), String> {
-        let make = self.options.create.then(|| Made::like(value));
+    fn write(&self, object: usize, resource: &mut Resource, parts: &[String], value: &mut Live) -> Result<(), String> {
         if parts.len() > yaml::MAX_DEPTH {
             return Err(format!("a path has more than {} parts", yaml::MAX_DEPTH));
         }
-        let mut changed = Vec::new();
-        let mut set = |field: &mut Node| {
-            self.options.write(field, value)?;
-            changed.extend(shared::is_shared(field).then(|| field.clone()));
-            Ok(())
-        };
-        if parts.len() > 1 && structured::set(&mut resource.node, parts, make, &mut set).is_ok() {
+        let make = self.options.create.then(|| Made::like(value.value()));
+        let is_own = value.is_in(object);
+        let mut put = Put { options: &self.options, changed: Vec::new(), nodes: 0 };
+        let inside = &mut |_: &[usize], field: &mut Node| put.write(field, value.value());
+        if parts.len() > 1 && structured::set(&mut resource.node, parts, make, inside).is_ok() {
+            if is_own {
+                value.refresh(resource);
+            }
             return Ok(());
         }
-        if path::visit(&mut resource.node, parts, make, &mut set)? == 0 {
+        let of_notes = matches!(parts, [metadata] if metadata == "metadata")
+            || matches!(parts, [metadata, annotations] if metadata == "metadata" && annotations == "annotations");
+        if of_notes && resource.has_notes() {
+            resource.make_annotations();
+        }
+        let mut ways = Vec::new();
+        let mut found = |way: &[usize], field: &mut Node| {
+            // Where the value itself may change, fields are written one after the other.
+            if is_own {
+                ways.push(way.to_vec());
+                return Ok(());
+            }
+            put.write(field, value.value())
+        };
+        if path::visit(&mut resource.node, parts, make, &mut found)? == 0 {
             return Err("there is no such field".to_owned());
         }
-        shared::spread(&mut resource.node, &changed);
+        for way in ways {
+            value.refresh(resource);
+            value.will_write(&way);
+            if let Some(field) = path::at_mut(&mut resource.node, &way) {
+                put.write(field, value.value())?;
+            }
+        }
+        shared::spread(&mut resource.node, &put.changed);
+        if of_notes {
+            resource.adopt_notes(value.notes());
+        }
+        if is_own {
+            value.refresh(resource);
+        }
         let (nodes, depth) = resource.node.extent();
         if nodes > MAX_NODES || depth > 2 * yaml::MAX_DEPTH {
             return Err(format!(
@@ -365,6 +409,27 @@ impl TargetFields {
                 2 * yaml::MAX_DEPTH
             ));
         }
+        Ok(())
+    }
+}
+
+/// Puts a value into fields, one after the other.
+struct Put<'a> {
+    options: &'a Options,
+    /// The fields that may stand in several places.
+    changed: Vec<Node>,
+    /// How much was written.
+    nodes: usize,
+}
+
+impl Put<'_> {
+    fn write(&mut self, field: &mut Node, value: &Node) -> Result<(), String> {
+        self.nodes += value.extent().0;
+        if self.nodes > MAX_NODES {
+            return Err(format!("more than {MAX_NODES} values would be written"));
+        }
+        self.options.write(field, value)?;
+        self.changed.extend(shared::is_shared(field).then(|| field.clone()));
         Ok(())
     }
 }

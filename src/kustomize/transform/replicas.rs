@@ -63,8 +63,9 @@ impl Counts {
                     if node.text().is_none() {
                         return Err("a count must be plain text".to_owned());
                     }
-                    // A count in quotes, or in a block, stays a string.
-                    let tag = if node.style == Style::Plain { Tag::Int } else { Tag::Str };
+                    // A count in quotes, or in a block, stays a string, unless a tag says that it is none.
+                    let is_text = matches!(node.tag, Tag::None | Tag::Str) && node.style != Style::Plain;
+                    let tag = if is_text { Tag::Str } else { Tag::Int };
                     *node = Node { tag, style: node.style, mark: node.mark, ..Node::plain(count.to_string()) };
                     Ok(())
                 };

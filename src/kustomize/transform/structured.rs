@@ -17,7 +17,7 @@ pub(super) fn set(
     node: &mut Node,
     parts: &[String],
     make: Option<Made>,
-    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
+    set: &mut path::Visitor<'_>,
 ) -> Result<(), String> {
     for at in 1..parts.len() {
         let (outer, inner) = parts.split_at(at);
@@ -138,7 +138,7 @@ fn end_line(out: &mut String) {
 
 fn flow(node: &Node, out: &mut String) {
     match &node.kind {
-        Kind::Scalar(_) => scalar(node, 0, out),
+        Kind::Scalar(_) => scalar_in_flow(node, out),
         Kind::Sequence(items) => {
             out.push('[');
             for (at, item) in items.iter().enumerate() {
@@ -163,7 +163,11 @@ fn flow(node: &Node, out: &mut String) {
 fn scalar(node: &Node, indent: usize, out: &mut String) {
     let text = node.text().unwrap_or_default();
     let fits = yaml::stays_block(text);
+    let several_lines = text.contains('\n');
+    tag(node, several_lines && fits, out);
     match node.style {
+        Style::SingleQuoted if !yaml::fits_single_quotes(text) => quoted(text, out),
+        Style::SingleQuoted if several_lines => single_quoted(text, indent, out),
         Style::SingleQuoted => {
             out.push('\'');
             out.push_str(&text.replace('\'', "''"));
@@ -173,28 +177,76 @@ fn scalar(node: &Node, indent: usize, out: &mut String) {
         Style::Literal if fits => literal(text, indent, out),
         Style::Folded if fits => folded(text, indent, out),
         Style::Literal | Style::Folded => quoted(text, out),
-        Style::Plain | Style::Flow if text.contains('\n') && fits => literal(text, indent, out),
-        Style::Plain | Style::Flow => plain(node, text, out),
+        Style::Plain | Style::Flow | Style::Trailed if several_lines && fits => literal(text, indent, out),
+        // Nothing is written for nothing.
+        Style::Plain | Style::Flow | Style::Trailed if text.is_empty() && node.tag != Tag::Str => {
+            let end = out.trim_end_matches(' ').len();
+            out.truncate(end);
+        }
+        Style::Plain | Style::Flow | Style::Trailed
+            if node.tag == Tag::Str && Node::plain(text).type_tag() != Tag::Str =>
+        {
+            quoted(text, out);
+        }
+        Style::Plain | Style::Flow | Style::Trailed => out.push_str(&yaml::without_type(text)),
     }
 }
 
-/// A text without quotes, where it is still of the type that the node has; with its tag, or in quotes, where it is not.
-fn plain(node: &Node, text: &str, out: &mut String) {
-    let untagged = Node::plain(text).type_tag();
+/// The tag of a text that is not of its type by itself any more.
+fn tag(node: &Node, is_block: bool, out: &mut String) {
     let tag = match &node.tag {
         Tag::Int => "!!int",
         Tag::Bool => "!!bool",
         Tag::Float => "!!float",
         Tag::Null => "!!null",
         Tag::Timestamp => "!!timestamp",
-        Tag::Str if untagged != Tag::Str => return quoted(text, out),
-        Tag::None | Tag::Str | Tag::Binary | Tag::Other => "",
+        Tag::None | Tag::Str | Tag::Binary | Tag::Other => return,
     };
-    if !tag.is_empty() && untagged != node.tag {
+    let is_plain = matches!(node.style, Style::Plain | Style::Flow | Style::Trailed) && !is_block;
+    if !is_plain || Node::plain(node.text().unwrap_or_default()).type_tag() != node.tag {
         out.push_str(tag);
         out.push(' ');
     }
-    out.push_str(&yaml::without_type(text));
+}
+
+/// As [`scalar`], between brackets, where no text has several lines.
+fn scalar_in_flow(node: &Node, out: &mut String) {
+    let text = node.text().unwrap_or_default();
+    let is_plain = matches!(node.style, Style::Plain | Style::Flow | Style::Trailed);
+    if is_plain && text.is_empty() && node.tag == Tag::Str {
+        quoted(text, out);
+    } else if is_plain && (text.is_empty() || text.contains([',', '?', '[', ']', '{', '}', ':'])) {
+        // Brackets, and what parts their items, are in quotes wherever they stand.
+        if yaml::fits_single_quotes(text) {
+            scalar(&Node { style: Style::SingleQuoted, ..node.clone() }, 0, out);
+        } else {
+            scalar(&Node { style: Style::DoubleQuoted, ..node.clone() }, 0, out);
+        }
+    } else if text.contains('\n') && node.style != Style::SingleQuoted {
+        tag(node, true, out);
+        quoted(text, out);
+    } else {
+        scalar(node, 0, out);
+    }
+}
+
+/// A break between quotes is an empty line.
+fn single_quoted(text: &str, indent: usize, out: &mut String) {
+    out.push('\'');
+    let mut breaks = false;
+    for line in text.split_inclusive('\n') {
+        let content = line.strip_suffix('\n');
+        let written = content.unwrap_or(line);
+        if breaks && !written.is_empty() {
+            out.push_str(&" ".repeat(indent.max(2)));
+        }
+        out.push_str(&written.replace('\'', "''"));
+        if content.is_some() {
+            out.push_str(if breaks && written.is_empty() { "\n" } else { "\n\n" });
+            breaks = true;
+        }
+    }
+    out.push('\'');
 }
 
 fn quoted(text: &str, out: &mut String) {
