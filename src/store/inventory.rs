@@ -41,10 +41,7 @@ impl Store {
     pub async fn set_inventories(&self, all: &[(Unit, BTreeSet<ObjectKey>)]) -> Result<(), StoreError> {
         in_transaction!(self, transaction => {
             for (unit, keys) in all {
-                let unit = match unit {
-                    Unit::Base => BASE,
-                    Unit::Project(name) => name.as_str(),
-                };
+                let unit = unit_name(unit);
                 sqlx::query("DELETE FROM inventory WHERE unit = $1").bind(unit).execute(&mut *transaction).await?;
                 for key in keys {
                     sqlx::query("INSERT INTO inventory VALUES ($1, $2, $3, $4, $5)")
@@ -62,7 +59,16 @@ impl Store {
     }
 }
 
-fn parse_unit(text: &str) -> Result<Unit, StoreError> {
+/// How a unit is stored.
+pub(super) fn unit_name(unit: &Unit) -> &str {
+    match unit {
+        Unit::Base => BASE,
+        Unit::Project(name) => name.as_str(),
+    }
+}
+
+/// The unit that is stored so.
+pub(super) fn parse_unit(text: &str) -> Result<Unit, StoreError> {
     if text == BASE {
         return Ok(Unit::Base);
     }
