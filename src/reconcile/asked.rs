@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::compare::{PlanQuery, compare, was_applied};
+use super::compare::{Known, PlanQuery, compare, was_applied};
 use super::once::{OnceError, OnceReport, render};
 use super::{Parts, Reconciler};
 use crate::plan::{self, UnitPlan};
@@ -29,12 +29,11 @@ pub async fn plan_seen(
     let seen = reconciler.seen(only).await.filter(|_| snapshot.synced);
     let mut seen = seen.ok_or_else(|| OnceError::Cluster(unknown()))?;
     if seen.head != Some(revision) {
-        seen.desired = render(parts, revision)?;
-        seen.was_applied = was_applied(&seen.desired, &parts.store.applied_digests().await?);
+        let desired = render(parts, revision)?;
+        let was_applied = was_applied(&desired, &parts.store.applied_digests().await?);
+        seen.known = Known { desired, was_applied, inventory: seen.known.inventory, ..Known::default() };
     }
-    Ok(tokio::task::block_in_place(|| {
-        compare(&seen.desired, &seen.inventory, &seen.was_applied, &seen.observer, query)
-    }))
+    Ok(tokio::task::block_in_place(|| compare(&seen.known, &seen.observer, query)))
 }
 
 /// Has the plans done that somebody has looked at with `query`, each if it is still that plan, and waits for their end.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::desired::DesiredTree;
 use super::once::OnceReport;
 use crate::cluster;
-use crate::plan::{self, Desired, Drift, Observation, POLICY_FILE};
+use crate::plan::{self, Desired, Drift, Observation, POLICY_FILE, UnitPlan};
 use crate::project::{ObjectKey, ProjectName, Unit};
 
 /// Which plans somebody wants to see.
@@ -34,14 +34,23 @@ pub(super) fn was_applied(desired: &DesiredTree, applied: &BTreeMap<Unit, String
     applied.keys().filter(|unit| as_before(unit)).cloned().collect()
 }
 
+/// What is wanted, and what is known of it beside the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// What Git wants.
+    pub(super) desired: DesiredTree,
+    /// What was applied for each unit.
+    pub(super) inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    /// The units that were brought to what is wanted before.
+    pub(super) was_applied: BTreeSet<Unit>,
+    /// The units of which it is known that nothing is to be done or said by the policy's rules. Optimisation only: each of
+    /// them would be unpacked and compared to find the same.
+    pub(super) settled: BTreeSet<Unit>,
+}
+
 /// The plans that bring what was observed to what is desired.
-pub(super) fn compare(
-    desired: &DesiredTree,
-    inventory: &BTreeMap<Unit, BTreeSet<ObjectKey>>,
-    was_applied: &BTreeSet<Unit>,
-    observer: &cluster::Observer,
-    query: &PlanQuery,
-) -> OnceReport {
+pub(super) fn compare(known: &Known, observer: &cluster::Observer, query: &PlanQuery) -> OnceReport {
+    let Known { desired, inventory, was_applied, settled } = known;
     let mut report = OnceReport { warnings: desired.warnings.clone(), ..OnceReport::default() };
     let corrected = query.drift();
     let drift = corrected.as_ref().unwrap_or(&desired.policy.drift);
@@ -50,6 +59,14 @@ pub(super) fn compare(
         None => desired.units.keys().chain(inventory.keys()).cloned().chain(observer.units()).collect(),
     };
     for unit in units {
+        if settled.contains(&unit) && !query.corrects && suspended(desired, &unit).is_none() {
+            let wanted = desired.units.get(&unit).and_then(|unit| unit.objects.as_ref().ok());
+            if let Some(objects) = wanted {
+                report.plans.push(UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() });
+                report.objects.insert(unit, objects.iter().count());
+                continue;
+            }
+        }
         let wanted_keys =
             desired.units.get(&unit).into_iter().flat_map(|unit| unit.objects.iter().flat_map(|all| all.iter()));
         let known = inventory.get(&unit).into_iter().flatten();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::compare::{PlanQuery, compare, was_applied};
+use super::compare::{Known, PlanQuery, compare, was_applied};
 use super::desired::{DesiredTree, DesiredUnit, Renderer};
 use super::{Parts, Reconciler, Snapshot};
 use crate::cluster;
@@ -90,7 +90,8 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
         return Err(OnceError::Cluster(reason.unwrap_or_else(|| "no answer in time".to_owned())));
     }
     let was_applied = was_applied(&desired, &applied);
-    Ok(compare(&desired, &inventory, &was_applied, &observer, &PlanQuery::default()))
+    let known = Known { desired, inventory, was_applied, ..Known::default() };
+    Ok(compare(&known, &observer, &PlanQuery::default()))
 }
 
 /// What `revision` wants, rendered from nothing.
