@@ -136,11 +136,13 @@ async fn drift_that_is_left_is_corrected_once_by_the_plan_that_shows_it() {
     append(&clone, "claude-manager.yaml", "drift: {mode: warn}\n");
     push(&clone, "Only warn of drift");
     manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
-    fleet.kubectl(&["scale", "statefulset", "shop-env", "--replicas=2"]);
+    fleet.kubectl(&["scale", "statefulset", "shop-env", "--replicas=0"]);
     fleet.kubectl(&["delete", "service", "shop-env"]);
     let service = || fleet.cluster.object(&fleet.namespace, "service", "shop-env");
     let (as_policy_says, corrected) = ("/api/projects/shop/plan", "/api/projects/shop/plan?drift=correct");
     let plan = seen(manager, as_policy_says, |plan| plan["held"] == 2).await;
+    // The API server notes nobody for a scale to none.
+    assert!(plan["text"].to_string().contains("differs in spec.replicas and is left so"), "{plan:#}");
     assert_eq!((&plan["changed"], &plan["created"]), (&json!(0), &json!(0)), "{plan:#}");
     let (first, plan) = look(manager, corrected).await;
     assert_eq!((&plan["changed"], &plan["created"]), (&json!(1), &json!(1)), "{plan:#}");
