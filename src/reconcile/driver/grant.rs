@@ -130,3 +130,114 @@ impl Grants {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::plan::{Action, Operation};
+    use crate::project::{ObjectKey, ProjectName};
+
+    fn unit(name: &str) -> Unit {
+        Unit::Project(ProjectName::parse(name).unwrap())
+    }
+
+    fn plan(unit: &Unit, has_actions: bool) -> UnitPlan {
+        let action = Action {
+            key: ObjectKey { group: String::new(), kind: "Service".into(), namespace: None, name: "x".into() },
+            api_version: "v1".into(),
+            stage: 1,
+            operation: Operation::Create(Arc::default()),
+            reason: String::new(),
+            changes: Vec::new(),
+        };
+        let actions = if has_actions { vec![action] } else { Vec::new() };
+        UnitPlan { unit: unit.clone(), actions, held: Vec::new() }
+    }
+
+    /// Somebody waits for `names`, each of which was granted.
+    struct Wait {
+        grants: Grants,
+        units: BTreeMap<Unit, UnitState>,
+        done: oneshot::Receiver<Vec<(Unit, String)>>,
+    }
+
+    impl Wait {
+        fn of(names: &[&str]) -> Self {
+            let (sender, done) = oneshot::channel();
+            let left = names.iter().map(|name| (unit(name), None)).collect();
+            let grants = Grants(vec![Waiting { left, failures: Vec::new(), done: sender }]);
+            let granted = |name: &&str| {
+                let plan = plan(&unit(name), true);
+                let hash = crate::plan::plan_hash(std::slice::from_ref(&plan));
+                let mut state = UnitState::with_inventory(BTreeSet::new());
+                state.granted = Some(Granted { hash, drift: None });
+                (unit(name), state)
+            };
+            Self { grants, units: names.iter().map(granted).collect(), done }
+        }
+
+        /// The loop looks at a unit, and does this about it.
+        fn step(&mut self, name: &str, step: Step, has_actions: bool) {
+            let unit = unit(name);
+            let state = self.units.get_mut(&unit).unwrap();
+            let granted = state.granted.take().unwrap();
+            self.grants.stepped(&unit, state, granted, step, &plan(&unit, has_actions));
+        }
+
+        fn ends(&mut self, name: &str, run: u64, failures: &[&str]) {
+            let failures = failures.iter().map(|failure| (plan(&unit(name), true).actions.remove(0).key, failure));
+            let failures = failures.map(|(key, failure)| (key, (*failure).to_owned())).collect();
+            self.grants.ended(&unit(name), run, &Applied { failures, complete: true, untouched: false });
+        }
+
+        /// What was told by now.
+        fn told(&mut self) -> Option<Vec<String>> {
+            self.grants.answer(&self.units);
+            let told = self.done.try_recv().ok()?;
+            Some(told.iter().map(|(unit, failure)| format!("{unit}: {failure}")).collect())
+        }
+    }
+
+    #[test]
+    fn whoever_waits_is_told_when_the_last_of_it_has_ended() {
+        let mut wait = Wait::of(&["a", "b", "c"]);
+        wait.step("a", Step::Apply(7), true);
+        // There is no room for it yet; later there is.
+        wait.step("b", Step::Rest, true);
+        wait.step("c", Step::Rest, false);
+        assert_eq!(wait.told(), None);
+        wait.step("b", Step::Apply(3), true);
+        wait.ends("a", 7, &["forbidden"]);
+        assert_eq!(wait.told(), None);
+        wait.ends("b", 3, &[]);
+        assert!(wait.grants.is_any_done());
+        assert_eq!(wait.told().unwrap(), ["a: Service x: forbidden"]);
+    }
+
+    #[test]
+    fn the_end_of_another_run_is_not_what_was_waited_for() {
+        let mut wait = Wait::of(&["a"]);
+        wait.ends("a", 6, &["of an older commit"]);
+        wait.step("a", Step::Apply(7), true);
+        wait.ends("a", 6, &["of an older commit"]);
+        assert_eq!(wait.told(), None);
+        wait.ends("a", 7, &[]);
+        assert_eq!(wait.told().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn another_plan_and_a_newer_commit_end_the_wait() {
+        let mut wait = Wait::of(&["a", "b"]);
+        let state = wait.units.get_mut(&unit("a")).unwrap();
+        let granted = state.granted.take().unwrap();
+        assert!(granted.is_for(&plan(&unit("a"), true)) && !granted.is_for(&plan(&unit("a"), false)));
+        wait.grants.refused(&unit("a"));
+        assert_eq!(wait.told(), None);
+        wait.units.get_mut(&unit("b")).unwrap().want(None, false);
+        let told = wait.told().unwrap();
+        assert_eq!(told, [format!("a: {CHANGED}"), format!("b: {CHANGED}")]);
+    }
+}
