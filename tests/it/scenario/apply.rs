@@ -144,6 +144,7 @@ async fn drift_that_is_left_is_corrected_once_by_the_plan_that_shows_it() {
     // The API server notes nobody for a scale to none.
     assert!(plan["text"].to_string().contains("differs in spec.replicas and is left so"), "{plan:#}");
     assert_eq!((&plan["changed"], &plan["created"]), (&json!(0), &json!(0)), "{plan:#}");
+    assert_eq!(look(manager, "/api/plan").await.1["held"], json!(2), "the plan of everything says so, too");
     let (first, plan) = look(manager, corrected).await;
     assert_eq!((&plan["changed"], &plan["created"]), (&json!(1), &json!(1)), "{plan:#}");
 
