@@ -7,6 +7,7 @@
 //!             kustomize/ build(files, directory) -> objects
 //!             edit/      (files, intent) -> change set
 //!             plan/      (desired, observed, now) -> actions and status
+//! beside it   metrics/  counters; private_file  keys and tokens on disk
 //! adapters    git/  cluster/  store/  sops/  agent/   one outside system each
 //! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)
 //! edges       auth/  web/  app/  embedded/
@@ -34,6 +35,7 @@ pub mod git;
 pub mod kustomize;
 pub mod metrics;
 pub mod plan;
+pub mod private_file;
 pub mod project;
 pub mod reconcile;
 pub mod sops;

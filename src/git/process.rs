@@ -8,27 +8,12 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::project::PASSED;
+
 /// The most that is kept of an output.
 const MAX_OUTPUT: u64 = 64 * 1024;
-/// What a child may see of our environment: where programs, certificates, proxies and the ssh agent are.
-const PASSED: [&str; 16] = [
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "USER",
-    "SSH_AUTH_SOCK",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "all_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "ALL_PROXY",
-];
+/// What git may see beside [`PASSED`]: where the person's ssh has its files and its agent.
+const OWN: [&str; 4] = ["HOME", "TMPDIR", "USER", "SSH_AUTH_SOCK"];
 
 /// What a run gave.
 #[derive(Debug)]
@@ -52,7 +37,7 @@ pub(super) fn git(git_dir: &Path) -> Command {
     let mut command = Command::new("git");
     command
         .env_clear()
-        .envs(PASSED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))))
+        .envs(PASSED.iter().chain(&OWN).filter_map(|name| Some((*name, std::env::var_os(name)?))))
         // Messages are looked at; they must not depend on the machine's language.
         .env("LC_ALL", "C")
         .env("GIT_TERMINAL_PROMPT", "0")

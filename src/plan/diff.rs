@@ -76,10 +76,13 @@ pub(super) fn diff(key: &ObjectKey, desired: &Value, live: &Value, rules: &Rules
     let mut reduced = None;
     let mut left = Vec::new();
     found.retain(|difference| {
-        let Some(manager) = ownership.taken_by(&difference.path) else { return true };
+        // Who takes a field away, or scales to none, is not recorded: then only the time tells it from a change in Git.
+        let nobodys = || (rules.came_later && ownership.is_nobodys(&difference.path)).then_some("");
+        let Some(manager) = ownership.taken_by(&difference.path).or_else(nobodys) else { return true };
         let path = Path(&difference.path).to_string();
         match rules.mode(key, &path, manager) {
             DriftMode::Correct => return true,
+            DriftMode::Warn if manager.is_empty() => left.push(path),
             DriftMode::Warn => left.push(format!("{path}{BY}{manager})")),
             DriftMode::Ignore => {}
         }

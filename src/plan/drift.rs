@@ -12,18 +12,21 @@ use crate::project::{ObjectKey, ProjectName};
 pub(super) struct Rules<'a> {
     project: Option<&'a ProjectName>,
     drift: &'a Drift,
+    /// Whether the cluster had been brought to what is desired, so that all that differs came afterwards.
+    pub(super) came_later: bool,
 }
 
 impl<'a> Rules<'a> {
-    pub(super) fn of(unit: &'a Unit, drift: &'a Drift) -> Self {
+    pub(super) fn of(unit: &'a Unit, drift: &'a Drift, came_later: bool) -> Self {
         let project = match unit {
             Unit::Base => None,
             Unit::Project(name) => Some(name),
         };
-        Self { project, drift }
+        Self { project, drift, came_later }
     }
 
-    /// What is done when `manager` has changed the field at `path`. The most exact rule decides.
+    /// What is done when `manager` has changed the field at `path`; an empty name when nobody knows who. The most exact rule
+    /// decides.
     pub(super) fn mode(&self, key: &ObjectKey, path: &str, manager: &str) -> DriftMode {
         let field = self.drift.fields.iter().find(|rule| self.names_field(rule, key, path)).map(|rule| rule.mode);
         let by = || self.drift.managers.iter().find(|rule| names_manager(rule, manager)).map(|rule| rule.mode);

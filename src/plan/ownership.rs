@@ -88,6 +88,11 @@ impl<'a> Ownership<'a> {
         self.others.iter().find(theirs).filter(|_| self.applied_by_us() && !self.owns(path)).map(|other| other.manager)
     }
 
+    /// Whether our last apply did not leave the field at `path` with us, and nobody else has it either.
+    pub(super) fn is_nobodys(&self, path: &[Step]) -> bool {
+        self.applied_by_us() && !self.owns(path) && self.other_owner(path).is_none()
+    }
+
     /// Fields that our last apply or `kubectl` set and that are not desired (any more), as far as they are there.
     pub(super) fn left_over(&self, desired: &Value, live: &Value) -> Vec<Difference> {
         let mut found = Vec::new();

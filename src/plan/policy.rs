@@ -8,6 +8,7 @@
 mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::project::{Files, ProjectName, RepoPath};
 
@@ -111,11 +112,19 @@ pub struct ManagerRule {
     pub mode: DriftMode,
 }
 
-/// How many environments may restart at once because of commits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many environments may restart at once because of commits, and how long a turn keeps them from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rollout {
     /// The number; `None`: as many as there are.
     pub restarts: Option<usize>,
+    /// So long one in which somebody works is waited for.
+    pub busy: Duration,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { restarts: None, busy: Duration::from_secs(60 * 60) }
+    }
 }
 
 /// Why a text is no policy.

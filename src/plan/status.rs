@@ -9,6 +9,8 @@ mod pod;
 mod text;
 mod volume;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -48,8 +50,8 @@ pub struct StatusInput<'a> {
     pub deletion_held: Option<&'a str>,
     /// How many environments may restart at once, where this one waits for its turn.
     pub waits_for_turn: Option<usize>,
-    /// Whether a turn runs in it, for whose end it waits.
-    pub is_busy: bool,
+    /// How long the end of a turn is waited for, where one runs.
+    pub busy_for: Option<Duration>,
     /// What the newest event says of the pod that is not made, or of the volume that is not bound, where events are read.
     pub pod_refusal: Option<&'a str>,
     /// What the agent of a pod that runs and is not ready says: a reason and a sentence.
@@ -183,9 +185,13 @@ fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
         return Some(Verdict::new(Phase::Failed, Reason::Contested, message));
     }
     if let Some(budget) = input.waits_for_turn {
-        let message = match input.is_busy {
-            true => "Somebody works in it: it is restarted for the newest commit when that turn has ended.".to_owned(),
-            false => format!(
+        let message = match input.busy_for {
+            Some(limit) => format!(
+                "Somebody works in it: it is restarted for the newest commit when that turn has ended, or after {} minutes, \
+                 as rollout.busyMinutes in claude-manager.yaml says.",
+                limit.as_secs() / 60
+            ),
+            None => format!(
                 "Waits for its turn to restart: {budget} at a time, as rollout.restarts in claude-manager.yaml says."
             ),
         };

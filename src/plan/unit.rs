@@ -24,7 +24,7 @@ pub fn unit(unit: &Unit, desired: &Desired, observation: &Observation, drift: &D
     if let Desired::Objects(objects) = desired {
         for object in objects {
             wanted.insert(&object.key);
-            apply(unit, object, observation, &Rules::of(unit, drift), &mut plan);
+            apply(unit, object, observation, &Rules::of(unit, drift, observation.was_applied), &mut plan);
         }
     }
     prune::prune(unit, desired, &wanted, observation, &mut plan);

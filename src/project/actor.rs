@@ -34,6 +34,8 @@ pub enum Action {
     Read,
     /// Reconcile a project again; changes nothing that is desired.
     Refresh,
+    /// Have a plan done that was looked at; changes nothing that is desired.
+    Apply,
     /// Make a project.
     Create,
     /// Change a project's fields or secrets.
@@ -55,7 +57,7 @@ pub enum Action {
 pub const fn allows(role: Role, action: Action) -> bool {
     match action {
         Action::Read => true,
-        Action::Refresh | Action::Create | Action::Change | Action::Scale | Action::Delete => {
+        Action::Refresh | Action::Apply | Action::Create | Action::Change | Action::Scale | Action::Delete => {
             matches!(role, Role::Operator | Role::Administrator)
         }
         Action::DeleteVolumes | Action::ManageKeys | Action::Upgrade => matches!(role, Role::Administrator),
@@ -109,10 +111,11 @@ mod tests {
 
     #[test]
     fn the_policy_is_this_table() {
-        use Action::{Change, Create, Delete, DeleteVolumes, ManageKeys, Read, Refresh, Scale, Upgrade};
+        use Action::{Apply, Change, Create, Delete, DeleteVolumes, ManageKeys, Read, Refresh, Scale, Upgrade};
         let table = [
             (Read, [true, true, true]),
             (Refresh, [false, true, true]),
+            (Apply, [false, true, true]),
             (Create, [false, true, true]),
             (Change, [false, true, true]),
             (Scale, [false, true, true]),

@@ -6,7 +6,9 @@
 
 mod ask;
 mod describe;
+mod grant;
 mod publish;
+mod seen;
 mod start;
 mod wanted;
 
@@ -15,6 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ask::ask_busy;
+pub(super) use grant::Grant;
+use grant::Grants;
+pub(super) use seen::Seen;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::agents::{self, Agents};
@@ -37,9 +42,6 @@ const PARALLEL_UNITS: usize = 32;
 /// So long units are planned before the loop looks at what has happened meanwhile.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// The copy of the cluster, and what was applied for each unit.
-pub(super) type Seen = (cluster::Observer, BTreeMap<Unit, BTreeSet<ObjectKey>>);
-
 /// What wakes the loop.
 #[derive(Debug)]
 pub(super) enum Message {
@@ -61,8 +63,10 @@ pub(super) enum Message {
     Meant(Revision, BTreeSet<ProjectName>),
     /// Somebody wants to see it done.
     Refresh(Option<ProjectName>, oneshot::Sender<()>),
-    /// Somebody wants to compare with what was seen.
-    Seen(oneshot::Sender<Seen>),
+    /// Somebody wants to compare with what was seen, of one unit or of all.
+    Seen(Option<Unit>, oneshot::Sender<Seen>),
+    /// Somebody has looked at plans, and wants just these.
+    Grant(Grant),
     /// Somebody asks what deleting a project would do.
     Deletion(ProjectName, oneshot::Sender<Option<Deletion>>),
 }
@@ -153,8 +157,8 @@ struct Driver {
     timers: BTreeMap<Instant, BTreeSet<Unit>>,
     runs: BTreeMap<Unit, cluster::Canceller>,
     last_changes: BTreeMap<ProjectName, git::LastChange>,
-    /// What each project had been brought to before this process began, by digest; empty after the first look.
-    applied: BTreeMap<ProjectName, String>,
+    /// What each unit had been brought to before this process began, by digest; empty after the first look.
+    applied: BTreeMap<Unit, String>,
     agents: Agents,
     crashes: Crashes,
     /// Whether it was ever read what Git wants.
@@ -175,6 +179,8 @@ struct Driver {
     loading: Vec<oneshot::Sender<()>>,
     /// Who waits until units are done.
     refreshing: Vec<(Option<ProjectName>, oneshot::Sender<()>)>,
+    /// Who waits for the plans that they had looked at.
+    grants: Grants,
     next: Snapshot,
     published: bool,
     published_at: Option<Instant>,
@@ -190,7 +196,7 @@ impl Driver {
         observer: cluster::Observer,
         back: mpsc::WeakSender<Message>,
         inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
-        applied: BTreeMap<ProjectName, String>,
+        applied: BTreeMap<Unit, String>,
     ) -> Self {
         let mut kinds = BTreeMap::new();
         for key in inventory.values().flatten() {
@@ -224,6 +230,7 @@ impl Driver {
             kinds,
             loading: Vec::new(),
             refreshing: Vec::new(),
+            grants: Grants::default(),
             next: Snapshot::default(),
             published: false,
             published_at: None,
@@ -248,13 +255,16 @@ impl Driver {
             }
             Message::Applied(unit, run, applied) => {
                 self.runs.remove(&unit);
+                self.grants.ended(&unit, run, &applied);
                 if let Some(state) = self.units.get_mut(&unit) {
                     let outdated = state.pause() == Step::Preempt;
-                    if let (Unit::Project(name), Some(attempt), false) = (&unit, &mut state.attempt, outdated) {
-                        if let Some(took) = attempt.ended(&applied.failures, applied.complete) {
+                    if let (Some(attempt), false) = (&mut state.attempt, outdated) {
+                        if let Some(took) = attempt.ended(&applied.failures, applied.complete)
+                            && unit != Unit::Base
+                        {
                             self.parts.metrics.reconciled("applied", took);
                         }
-                        let _ = self.ledger.send(Entry::History(attempt.passage(name)));
+                        let _ = self.ledger.send(Entry::History(attempt.passage(&unit)));
                     }
                     if state.ended(run, applied.failures, applied.complete, Instant::now()) {
                         state.untouched = applied.untouched && !state.failures.is_empty();
@@ -288,11 +298,10 @@ impl Driver {
                 }
                 self.refreshing.push((project, done));
             }
-            Message::Seen(answer) => {
-                let inventory = self.units.iter().filter(|(_, state)| !state.inventory.is_empty());
-                let inventory = inventory.map(|(unit, state)| (unit.clone(), state.inventory.clone())).collect();
-                let _ = answer.send((self.observer.clone(), inventory));
+            Message::Seen(only, answer) => {
+                let _ = answer.send(self.seen(only.as_ref()));
             }
+            Message::Grant(grant) => self.grant(grant),
             Message::Deletion(project, answer) => {
                 let _ = answer.send(self.deletion(project));
             }
@@ -379,14 +388,25 @@ impl Driver {
         let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
         if self.next.synced {
             observation = observe(&self.observer, unit, state);
-            let planned = state.planned();
+            let granted = state.granted.take();
+            let planned = state.planned(granted.is_some());
             if let Some(desired) = &planned {
-                plan = plan::unit(unit, desired, &observation, &self.policy.drift);
+                let drift = granted.as_ref().and_then(|granted| granted.drift.as_ref()).unwrap_or(&self.policy.drift);
+                plan = plan::unit(unit, desired, &observation, drift);
             }
-            let mut rests = planned.is_none() || state.suspended(&self.policy).is_some();
+            if let Some(granted) = &granted {
+                if !granted.is_for(&plan) {
+                    self.grants.refused(unit);
+                    self.dirty.insert(unit.clone());
+                    return;
+                }
+                state.deletion_held = None;
+            }
+            let is_suspended = granted.is_none() && state.suspended(&self.policy).is_some();
+            let mut rests = planned.is_none() || is_suspended;
             if !rests && plan::restarts(&plan, &observation) {
                 let pod = agents::ready(&observation).filter(|_| self.parts.agents.is_some());
-                let turn = self.turns.may_restart(unit, self.policy.rollout.restarts, pod.is_some(), now);
+                let turn = self.turns.may_restart(unit, self.policy.rollout, pod.is_some(), now);
                 rests = turn != Turn::Now;
                 match (turn, pod, unit) {
                     (Turn::Ask, Some(pod), Unit::Project(name)) => ask_busy(&self.parts, self.back.clone(), name, pod),
@@ -401,7 +421,11 @@ impl Driver {
                 true => self.queue.put(unit, if state.is_drift() { 0 } else { state.changed_with }),
                 false => self.queue.forget(unit),
             }
-            match if rests || waits { state.pause() } else { state.step(&mut plan, now) } {
+            let step = if rests || waits { state.pause() } else { state.step(&mut plan, now) };
+            if let Some(granted) = granted {
+                self.grants.stepped(unit, state, granted, step, &plan);
+            }
+            match step {
                 Step::Rest => {}
                 Step::Later(at) => {
                     self.timers.entry(at).or_default().insert(unit.clone());

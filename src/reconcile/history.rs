@@ -1,4 +1,4 @@
-//! The way of one commit into the cluster, for one project: when it was seen, what was done, how it ended. Nothing is
+//! The way of one commit into the cluster, for one unit: when it was seen, what was done, how it ended. Nothing is
 //! recorded of a commit that needed nothing to be done, so that a restart writes nothing.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::plan::{Operation, UnitPlan};
-use crate::project::{ObjectKey, ProjectName, Revision};
+use crate::project::{ObjectKey, Revision, Unit};
 use crate::store::Passage;
 
 /// A commit on its way.
@@ -81,6 +81,15 @@ impl Attempt {
         self.applied
     }
 
+    /// Takes that there was nothing to do for it. Says whether that is news.
+    pub(super) fn is_there(&mut self) -> bool {
+        let news = self.applied.is_none() && self.message.is_empty();
+        if news {
+            self.applied = Some(self.seen.elapsed());
+        }
+        news
+    }
+
     /// Takes that the project is as it should be. Gives how long that took, the first time.
     pub(super) fn is_healthy(&mut self) -> Option<Duration> {
         if self.applied.is_none() || self.healthy.is_some() {
@@ -91,13 +100,13 @@ impl Attempt {
     }
 
     /// What is to be remembered of it.
-    pub(super) fn passage(&self, project: &ProjectName) -> Passage {
+    pub(super) fn passage(&self, unit: &Unit) -> Passage {
         let parts = [(self.created, "created"), (self.changed, "changed"), (self.deleted, "deleted")];
         let summary: Vec<_> =
             parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
         let milliseconds = |time: Option<Duration>| time.and_then(|time| i64::try_from(time.as_millis()).ok());
         Passage {
-            project: project.clone(),
+            unit: unit.clone(),
             revision: self.revision.to_string(),
             author: self.author.to_string(),
             seen_at: self.seen_at.as_millisecond(),

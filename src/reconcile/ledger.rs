@@ -61,7 +61,7 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
 fn newest(passages: Vec<Passage>) -> Vec<Passage> {
     let mut told = BTreeSet::new();
     let mut is_last =
-        |passage: &Passage| told.insert((passage.project.clone(), passage.revision.clone(), passage.seen_at));
+        |passage: &Passage| told.insert((passage.unit.clone(), passage.revision.clone(), passage.seen_at));
     let mut newest: Vec<Passage> = passages.into_iter().rev().filter(|passage| is_last(passage)).collect();
     newest.reverse();
     newest

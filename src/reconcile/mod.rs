@@ -30,7 +30,9 @@
 
 mod agents;
 mod announce;
+mod asked;
 mod breaker;
+mod compare;
 mod crashes;
 mod desired;
 mod driver;
@@ -50,13 +52,15 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use once::{OnceError, OnceReport, ask_server, check_at, plan_at, plan_seen, reconcile_once, reconcile_planned};
+pub use asked::{apply_plans, plan_seen};
+pub use compare::PlanQuery;
+pub use once::{OnceError, OnceReport, ask_server, check_at, plan_at, reconcile_once, reconcile_planned};
 
 use crate::agent;
 use crate::git;
 use crate::metrics::Metrics;
-use crate::plan::UnitPlan;
-use crate::project::{ProjectName, ProjectSpec, ProjectStatus, Revision};
+use crate::plan::{Drift, UnitPlan};
+use crate::project::{ProjectName, ProjectSpec, ProjectStatus, Revision, Unit};
 use crate::sops;
 use crate::store::Store;
 
@@ -194,10 +198,17 @@ impl Reconciler {
         self.snapshot()
     }
 
-    /// The copy of the cluster, and what was applied for each unit.
-    async fn seen(&self) -> Option<driver::Seen> {
+    /// What is known of one unit, or of all.
+    async fn seen(&self, only: Option<Unit>) -> Option<driver::Seen> {
         let (answer, wait) = oneshot::channel();
-        self.messages.send(driver::Message::Seen(answer)).await.ok()?;
+        self.messages.send(driver::Message::Seen(only, answer)).await.ok()?;
+        wait.await.ok()
+    }
+
+    /// Has each unit's plan done that has this hash, and gives what was not done, and why.
+    async fn grant(&self, plans: BTreeMap<Unit, String>, drift: Option<Drift>) -> Option<Vec<(Unit, String)>> {
+        let (done, wait) = oneshot::channel();
+        self.messages.send(driver::Message::Grant(driver::Grant { plans, drift, done })).await.ok()?;
         wait.await.ok()
     }
 

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compare::{Known, PlanQuery, compare, was_applied};
 use super::desired::{DesiredTree, DesiredUnit, Renderer};
 use super::{Parts, Reconciler, Snapshot};
 use crate::cluster;
 use crate::git::GitError;
-use crate::plan::{self, Desired, Observation, POLICY_FILE, UnitPlan};
-use crate::project::{ObjectKey, Phase, ProjectName, Revision, Unit};
+use crate::plan::{self, UnitPlan};
+use crate::project::{Phase, ProjectName, Revision, Unit};
 use crate::store::StoreError;
 
 /// How long the first look at the cluster may take.
@@ -88,94 +89,18 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
         let reason = observer.connection().borrow().unreachable.clone();
         return Err(OnceError::Cluster(reason.unwrap_or_else(|| "no answer in time".to_owned())));
     }
-    Ok(compare(&desired, &inventory, &applied, &observer))
+    let was_applied = was_applied(&desired, &applied);
+    let known = Known { desired, inventory, was_applied, ..Known::default() };
+    Ok(compare(&known, &observer, &PlanQuery::default()))
 }
 
-/// As [`plan_at`], with what `reconciler` has seen of the cluster: asks it nothing.
-///
-/// # Errors
-/// [`OnceError`] when there can be no plan at all; a broken unit is an entry of the report.
-pub async fn plan_seen(parts: &Parts, reconciler: &Reconciler, revision: Revision) -> Result<OnceReport, OnceError> {
-    let snapshot = reconciler.snapshot();
-    let unknown = || snapshot.cluster.clone().unwrap_or_else(|| "it was not seen as a whole yet".to_owned());
-    let (observer, inventory) =
-        reconciler.seen().await.filter(|_| snapshot.synced).ok_or_else(|| OnceError::Cluster(unknown()))?;
-    let desired = render(parts, revision)?;
-    let applied = parts.store.applied_digests().await?;
-    Ok(tokio::task::block_in_place(|| compare(&desired, &inventory, &applied, &observer)))
-}
-
-fn render(parts: &Parts, revision: Revision) -> Result<DesiredTree, OnceError> {
+/// What `revision` wants, rendered from nothing.
+pub(super) fn render(parts: &Parts, revision: Revision) -> Result<DesiredTree, OnceError> {
     let tree = parts.repository.tree(revision)?;
     let mut renderer = Renderer::new(Arc::clone(&parts.age_identities));
     renderer.fall_back_on(super::follow::policy_before(&parts.repository, revision)?);
     tokio::task::block_in_place(|| renderer.render(&tree, revision, None))
         .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))
-}
-
-/// The plans that bring what was observed to what is desired.
-fn compare(
-    desired: &DesiredTree,
-    inventory: &BTreeMap<Unit, BTreeSet<ObjectKey>>,
-    applied: &BTreeMap<ProjectName, String>,
-    observer: &cluster::Observer,
-) -> OnceReport {
-    let mut report = OnceReport { warnings: desired.warnings.clone(), ..OnceReport::default() };
-    let mut units: Vec<Unit> = desired.units.keys().chain(inventory.keys()).cloned().collect();
-    units.extend(observer.units(|_| true));
-    units.sort();
-    units.dedup();
-    for unit in units {
-        let wanted_keys =
-            desired.units.get(&unit).into_iter().flat_map(|unit| unit.objects.iter().flat_map(|all| all.iter()));
-        let known = inventory.get(&unit).into_iter().flatten();
-        let objects = observer.objects_for(&unit, wanted_keys.map(|object| &object.key).chain(known));
-        let mut observation = Observation { objects, ..Observation::default() };
-        if let (Unit::Project(name), Some(Ok(objects))) = (&unit, desired.units.get(&unit).map(|unit| &unit.objects)) {
-            observation.was_applied = applied.get(name).is_some_and(|digest| *digest == objects.digest());
-        }
-        if let Some(keys) = inventory.get(&unit) {
-            observation.inventory.insert(unit.clone(), keys.clone());
-        }
-        if !desired.units.contains_key(&unit) && !inventory.contains_key(&unit) {
-            report.warnings.push(format!("the cluster has objects of {unit}, which is neither in Git nor known here"));
-            continue;
-        }
-        if let Some((file, why)) = suspended(desired, &unit) {
-            let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-            report.warnings.push(format!("{unit} is suspended by {file}{why}: nothing of it is applied"));
-            continue;
-        }
-        match wanted(desired, &unit) {
-            Ok(wanted) => {
-                report.plans.push(plan::unit(&unit, &wanted, &observation, &desired.policy.drift));
-                if let Desired::Objects(objects) = wanted {
-                    report.objects.insert(unit, objects.len());
-                }
-            }
-            Err(error) => report.errors.push((unit, error)),
-        }
-    }
-    report
-}
-
-fn suspended<'a>(tree: &'a DesiredTree, unit: &Unit) -> Option<(&'a str, &'a str)> {
-    let own = tree.units.get(unit).and_then(|desired| desired.suspended.as_deref());
-    let all = tree.policy.suspended.as_deref().map(|why| (POLICY_FILE, why));
-    all.or_else(|| own.map(|why| ("its overlay", why)))
-}
-
-fn wanted(tree: &DesiredTree, unit: &Unit) -> Result<Desired, String> {
-    match tree.units.get(unit) {
-        Some(desired) => match &desired.objects {
-            Ok(objects) => Ok(Desired::Objects(objects.wanted())),
-            Err(error) => Err(error.message.clone()),
-        },
-        None => {
-            let delete_volumes = matches!(unit, Unit::Project(name) if tree.volumes_given_up.contains(name));
-            Ok(Desired::Absent { delete_volumes })
-        }
-    }
 }
 
 /// Brings the cluster to the head and waits until nothing is left to do, or what is left has failed.

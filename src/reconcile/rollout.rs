@@ -2,7 +2,8 @@
 //!
 //! A project that may restart is first asked, by its agent, whether a turn runs there. One that is idle restarts; one that
 //! is busy gives its place to the next and is asked again later: so idle ones come first, and busy ones when their turn has
-//! ended. An agent that does not answer holds nothing up, or a broken one would hold its own mending up.
+//! ended, or when the policy's time for that is over: a turn that never ends must not keep an old base for ever. An agent
+//! that does not answer holds nothing up, or a broken one would hold its own mending up.
 //!
 //! A place is kept until the project runs again. One that does not come up keeps it, so that a commit that breaks
 //! environments breaks no more than the budget allows; the commit that mends them goes through the places that they have. A
@@ -11,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::plan::Rollout;
 use crate::project::Unit;
 
 /// After this time a project in which a turn runs is asked again.
@@ -25,8 +27,17 @@ pub(super) struct Turns {
     waiting: BTreeSet<Unit>,
     /// Those that are asked whether they are busy; each holds a place meanwhile.
     asking: BTreeSet<Unit>,
-    /// Those in which a turn ran, and when to ask again.
-    busy: BTreeMap<Unit, Instant>,
+    /// Those in which a turn ran.
+    busy: BTreeMap<Unit, Busy>,
+}
+
+/// A turn that somebody waits for.
+#[derive(Clone, Copy, Debug)]
+struct Busy {
+    /// Since when it is waited for.
+    since: Instant,
+    /// When to ask again.
+    again: Instant,
 }
 
 /// Whether a project may restart.
@@ -57,23 +68,26 @@ impl Turns {
     }
 
     /// Whether a unit may restart now. `can_answer` says whether it has an agent that can be asked.
-    pub(super) fn may_restart(&mut self, unit: &Unit, budget: Option<usize>, can_answer: bool, now: Instant) -> Turn {
-        let Some(budget) = budget.filter(|_| self.bound.contains(unit) && !self.taken.contains(unit)) else {
+    pub(super) fn may_restart(&mut self, unit: &Unit, rollout: Rollout, can_answer: bool, now: Instant) -> Turn {
+        let budget = rollout.restarts.filter(|_| self.bound.contains(unit) && !self.taken.contains(unit));
+        let Some(budget) = budget else {
             self.waiting.remove(unit);
             return Turn::Now;
         };
         if self.asking.contains(unit) {
             return Turn::Wait;
         }
-        if let Some(at) = self.busy.get(unit).copied().filter(|at| *at > now && can_answer) {
+        let busy = self.busy.get(unit).copied().filter(|_| can_answer);
+        let waited = busy.is_some_and(|busy| now.duration_since(busy.since) >= rollout.busy);
+        if let Some(busy) = busy.filter(|busy| busy.again > now && !waited) {
             self.waiting.insert(unit.clone());
-            return Turn::Later(at);
+            return Turn::Later(busy.since.checked_add(rollout.busy).map_or(busy.again, |end| end.min(busy.again)));
         }
         if self.taken.len() + self.asking.len() >= budget {
             self.waiting.insert(unit.clone());
             return Turn::Wait;
         }
-        if can_answer {
+        if can_answer && !waited {
             self.waiting.insert(unit.clone());
             self.asking.insert(unit.clone());
             return Turn::Ask;
@@ -94,7 +108,7 @@ impl Turns {
             return BTreeSet::new();
         }
         if is_busy {
-            self.busy.insert(unit.clone(), now + AGAIN);
+            self.busy.entry(unit.clone()).or_insert(Busy { since: now, again: now }).again = now + AGAIN;
             return self.waiting.clone();
         }
         self.take(unit);
@@ -134,8 +148,13 @@ mod tests {
     }
 
     /// As if it had no agent.
-    fn may(turns: &mut Turns, name: &str, budget: Option<usize>) -> bool {
-        turns.may_restart(&unit(name), budget, false, Instant::now()) == Turn::Now
+    fn may(turns: &mut Turns, name: &str, restarts: Option<usize>) -> bool {
+        let rollout = Rollout { restarts, ..Rollout::default() };
+        turns.may_restart(&unit(name), rollout, false, Instant::now()) == Turn::Now
+    }
+
+    fn one_at_a_time() -> Rollout {
+        Rollout { restarts: Some(1), ..Rollout::default() }
     }
 
     #[test]
@@ -170,7 +189,7 @@ mod tests {
         let now = Instant::now();
         let mut turns = Turns::default();
         turns.changed(&units(&["a", "b", "c"]), Some(1));
-        let ask = |turns: &mut Turns, name: &str, now| turns.may_restart(&unit(name), Some(1), true, now);
+        let ask = |turns: &mut Turns, name: &str, now| turns.may_restart(&unit(name), one_at_a_time(), true, now);
         assert_eq!(ask(&mut turns, "a", now), Turn::Ask);
         assert_eq!(ask(&mut turns, "a", now), Turn::Wait, "one question at a time");
         assert_eq!(ask(&mut turns, "b", now), Turn::Wait, "the question holds the place");
@@ -192,20 +211,47 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_that_never_ends_is_waited_for_as_long_as_the_policy_says() {
+        let began = Instant::now();
+        let rollout = Rollout { busy: Duration::from_secs(65), ..one_at_a_time() };
+        let mut turns = Turns::default();
+        turns.changed(&units(&["a", "b"]), Some(1));
+        let mut now = began;
+        // Asked every ten seconds, and the last time when the wait is over.
+        for seconds in [10, 20, 30, 40, 50, 60, 65] {
+            assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), Turn::Ask);
+            turns.answered(&unit("a"), true, now);
+            let next = began + Duration::from_secs(seconds);
+            assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), Turn::Later(next));
+            now = next;
+        }
+        // It takes its place like any other, and has to wait for one.
+        turns.may_restart(&unit("b"), rollout, false, now);
+        assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), Turn::Wait);
+        turns.done(&unit("b"));
+        assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), Turn::Now);
+        assert!(!turns.is_busy(&unit("a")));
+        // The next time it is waited for anew.
+        turns.done(&unit("a"));
+        turns.changed(&units(&["a", "b"]), Some(1));
+        assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), Turn::Ask);
+    }
+
+    #[test]
     fn a_question_that_is_overtaken_holds_no_place() {
         let now = Instant::now();
         let mut turns = Turns::default();
         turns.changed(&units(&["a", "b"]), Some(1));
-        assert_eq!(turns.may_restart(&unit("a"), Some(1), true, now), Turn::Ask);
-        assert_eq!(turns.may_restart(&unit("b"), Some(1), false, now), Turn::Wait);
+        assert_eq!(turns.may_restart(&unit("a"), one_at_a_time(), true, now), Turn::Ask);
+        assert_eq!(turns.may_restart(&unit("b"), one_at_a_time(), false, now), Turn::Wait);
         assert_eq!(turns.done(&unit("a")), units(&["b"]), "it needs no restart any more");
         assert!(turns.answered(&unit("a"), false, now).is_empty());
-        assert_eq!(turns.may_restart(&unit("b"), Some(1), false, now), Turn::Now);
+        assert_eq!(turns.may_restart(&unit("b"), one_at_a_time(), false, now), Turn::Now);
         // What cannot be asked any more, because its pod is gone, is not busy.
         turns.changed(&units(&["a", "b"]), Some(1));
         turns.done(&unit("b"));
-        assert_eq!(turns.may_restart(&unit("a"), Some(1), true, now), Turn::Ask);
+        assert_eq!(turns.may_restart(&unit("a"), one_at_a_time(), true, now), Turn::Ask);
         turns.answered(&unit("a"), true, now);
-        assert_eq!(turns.may_restart(&unit("a"), Some(1), false, now), Turn::Now);
+        assert_eq!(turns.may_restart(&unit("a"), one_at_a_time(), false, now), Turn::Now);
     }
 }

@@ -11,7 +11,7 @@ use super::desired::DesiredUnit;
 use super::fights::Fights;
 use super::history::Attempt;
 use crate::cluster::Complaint;
-use crate::plan::{Desired, POLICY_FILE, Policy, UnitPlan};
+use crate::plan::{self, Desired, Drift, POLICY_FILE, Policy, UnitPlan};
 use crate::project::{ObjectKey, Reason, Revision};
 
 /// The longest wait between two tries of one failing unit.
@@ -51,6 +51,24 @@ pub(super) struct UnitState {
     pub(super) attempt: Option<Attempt>,
     /// Why its objects are not deleted although Git does not have it any more.
     pub(super) deletion_held: Option<String>,
+    /// The plan that somebody has looked at and wants, whatever else it would wait for.
+    pub(super) granted: Option<Granted>,
+}
+
+/// A plan that somebody has looked at and wants done, once.
+#[derive(Debug)]
+pub(super) struct Granted {
+    /// Its hash.
+    pub(super) hash: String,
+    /// The rules that it was made with; `None`: those of the policy.
+    pub(super) drift: Option<Drift>,
+}
+
+impl Granted {
+    /// Whether this is the plan.
+    pub(super) fn is_for(&self, plan: &UnitPlan) -> bool {
+        plan::plan_hash(std::slice::from_ref(plan)) == self.hash
+    }
 }
 
 /// What a project may wait for that only the cluster's events explain.
@@ -114,6 +132,7 @@ impl UnitState {
         self.retry_at = None;
         self.fights.clear();
         self.deletion_held = None;
+        self.granted = None;
         self.failures.clear();
         self.waiting = None;
     }
@@ -140,11 +159,11 @@ impl UnitState {
         self.desired.is_none() && self.inventory.is_empty()
     }
 
-    /// What the planner is to compare with; `None` when this unit must not be touched, because it does not build or is
-    /// not ours.
-    pub(super) fn planned(&self) -> Option<Desired> {
+    /// What the planner is to compare with; `None` when this unit must not be touched, because it does not build, is not
+    /// ours, or is to be deleted with too many others and nobody has said so; `is_meant` says that somebody has.
+    pub(super) fn planned(&self, is_meant: bool) -> Option<Desired> {
         match &self.desired {
-            None if !self.is_plannable() => None,
+            None if !(self.is_plannable() || is_meant && !self.is_strange()) => None,
             None => Some(Desired::Absent { delete_volumes: self.volumes_given_up }),
             Some(desired) => desired.objects.as_ref().ok().map(|objects| Desired::Objects(objects.wanted())),
         }
@@ -219,7 +238,12 @@ impl UnitState {
 
     /// Whether the cluster had already been brought to what is wanted, and differs again.
     pub(super) fn is_drift(&self) -> bool {
-        self.applied_revision.is_some() && self.applied_revision == self.wanted_revision() && self.attempts == 0
+        self.was_brought_here() && self.attempts == 0
+    }
+
+    /// Whether the cluster had already been brought to what is wanted, however the tries went since.
+    pub(super) fn was_brought_here(&self) -> bool {
+        self.applied_revision.is_some() && self.applied_revision == self.wanted_revision()
     }
 
     /// Whether the cluster had been brought to what is wanted, by this process or before it began.
@@ -383,9 +407,9 @@ mod tests {
         let keys = failure().into_iter().map(|(key, _)| key).collect();
         let mut unit = UnitState::with_inventory(keys);
         unit.deletion_held = Some("too many".into());
-        assert!(unit.planned().is_none());
+        assert!(unit.planned(false).is_none());
         unit.want(None, false);
-        assert!(unit.planned().is_some(), "the next head is judged anew");
+        assert!(unit.planned(false).is_some(), "the next head is judged anew");
     }
 
     #[test]
@@ -418,9 +442,9 @@ mod tests {
     fn what_is_neither_in_git_nor_in_the_inventory_is_not_touched() {
         let mut unit = UnitState::default();
         unit.want(None, true);
-        assert!(unit.planned().is_none());
+        assert!(unit.planned(false).is_none());
         let keys = failure().into_iter().map(|(key, _)| key).collect();
-        assert!(UnitState::with_inventory(keys).planned().is_some());
+        assert!(UnitState::with_inventory(keys).planned(false).is_some());
     }
 
     #[test]
@@ -437,6 +461,6 @@ mod tests {
             })),
             false,
         );
-        assert!(unit.planned().is_none());
+        assert!(unit.planned(false).is_none());
     }
 }

@@ -1,18 +1,19 @@
-//! How the last commits of each project came into the cluster. Bounded: a project keeps its last [`KEPT`].
+//! How the last commits of each unit came into the cluster. Bounded: a unit keeps its last [`KEPT`].
 
 use std::collections::BTreeMap;
 
+use super::inventory::{parse_unit, unit_name};
 use super::{Store, StoreError, in_transaction, on_pool};
-use crate::project::ProjectName;
+use crate::project::{ProjectName, Unit};
 
-/// So many commits are remembered for each project.
+/// So many commits are remembered for each unit.
 pub const KEPT: i64 = 20;
 
-/// One commit's way into the cluster, for one project. Its key is project and revision.
+/// One commit's way into the cluster, for one unit. Its key is unit and revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passage {
-    /// The project.
-    pub project: ProjectName,
+    /// The project, or the base-wide objects.
+    pub unit: Unit,
     /// The commit.
     pub revision: String,
     /// The name of whoever made the commit; empty where an older program did not note it.
@@ -57,7 +58,7 @@ impl Store {
         in_transaction!(self, transaction => {
             for passage in passages {
                 sqlx::query(UPSERT)
-                    .bind(passage.project.as_str())
+                    .bind(unit_name(&passage.unit))
                     .bind(&passage.revision)
                     .bind(passage.seen_at)
                     .bind(&passage.digest)
@@ -69,24 +70,24 @@ impl Store {
                     .bind(&passage.author)
                     .execute(&mut *transaction)
                     .await?;
-                let forget = sqlx::query(FORGET).bind(passage.project.as_str()).bind(KEPT);
+                let forget = sqlx::query(FORGET).bind(unit_name(&passage.unit)).bind(KEPT);
                 forget.execute(&mut *transaction).await?;
             }
         });
         Ok(())
     }
 
-    /// What each project was last brought to without a failure, by its digest; of a project whose last passage failed there
+    /// What each unit was last brought to without a failure, by its digest; of one whose last passage failed there
     /// is nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn applied_digests(&self) -> Result<BTreeMap<ProjectName, String>, StoreError> {
+    pub async fn applied_digests(&self) -> Result<BTreeMap<Unit, String>, StoreError> {
         let rows: Vec<(String, String, Option<i64>)> = on_pool!(self, pool => {
             sqlx::query_as(LAST).fetch_all(pool).await?
         });
         let whole = rows.into_iter().filter(|(.., applied)| applied.is_some());
-        whole.map(|(project, digest, _)| Ok((project_name(&project)?, digest))).collect()
+        whole.map(|(unit, digest, _)| Ok((parse_unit(&unit)?, digest))).collect()
     }
 
     /// The last passages of a project, the newest first.
@@ -102,11 +103,7 @@ impl Store {
 }
 
 fn passage(row: Row) -> Result<Passage, StoreError> {
-    let (project, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms, author) = row;
-    let project = project_name(&project)?;
-    Ok(Passage { project, revision, author, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms })
-}
-
-fn project_name(text: &str) -> Result<ProjectName, StoreError> {
-    ProjectName::parse(text).map_err(|_| StoreError::Content(format!("the project {text:?}")))
+    let (unit, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms, author) = row;
+    let unit = parse_unit(&unit)?;
+    Ok(Passage { unit, revision, author, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms })
 }

@@ -43,10 +43,7 @@ impl Store {
     pub async fn set_inventories(&self, all: &[(Unit, BTreeSet<ObjectKey>)]) -> Result<(), StoreError> {
         in_transaction!(self, transaction => {
             for (unit, keys) in all {
-                let unit = match unit {
-                    Unit::Base => BASE,
-                    Unit::Project(name) => name.as_str(),
-                };
+                let unit = unit_name(unit);
                 sqlx::query("DELETE FROM inventory WHERE unit = $1").bind(unit).execute(&mut *transaction).await?;
                 for keys in keys.iter().collect::<Vec<_>>().chunks(ROWS) {
                     let mut insert = sqlx::QueryBuilder::new("INSERT INTO inventory ");
@@ -65,7 +62,16 @@ impl Store {
     }
 }
 
-fn parse_unit(text: &str) -> Result<Unit, StoreError> {
+/// How a unit is stored.
+pub(super) fn unit_name(unit: &Unit) -> &str {
+    match unit {
+        Unit::Base => BASE,
+        Unit::Project(name) => name.as_str(),
+    }
+}
+
+/// The unit that is stored so.
+pub(super) fn parse_unit(text: &str) -> Result<Unit, StoreError> {
     if text == BASE {
         return Ok(Unit::Base);
     }

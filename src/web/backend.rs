@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::plan::Asked;
 use super::problem::Problem;
 use crate::change::{ChangeError, Changes, Committed, Upgraded};
 use crate::cluster::{self, LogError, LogQuery, LogStream};
 use crate::git::{self, Folder};
-use crate::project::{Actor, Intent, ProjectName, RepoPath, Revision};
+use crate::plan::UnitPlan;
+use crate::project::{Actor, Intent, ProjectName, RepoPath, Revision, Unit};
 use crate::reconcile::{self, Deletion, OnceReport, Reconciler, Snapshot};
 
 /// What the interface is made of, as the running manager has it.
@@ -71,35 +73,46 @@ impl Backend {
         }
     }
 
-    /// What a commit (`None`: the head) would change in the cluster, with what the API server says to it where `server`.
-    pub(super) async fn plan(&self, revision: Option<String>, server: bool) -> Result<(Revision, OnceReport), Problem> {
+    /// What a commit would change in the cluster, and which commit that is.
+    pub(super) async fn plan(&self, asked: &Asked) -> Result<(Revision, OnceReport), Problem> {
         match self {
             Self::Live(services) => {
-                let busy = |error| Problem::internal(format!("no plans any more: {error}"));
-                let _place = services.planning.acquire().await.map_err(busy)?;
+                let _place = match asked.query.project {
+                    Some(_) => None,
+                    None => {
+                        let busy = |error| Problem::internal(format!("no plans any more: {error}"));
+                        Some(services.planning.acquire().await.map_err(busy)?)
+                    }
+                };
                 let parts = &services.parts;
-                let resolve = || parts.repository.resolve(revision.as_deref().unwrap_or("HEAD"));
+                if asked.revision.is_none() {
+                    // So that the newest head is the one that is rendered already.
+                    services.reconciler.load().await;
+                }
+                let resolve = || parts.repository.resolve(asked.revision.as_deref().unwrap_or("HEAD"));
                 let revision = tokio::task::block_in_place(resolve)
                     .map_err(|error| Problem::of_kind(error.kind(), error.to_string()))?;
-                let mut report = reconcile::plan_seen(parts, &services.reconciler, revision).await?;
-                if server {
+                let mut report = reconcile::plan_seen(parts, &services.reconciler, revision, &asked.query).await?;
+                if asked.server {
                     reconcile::ask_server(parts, &mut report).await;
                 }
                 Ok((revision, report))
             }
             #[cfg(test)]
-            Self::Scripted(script) => script.plan(revision),
+            Self::Scripted(script) => script.plan(asked),
         }
     }
 
-    /// Adds what the API server says to the plans of a report.
-    pub(super) async fn ask_server(&self, mut report: OnceReport) -> OnceReport {
+    /// Has plans done that were looked at; gives what was not done, and why.
+    pub(super) async fn apply(&self, plans: &[UnitPlan], asked: &Asked) -> Result<Vec<(Unit, String)>, Problem> {
         match self {
-            Self::Live(services) => reconcile::ask_server(&services.parts, &mut report).await,
+            Self::Live(services) => {
+                let applied = reconcile::apply_plans(&services.reconciler, plans, &asked.query).await;
+                applied.ok_or_else(|| Problem::internal("the reconciler has ended".to_owned()))
+            }
             #[cfg(test)]
-            Self::Scripted(_) => {}
+            Self::Scripted(script) => Ok(script.apply(plans)),
         }
-        report
     }
 
     /// What renewing the base would do.

@@ -72,6 +72,7 @@ impl Call {
         let what = match action {
             Action::Read => "read",
             Action::Refresh => "refresh projects",
+            Action::Apply => "apply plans",
             Action::Create => "create projects",
             Action::Change => "change projects",
             Action::Scale => "start or stop projects",

@@ -1,20 +1,27 @@
-//! Plans over HTTP: what would be done to the cluster, object by object and field by field, with the plan's hash.
+//! Plans over HTTP: what would be done to the cluster, object by object and field by field, with the plan's hash; and the
+//! way to have a plan done just as it was looked at.
 //!
-//! A project's plan is the reconciler's own, as it stands in the snapshot, and costs nothing. The plan of a whole commit is
-//! made for whoever asks, one at a time. Neither shows a value of a Secret.
+//! A plan is made for whoever asks, of what the reconciler knows; those of everything one at a time. None shows a value of a
+//! Secret. A plan's hash is its ETag: a POST to the same address names it as If-Match, and is refused when the plan has
+//! become another one.
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::ETAG;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::AppState;
+use super::answer::etag;
 use super::api::{Id, known, name_of};
 use super::call::{Call, no_such_project};
 use super::problem::Problem;
+use crate::metrics::Outcome;
 use crate::plan::{self, Operation, UnitPlan};
-use crate::project::{Action, ErrorKind, FieldError, ObjectKey, ProjectName, Revision, Unit};
-use crate::reconcile::{OnceError, OnceReport};
+use crate::project::{Action, Actor, ErrorKind, FieldError, ObjectKey, ProjectName, Revision, Unit};
+use crate::reconcile::{OnceError, OnceReport, PlanQuery};
 
 /// The longest name of a commit that is looked for.
 const MAX_REVISION: usize = 200;
@@ -24,7 +31,7 @@ const MAX_REVISION: usize = 200;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Plan {
     revision: Option<Revision>,
-    /// The same for the same actions on the same objects; `reconcile --once --plan` takes it.
+    /// The same for the same actions on the same objects; If-Match and `reconcile --once --plan` take it.
     hash: String,
     created: usize,
     changed: usize,
@@ -83,40 +90,136 @@ struct Object {
     name: String,
 }
 
-/// `GET /api/plan?revision=…&server=true`
-pub(super) async fn of_commit(State(state): State<AppState>, call: Call) -> Result<Json<Plan>, Problem> {
+/// `GET /api/plan?revision=…&project=…&drift=…&server=true`
+pub(super) async fn of_commit(State(state): State<AppState>, call: Call) -> Result<Response, Problem> {
     call.permit(Action::Read)?;
-    let asked = Asked::parse(&call.query()?)?;
-    let (revision, report) = state.backend.plan(asked.revision, asked.server).await?;
-    Ok(Json(plan_of(Some(revision), &report)))
+    answer(&state, Asked::parse(&call.query()?)?).await
 }
 
-/// `GET /api/projects/{id}/plan?server=true`
-pub(super) async fn of_project(State(state): State<AppState>, id: Id, call: Call) -> Result<Json<Plan>, Problem> {
+/// `GET /api/projects/{id}/plan?drift=…&server=true`
+pub(super) async fn of_project(State(state): State<AppState>, id: Id, call: Call) -> Result<Response, Problem> {
     call.permit(Action::Read)?;
     let name = name_of(id)?;
+    answer(&state, Asked::parse(&call.query()?)?.about(name)?).await
+}
+
+/// `POST /api/plan?project=…&drift=…`, with the plan's hash as If-Match
+pub(super) async fn apply_head(State(state): State<AppState>, call: Call) -> Result<Json<Plan>, Problem> {
     let asked = Asked::parse(&call.query()?)?;
-    if asked.revision.is_some() {
-        return Err(Problem::field("revision", "is for /api/plan; a project's plan is that of the head"));
+    apply(&state, &call, &asked).await
+}
+
+/// `POST /api/projects/{id}/plan?drift=…`, with the plan's hash as If-Match
+pub(super) async fn apply_project(State(state): State<AppState>, id: Id, call: Call) -> Result<Json<Plan>, Problem> {
+    let name = name_of(id)?;
+    let asked = Asked::parse(&call.query()?)?.about(name)?;
+    apply(&state, &call, &asked).await
+}
+
+/// The plan, with its hash as the ETag.
+async fn answer(state: &AppState, asked: Asked) -> Result<Response, Problem> {
+    let (revision, report) = planned(state, &asked).await?;
+    let plan = plan_of(Some(revision), &report);
+    let tag = HeaderValue::from_str(&etag(&plan.hash)).ok();
+    let mut response = Json(plan).into_response();
+    response.headers_mut().extend(tag.map(|tag| (ETAG, tag)));
+    Ok(response)
+}
+
+/// The plan that is asked for.
+pub(super) async fn planned(state: &AppState, asked: &Asked) -> Result<(Revision, OnceReport), Problem> {
+    if let Some(name) = &asked.query.project {
+        if asked.revision.is_some() {
+            return Err(Problem::field(
+                "revision",
+                "is for the plan of everything; a project's plan is that of the head",
+            ));
+        }
+        known(state)?.projects.get(name).ok_or_else(|| no_such_project(name.as_str()))?;
     }
-    let snapshot = known(&state)?;
-    let project = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
-    if !snapshot.synced {
-        let why = snapshot.cluster.as_deref().unwrap_or("it was not seen as a whole yet");
-        return Err(Problem::of_kind(ErrorKind::Unavailable, format!("there is no plan without the cluster: {why}")));
-    }
-    let mut report = OnceReport { plans: vec![(*project.plan).clone()], ..OnceReport::default() };
-    report.objects.insert(Unit::Project(name), project.objects);
+    state.backend.plan(asked).await
+}
+
+async fn apply(state: &AppState, call: &Call, asked: &Asked) -> Result<Json<Plan>, Problem> {
+    call.permit(Action::Apply)?;
+    call.no_body()?;
     if asked.server {
-        report = state.backend.ask_server(report).await;
+        return Err(Problem::field("server", "is for looking; what is applied is answered by the API server anyway"));
     }
-    Ok(Json(plan_of(snapshot.head, &report)))
+    let hashes = call.if_match()?;
+    if hashes.is_empty() {
+        let detail = "send the ETag of the plan that you have looked at as If-Match; GET at this address gives both";
+        let status = StatusCode::PRECONDITION_REQUIRED;
+        return Err(Problem::new(status, "plan-required", "Which plan is to be applied?", detail));
+    }
+    match apply_bound(state, &|action| call.permit(action), &call.actor, asked, &hashes).await? {
+        Bound::Done { revision, mut report, failures } => {
+            report.errors.extend(failures);
+            Ok(Json(plan_of(Some(revision), &report)))
+        }
+        Bound::Outdated(revision, report) => {
+            let plan = plan_of(Some(revision), &report);
+            let detail = format!("the plan is {} by now: look at it again; nothing was done", plan.hash);
+            let mut problem = Problem::of_kind(ErrorKind::PreconditionFailed, detail);
+            if let Ok(tag) = HeaderValue::from_str(&etag(&plan.hash)) {
+                problem = problem.with_header(ETAG, tag);
+            }
+            Err(problem.with_member("plan", plan.summary()))
+        }
+    }
+}
+
+/// What came of a plan that somebody wanted.
+pub(super) enum Bound {
+    /// It was done.
+    Done {
+        revision: Revision,
+        report: OnceReport,
+        /// What of it was not done, and why.
+        failures: Vec<(Unit, String)>,
+    },
+    /// This is the plan by now, and nothing was done.
+    Outdated(Revision, OnceReport),
+}
+
+/// Has the plan that `asked` leads to done, if its hash is one of `hashes`.
+pub(super) async fn apply_bound(
+    state: &AppState,
+    permit: &(dyn Fn(Action) -> Result<(), Problem> + Sync),
+    actor: &Actor,
+    asked: &Asked,
+    hashes: &[String],
+) -> Result<Bound, Problem> {
+    if asked.revision.is_some() {
+        return Err(Problem::field(
+            "revision",
+            "is for looking; what is applied is the head, so merge the commit first",
+        ));
+    }
+    let (revision, report) = planned(state, asked).await?;
+    let hash = plan::plan_hash(&report.plans);
+    if !hashes.contains(&hash) {
+        return Ok(Bound::Outdated(revision, report));
+    }
+    if report.plans.iter().flat_map(|plan| &plan.actions).any(gives_a_volume_up) {
+        permit(Action::DeleteVolumes)?;
+    }
+    tracing::info!(plan = %hash, head = %revision, by = %actor.principal.name, "a plan is applied as somebody has seen it");
+    let failures = state.backend.apply(&report.plans, asked).await?;
+    state.metrics.project_operation("apply", if failures.is_empty() { Outcome::Success } else { Outcome::Failure });
+    Ok(Bound::Done { revision, report, failures })
+}
+
+fn gives_a_volume_up(action: &plan::Action) -> bool {
+    matches!(action.operation, Operation::Delete { .. }) && action.key.kind == "PersistentVolumeClaim"
 }
 
 /// What is asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Asked {
+    /// A commit; `None`: the head.
     pub(super) revision: Option<String>,
+    pub(super) query: PlanQuery,
     /// Whether the API server is to be asked what it would say.
     pub(super) server: bool,
 }
@@ -134,17 +237,48 @@ impl Asked {
                     continue;
                 }
                 ("revision", _) => format!("must be a commit, in at most {MAX_REVISION} characters"),
+                ("project", text) => match ProjectName::parse(text) {
+                    Ok(name) => {
+                        asked.query.project = Some(name);
+                        continue;
+                    }
+                    Err(error) => error.to_string(),
+                },
+                ("drift", "correct" | "policy") => {
+                    asked.query.corrects = value == "correct";
+                    continue;
+                }
+                ("drift", _) => "must be policy or correct".to_owned(),
                 ("server", "true" | "false") => {
                     asked.server = value == "true";
                     continue;
                 }
                 ("server", _) => "must be true or false".to_owned(),
-                _ => "is not known here; the parameters are revision and server".to_owned(),
+                _ => "is not known here; the parameters are revision, project, drift and server".to_owned(),
             };
             let field: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
             errors.push(FieldError { field, message });
         }
         if errors.is_empty() { Ok(asked) } else { Err(Problem::fields(errors)) }
+    }
+
+    /// The same for the project that the address names.
+    fn about(mut self, name: ProjectName) -> Result<Self, Problem> {
+        if self.query.project.is_some() {
+            return Err(Problem::field("project", "stands in the address"));
+        }
+        self.query.project = Some(name);
+        Ok(self)
+    }
+}
+
+impl Plan {
+    /// Without what is done object by object.
+    fn summary(&self) -> Value {
+        json!({
+            "revision": self.revision, "hash": self.hash, "created": self.created, "changed": self.changed,
+            "deleted": self.deleted, "held": self.held, "unchanged": self.unchanged,
+        })
     }
 }
 
@@ -243,10 +377,20 @@ mod tests {
     #[test]
     fn what_can_be_asked_for_is_this() {
         let asked = parse(&[("revision", "main"), ("server", "true")]).unwrap();
-        assert_eq!(asked, Asked { revision: Some("main".to_owned()), server: true });
+        assert_eq!(asked, Asked { revision: Some("main".to_owned()), server: true, ..Asked::default() });
+        let query = PlanQuery { project: ProjectName::parse("shop").ok(), corrects: true };
+        let asked = parse(&[("project", "shop"), ("drift", "correct")]).unwrap();
+        assert_eq!(asked, Asked { query, ..Asked::default() });
         assert_eq!(parse(&[]).unwrap(), Asked::default());
         let long = "a".repeat(MAX_REVISION + 1);
-        for query in [("revision", ""), ("revision", long.as_str()), ("server", "yes"), ("hash", "x")] {
+        for query in [
+            ("revision", ""),
+            ("revision", long.as_str()),
+            ("server", "yes"),
+            ("hash", "x"),
+            ("drift", "warn"),
+            ("project", "A"),
+        ] {
             assert!(parse(&[query]).is_err(), "{query:?}");
         }
         assert!(parse(&[("server", "true"), ("server", "true")]).is_err());

@@ -27,6 +27,8 @@ struct Content {
     detail: String,
     errors: Vec<FieldError>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// A member of the body beside those that every problem has.
+    member: Option<(&'static str, Value)>,
     /// What the log says where the client is told less.
     cause: Option<String>,
 }
@@ -34,8 +36,8 @@ struct Content {
 impl Problem {
     /// A problem with a stable word for programs, a title for people, and what it is this time.
     pub(super) fn new(status: StatusCode, word: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        let (errors, headers) = (Vec::new(), Vec::new());
-        Self(Box::new(Content { status, word, title, detail: detail.into(), errors, headers, cause: None }))
+        let (errors, headers, member) = (Vec::new(), Vec::new(), None);
+        Self(Box::new(Content { status, word, title, detail: detail.into(), errors, headers, member, cause: None }))
     }
 
     /// A problem of a kind; the one table from kinds to statuses.
@@ -84,6 +86,12 @@ impl Problem {
     /// The same problem with a header on its answer.
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.push((name, value));
+        self
+    }
+
+    /// The same problem with one more member in its body, as RFC 9457 lets problems of a type have.
+    pub(super) fn with_member(mut self, name: &'static str, value: Value) -> Self {
+        self.0.member = Some((name, value));
         self
     }
 
@@ -139,6 +147,9 @@ impl Problem {
         });
         if !self.0.errors.is_empty() {
             body["errors"] = json!(self.0.errors);
+        }
+        if let Some((name, value)) = &self.0.member {
+            body[*name] = value.clone();
         }
         Value::to_string(&body).into_bytes()
     }

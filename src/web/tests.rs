@@ -42,6 +42,10 @@ pub(super) struct Script {
     folder: Folder,
     log: fn() -> Result<LogStream, LogError>,
     asked_logs: Mutex<Vec<LogQuery>>,
+    /// The hashes of the plans that were applied.
+    applied: Mutex<Vec<String>>,
+    /// What cannot be applied.
+    refuses: Vec<&'static str>,
 }
 
 impl Script {
@@ -65,14 +69,32 @@ impl Script {
         self.deletion.clone()
     }
 
-    pub(super) fn plan(&self, revision: Option<String>) -> Result<(Revision, OnceReport), Problem> {
-        if revision.is_some_and(|revision| revision != "main") {
+    pub(super) fn plan(&self, asked: &plan::Asked) -> Result<(Revision, OnceReport), Problem> {
+        if asked.revision.as_ref().is_some_and(|revision| revision != "main") {
             return Err(Problem::of_kind(ErrorKind::NotFound, "there is no such commit"));
         }
         let snapshot = self.snapshot();
-        let plans = snapshot.projects.values().map(|project| (*project.plan).clone()).collect();
+        if !snapshot.synced {
+            return Err(crate::reconcile::OnceError::Cluster("not seen".to_owned()).into());
+        }
+        let asked_for = |unit: &Unit| match &asked.query.project {
+            Some(name) => *unit == Unit::Project(name.clone()),
+            None => true,
+        };
+        let plans = snapshot.projects.values().map(|project| (*project.plan).clone());
+        let plans = plans.filter(|plan| asked_for(&plan.unit)).collect();
+        if let Some(name) = &asked.query.project {
+            let objects = snapshot.projects[name].objects;
+            let objects = BTreeMap::from([(Unit::Project(name.clone()), objects)]);
+            return Ok((self::revision(COMMIT), OnceReport { plans, objects, ..OnceReport::default() }));
+        }
         let error = (Unit::Project(name("beta")), "does not build".to_owned());
         Ok((self::revision(COMMIT), OnceReport { plans, errors: vec![error], ..OnceReport::default() }))
+    }
+
+    pub(super) fn apply(&self, plans: &[UnitPlan]) -> Vec<(Unit, String)> {
+        self.applied.lock().unwrap().push(crate::plan::plan_hash(plans));
+        self.refuses.iter().map(|why| (Unit::Project(name("alpha")), (*why).to_owned())).collect()
     }
 
     pub(super) fn base(&self) -> Upgraded {
@@ -125,6 +147,8 @@ impl TestApp {
             folder: Folder::default(),
             log: || Ok(Box::pin(futures::stream::iter([Ok("one\ntwo\n".into())]))),
             asked_logs: Mutex::default(),
+            applied: Mutex::default(),
+            refuses: Vec::new(),
         };
         change(&mut script);
         let script = Arc::new(script);
@@ -271,7 +295,7 @@ fn body() -> Value {
 }
 
 /// Every route with a method that it knows.
-const ROUTES: [(&str, &str); 17] = [
+const ROUTES: [(&str, &str); 19] = [
     ("GET", "/api/projects"),
     ("POST", "/api/projects"),
     ("GET", "/api/projects/alpha"),
@@ -284,6 +308,8 @@ const ROUTES: [(&str, &str); 17] = [
     ("GET", "/api/projects/alpha/logs"),
     ("GET", "/api/projects/alpha/plan"),
     ("GET", "/api/plan"),
+    ("POST", "/api/plan"),
+    ("POST", "/api/projects/alpha/plan"),
     ("GET", "/api/monitoring/status"),
     ("GET", "/api/monitoring/health"),
     ("GET", "/api/monitoring/metrics"),

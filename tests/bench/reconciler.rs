@@ -185,6 +185,7 @@ impl Fleet {
         self.at_rest().await;
 
         self.one_change(&manager, &namespace, &user).await;
+        self.all_changed(&manager, &clone, &user).await;
         self.bad_neighbours(&manager, &clone, &namespace, &user).await;
         self.drift(&manager, &namespace, &user).await;
 
@@ -246,6 +247,51 @@ impl Fleet {
             "manager: one project changed, commit to applied: {}, {requests} requests for {ROUNDS}",
             spread(&mut times)
         ));
+    }
+
+    /// Commits to the base that change every project: one object of each, and then two of each, which are shown to the API
+    /// server before they are applied.
+    async fn all_changed(&self, manager: &Manager, clone: &Path, user: &User) {
+        for (title, files) in [
+            ("one object", ["serviceaccount.yaml"].as_slice()),
+            ("two objects", ["serviceaccount.yaml", "service.yaml"].as_slice()),
+        ] {
+            git_ok(clone, &["pull", "-q", "--rebase"]);
+            for file in files {
+                let path = clone.join("base").join(file);
+                let text = std::fs::read_to_string(&path).unwrap();
+                let plain =
+                    text.lines().filter(|line| !line.contains("{bench: ")).collect::<Vec<_>>().join("\n") + "\n";
+                let again =
+                    plain.replace("  name: env\n", &format!("  name: env\n  annotations: {{bench: {title}}}\n"));
+                assert_ne!(again, plain);
+                std::fs::write(&path, again).unwrap();
+            }
+            git_ok(clone, &["commit", "-q", "-a", "-m", title]);
+            let head = git_ok(clone, &["rev-parse", "HEAD"]).trim().to_owned();
+            let (requests, used) = (self.cluster.requests(&user.name).len(), cpu(&manager.pid().to_string()));
+            git_ok(clone, &["push", "-q"]);
+            let began = Instant::now();
+            for page in 1..=self.projects.div_ceil(100) {
+                let path = format!("/api/projects?limit=100&page={page}");
+                let is_there = |list: &Value| {
+                    list["items"].as_array().unwrap().iter().all(|project| project["appliedRevision"] == *head)
+                };
+                while !is_there(&manager.expect("GET", &path, None, 200).await) {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+            let took = began.elapsed();
+            let sent = &self.cluster.requests(&user.name)[requests..];
+            let asked = sent.iter().filter(|request| request.uri.contains("dryRun")).count();
+            say(&format!(
+                "manager: {title} of each project changed by one commit: all applied {took:.2?} after the push, {} requests, \
+                 {asked} of them beforehand; {:.1} CPU s",
+                sent.len(),
+                cpu(&manager.pid().to_string()) - used
+            ));
+            self.at_rest().await;
+        }
     }
 
     /// Changes one healthy project after the other, and waits for each in the cluster. One watch looks on: asking again and

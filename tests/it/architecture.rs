@@ -12,14 +12,15 @@ const MAP: &[(&str, &[&str])] = &[
     ("kustomize", &["project", "yaml"]),
     ("plan", &["project", "yaml", "kustomize"]),
     ("edit", &["project", "yaml", "kustomize"]),
-    // Counters, for all but the pure core.
+    // Counters, and files with keys, for all but the pure core.
     ("metrics", &["project"]),
+    ("private_file", &[]),
     // Adapters never name one another.
     ("git", &["project", "metrics"]),
     ("cluster", &["project", "plan", "kustomize", "metrics"]),
     ("store", &["project", "metrics"]),
     ("sops", &["project", "yaml"]),
-    ("agent", &["project", "metrics"]),
+    ("agent", &["project", "metrics", "private_file"]),
     // Services.
     ("change", &["project", "yaml", "kustomize", "edit", "plan", "git", "sops", "store", "metrics"]),
     (
@@ -28,7 +29,7 @@ const MAP: &[(&str, &[&str])] = &[
     ),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
-    ("auth", &["project", "store", "metrics"]),
+    ("auth", &["project", "store", "metrics", "private_file"]),
     (
         "web",
         &[

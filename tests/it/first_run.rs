@@ -27,19 +27,36 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
 /// Runs a command that is to be refused, for as long as that may take: one that is not would serve for ever.
 fn refused(mut command: Command) -> String {
     let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
-    let begun = Instant::now();
-    while process.try_wait().expect("a child").is_none() {
-        if begun.elapsed() > Duration::from_secs(20) {
-            process.kill().expect("killed");
-            panic!("it is not refused: {:?}", process.wait_with_output());
-        }
-        std::thread::sleep(Duration::from_millis(10));
+    if !ends_within(&mut process, Duration::from_secs(20)) {
+        process.kill().expect("killed");
+        panic!("it is not refused: {:?}", process.wait_with_output());
     }
     let output = process.wait_with_output().expect("the output");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.starts_with("error: ") && !told.contains("panicked"), "{told}");
     told
+}
+
+/// Waits for the end of a process, at most so long; whether it came.
+fn ends_within(process: &mut Child, limit: Duration) -> bool {
+    let begun = Instant::now();
+    while process.try_wait().expect("a child").is_none() {
+        if begun.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
+#[test]
+fn nobody_waits_for_ever_on_a_program_that_does_not_end() {
+    let mut process = Command::new("sleep").arg("5").spawn().expect("sleep");
+    // Without a limit it would be waited for until it ends by itself.
+    assert!(!ends_within(&mut process, Duration::from_millis(100)));
+    process.kill().expect("killed");
+    assert!(ends_within(&mut process, Duration::from_secs(5)));
 }
 
 /// The program at a terminal of its own.

@@ -1,5 +1,6 @@
 //! The reconciler's parts, each as a transcript: commit, reconcile, show, break, heal.
 
+mod apply;
 mod complaints;
 mod confinement;
 mod deletion;

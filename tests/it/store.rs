@@ -96,8 +96,9 @@ async fn of_many_equal_requests_at_once_one_is_executed(store: &Store) {
 
 async fn the_last_passages_of_a_project_are_kept_and_written_again(store: &Store) {
     let project = ProjectName::parse("shop").unwrap();
+    let unit = Unit::Project(project.clone());
     let passage = |number: i64, outcome: &str| Passage {
-        project: project.clone(),
+        unit: unit.clone(),
         revision: format!("{number:040}"),
         author: "Ana".to_owned(),
         seen_at: 1000 + number,
@@ -115,10 +116,12 @@ async fn the_last_passages_of_a_project_are_kept_and_written_again(store: &Store
     assert_eq!((kept.len() as i64, kept[0].seen_at, kept[0].outcome.as_str()), (KEPT, 1000 + KEPT + 4, "applied"));
     assert_eq!((kept[1].outcome.as_str(), kept[1].author.as_str()), ("failed", "Ana"));
     let digests = || async { store.applied_digests().await.unwrap() };
-    assert_eq!(digests().await.get(&project).map(String::as_str), Some("d"));
+    assert_eq!(digests().await.get(&unit).map(String::as_str), Some("d"));
     let failed = Passage { applied_ms: None, ..passage(KEPT + 5, "failed") };
     store.record_passages(&[failed]).await.unwrap();
     assert!(digests().await.is_empty(), "the last one did not come through");
+    store.record_passages(&[Passage { unit: Unit::Base, ..passage(1, "applied") }]).await.unwrap();
+    assert_eq!(digests().await.into_keys().collect::<Vec<_>>(), [Unit::Base], "so are the base-wide objects");
     assert!(store.passages(&ProjectName::parse("other").unwrap()).await.unwrap().is_empty());
 }
 

@@ -11,27 +11,10 @@ use tokio::process::Command;
 use super::access;
 use super::layout::Layout;
 use super::source::{Source, Way};
+use crate::project::PASSED;
 
-/// What a child may see of the environment: where programs, certificates and proxies are.
-const PASSED: [&str; 17] = [
-    "PATH",
-    "USER",
-    "LOGNAME",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "GIT_SSL_CAPATH",
-    "TZ",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "all_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "ALL_PROXY",
-];
+/// What git may see beside [`PASSED`].
+const OWN: [&str; 3] = ["USER", "LOGNAME", "TZ"];
 
 /// A git command for `source`, to be given its arguments. A person's own configuration counts, except for where
 /// credentials come from.
@@ -53,7 +36,7 @@ pub(super) fn git(layout: &Layout, source: &Source) -> Command {
     let mut command = Command::new("git");
     command
         .env_clear()
-        .envs(PASSED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))))
+        .envs(PASSED.iter().chain(&OWN).filter_map(|name| Some((*name, std::env::var_os(name)?))))
         .env("HOME", layout.config())
         .env("LC_ALL", "C")
         .env("GIT_TERMINAL_PROMPT", "0")

@@ -1,10 +1,7 @@
 //! Keys on disk: the manager's private key (PKCS#8 PEM), and public keys (SPKI PEM) with their ids.
 
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,22 +9,17 @@ use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use sha2::{Digest, Sha256};
 
+use crate::private_file::{self, PrivateFileError};
+
 /// What stands before the 32 bytes of a key in its SubjectPublicKeyInfo (RFC 8410, 4).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// A file or folder operation failed.
-    #[error("{} {what}: {source}; check DATA_DIR and its rights", path.display())]
-    File {
-        /// What was tried, as in `cannot be read`.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The file cannot be read, made or protected.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// The text is no Ed25519 key.
     #[error(
         "{0} is no Ed25519 private key in PKCS#8 PEM; `openssl genpkey -algorithm ed25519` makes one, and without any \
@@ -88,57 +80,14 @@ pub(super) fn public_of(der: &[u8]) -> Option<PublicKey> {
 
 /// The DER of the key in `data_dir`, which is made when there is none.
 pub(super) fn read_or_create(data_dir: &Path) -> Result<Vec<u8>, KeyError> {
-    let path = data_dir.join("agent-signing-key.pem");
-    match fs::read_to_string(&path) {
-        Ok(text) => checked(&path, &text),
-        Err(error) if error.kind() == ErrorKind::NotFound => create(data_dir, &path),
-        Err(source) => Err(KeyError::File { what: "cannot be read", path, source }),
-    }
-}
-
-fn checked(path: &Path, text: &str) -> Result<Vec<u8>, KeyError> {
-    let failed = |what| move |source| KeyError::File { what, path: path.to_owned(), source };
-    let mode = fs::metadata(path).map_err(failed("cannot be read"))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        fs::set_permissions(path, Permissions::from_mode(0o600))
-            .map_err(failed("can be read by others, and that cannot be changed"))?;
-        tracing::warn!(
-            file = %path.display(),
-            "the key of the agents' tokens could be read by others; its mode is 0600 now. Delete the file and start again \
-             for a new key if somebody may have read it"
-        );
-    }
-    private_der(text)
-        .filter(|der| public_of(der).is_some())
-        .ok_or_else(|| KeyError::Content(path.display().to_string()))
-}
-
-/// Writes a new key beside its place and links it there: of two processes that start at once both use the first one's.
-fn create(data_dir: &Path, path: &Path) -> Result<Vec<u8>, KeyError> {
-    let failed = |what| move |source| KeyError::File { what, path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed("cannot be made"))?;
-    let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
-    let draft = data_dir.join(format!(".agent-signing-key-{:016x}", rand::random::<u64>()));
-    let written =
-        write_durably(&draft, &encode(document.as_ref(), "PRIVATE KEY")).and_then(|()| fs::hard_link(&draft, path));
-    let _ = fs::remove_file(&draft);
-    match written {
-        Ok(()) => {
-            File::open(data_dir).and_then(|directory| directory.sync_all()).map_err(failed("cannot be made"))?;
-            tracing::info!(file = %path.display(), "made the key of the agents' tokens");
-            Ok(document.as_ref().to_vec())
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            checked(path, &fs::read_to_string(path).map_err(failed("cannot be read"))?)
-        }
-        Err(error) => Err(failed("cannot be made")(error)),
-    }
-}
-
-fn write_durably(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    const NAME: &str = "agent-signing-key.pem";
+    let make = || -> Result<String, KeyError> {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
+        Ok(encode(document.as_ref(), "PRIVATE KEY"))
+    };
+    let text = private_file::read_or_create(data_dir, NAME, "the key of the agents' tokens", make)?;
+    let der = private_der(&text).filter(|der| public_of(der).is_some());
+    der.ok_or_else(|| KeyError::Content(data_dir.join(NAME).display().to_string()))
 }
 
 /// A text with its armour (RFC 7468).
@@ -163,6 +112,8 @@ fn decode(pem: &str, label: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// The example keys of RFC 8410, 10.3 and 10.1, which is how `openssl` writes them too.
@@ -181,29 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_start_makes_a_private_file_and_later_ones_read_it() {
+    fn the_first_start_makes_a_key_and_later_ones_read_it() {
         let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("data");
-        let key = read_or_create(&data).unwrap();
-        let path = data.join("agent-signing-key.pem");
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&data), mode(&path)), (0o700, 0o600));
-        assert_eq!(read_or_create(&data).unwrap(), key);
-        assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "no draft stays behind");
-
-        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(read_or_create(&data).unwrap(), key);
-        assert_eq!(mode(&path), 0o600);
-    }
-
-    #[test]
-    fn processes_that_start_at_once_use_one_key() {
-        let directory = tempfile::tempdir().unwrap();
-        let keys: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| read_or_create(directory.path()).unwrap())).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert!(keys.iter().all(|key| *key == keys[0]));
+        let key = read_or_create(directory.path()).unwrap();
+        assert_eq!(read_or_create(directory.path()).unwrap(), key);
     }
 
     #[test]

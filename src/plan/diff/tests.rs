@@ -6,7 +6,7 @@ use crate::project::Unit;
 
 /// Compares under a policy that corrects everything.
 fn diff(key: &ObjectKey, desired: &Value, live: &Value) -> Diff {
-    super::diff(key, desired, live, &Rules::of(&Unit::Base, &Drift::default()))
+    super::diff(key, desired, live, &Rules::of(&Unit::Base, &Drift::default(), false))
 }
 
 fn key(group: &str, kind: &str) -> ObjectKey {

@@ -20,6 +20,17 @@ fn key() -> ObjectKey {
 
 /// Git wants one replica of image 1, and the cluster has this many of that image; both fields were set by these managers.
 fn plan(drift: &Drift, replicas: (u64, &str), image: (&str, &str), annotation: &str) -> UnitPlan {
+    plan_after(false, drift, replicas, image, annotation)
+}
+
+/// As [`plan`], where the cluster may have been as Git says before. Replicas may be `nobody`'s.
+fn plan_after(
+    was_applied: bool,
+    drift: &Drift,
+    replicas: (u64, &str),
+    image: (&str, &str),
+    annotation: &str,
+) -> UnitPlan {
     let set = |replicas: u64, image: &str| {
         json!({"apiVersion": "apps/v1", "kind": "StatefulSet",
             "metadata": {"name": "shop-env", "namespace": "n", "labels": {PROJECT_LABEL: "shop"}},
@@ -41,7 +52,9 @@ fn plan(drift: &Drift, replicas: (u64, &str), image: (&str, &str), annotation: &
     let known =
         |manager: &str| ["hpa-1", "kubectl-edit", FIELD_MANAGER].into_iter().find(|known| *known == manager).unwrap();
     owns(FIELD_MANAGER, &["f:metadata", "f:annotations", "f:a"]);
-    owns(known(replicas.1), &["f:spec", "f:replicas"]);
+    if replicas.1 != "nobody" {
+        owns(known(replicas.1), &["f:spec", "f:replicas"]);
+    }
     owns(known(image.1), &["f:spec", "f:template", "f:spec", "f:containers", r#"k:{"name":"agent"}"#, "f:image"]);
     let entries = managers.into_iter().map(|(manager, fields)| {
         let operation = if manager == FIELD_MANAGER { "Apply" } else { "Update" };
@@ -49,7 +62,8 @@ fn plan(drift: &Drift, replicas: (u64, &str), image: (&str, &str), annotation: &
     });
     live["metadata"]["managedFields"] = entries.collect();
     let object = Object { key: key(), api_version: "apps/v1".into(), value: desired };
-    let observation = Observation { objects: BTreeMap::from([(key(), Live::new(live))]), ..Observation::default() };
+    let observation =
+        Observation { objects: BTreeMap::from([(key(), Live::new(live))]), was_applied, ..Observation::default() };
     unit(&shop(), &Desired::of(vec![object]), &observation, drift)
 }
 
@@ -59,6 +73,27 @@ fn sent(plan: &UnitPlan) -> &Value {
         [Action { operation: Operation::Update { object, .. }, .. }] => object,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn what_nobody_owns_is_drift_only_once_the_cluster_was_as_git_says() {
+    let warn = drift("{mode: warn}");
+    let scaled_to_none = (0, "nobody");
+    let image = ("i:1", FIELD_MANAGER);
+    let plan = plan_after(true, &warn, scaled_to_none, image, "old");
+    assert!(plan.actions.is_empty(), "{plan:?}");
+    assert!(plan.held[0].reason.starts_with("differs in spec.replicas and is left so"), "{plan:?}");
+    // Before that it may be a default of the server that a commit changes.
+    let plan = plan_after(false, &warn, scaled_to_none, image, "old");
+    assert_eq!(sent(&plan)["spec"]["replicas"], 1);
+    // A rule for the field, and the rule for everything, which corrects.
+    let field = drift("{fields: [{kind: StatefulSet, path: spec.replicas}]}");
+    assert_eq!(plan_after(true, &field, scaled_to_none, image, "old"), plan_of_nothing());
+    assert_eq!(plan_after(true, &drift("{}"), scaled_to_none, image, "old").actions.len(), 1);
+}
+
+fn plan_of_nothing() -> UnitPlan {
+    UnitPlan { unit: shop(), actions: Vec::new(), held: Vec::new() }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The text of `claude-manager.yaml`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -140,7 +141,11 @@ const fn ignore() -> Mode {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct RolloutSection {
     restarts: Option<usize>,
+    busy_minutes: Option<u64>,
 }
+
+/// The longest wait for a turn that makes sense: a week.
+const LONGEST_BUSY: u64 = 7 * 24 * 60;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Policy, PolicyError> {
     let file: File = serde_yaml::from_slice(bytes).map_err(|error| PolicyError(error.to_string()))?;
@@ -153,6 +158,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Policy, PolicyError> {
     }
     if file.rollout.restarts == Some(0) {
         return Err(PolicyError("rollout.restarts is 0, so that nothing would ever change; use suspend".to_owned()));
+    }
+    if file.rollout.busy_minutes.is_some_and(|minutes| minutes > LONGEST_BUSY) {
+        return Err(PolicyError(format!("rollout.busyMinutes is more than a week, {LONGEST_BUSY}")));
     }
     let section = file.policy;
     let mut confinement = Confinement::default();
@@ -185,7 +193,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Policy, PolicyError> {
             fields: file.drift.fields.into_iter().map(Into::into).collect(),
             managers: file.drift.managers.into_iter().map(Into::into).collect(),
         },
-        rollout: Rollout { restarts: file.rollout.restarts },
+        rollout: Rollout {
+            restarts: file.rollout.restarts,
+            busy: file
+                .rollout
+                .busy_minutes
+                .map_or(Rollout::default().busy, |minutes| Duration::from_secs(minutes * 60)),
+        },
         suspended: match file.suspend {
             Suspend::Whether(false) => None,
             Suspend::Whether(true) => Some(String::new()),

@@ -28,7 +28,7 @@ fn every_part_of_the_file_is_read() {
          prune: {projects: 1, percent: 50}\n  projects:\n    shop: {kinds: [Widget.example.org], podSecurity: privileged, registries: [other/]}\n\
          drift:\n  mode: warn\n  projects: {shop: correct}\n  fields:\n  - {kind: StatefulSet, path: spec.replicas}\n  \
          managers:\n  - {name: 'hpa*', mode: warn}\n\
-         rollout: {restarts: 3}\n\
+         rollout: {restarts: 3, busyMinutes: 5}\n\
          jira: {anything: here}\n",
     )
     .unwrap();
@@ -37,7 +37,8 @@ fn every_part_of_the_file_is_read() {
     assert_eq!(policy.drift.projects[&name("shop")], DriftMode::Correct);
     assert_eq!(policy.drift.fields[0].mode, DriftMode::Ignore, "a named field is named to be left alone");
     assert_eq!(policy.drift.managers[0].mode, DriftMode::Warn);
-    assert_eq!(policy.rollout.restarts, Some(3));
+    assert_eq!((policy.rollout.restarts, policy.rollout.busy.as_secs()), (Some(3), 300));
+    assert_eq!(Policy::default().rollout.busy.as_secs(), 3600, "what the template says");
     assert!(policy.prune.is_exceeded(2, 3) && !policy.prune.is_exceeded(2, 4));
 
     let shop = policy.confinement_of(&name("shop"));
@@ -61,6 +62,7 @@ fn what_is_no_policy_is_said_by_key() {
         ("schemaVersion: 1\npolicy: {projects: {UPPER: {}}}\n", "lower-case"),
         ("schemaVersion: 1\nrollout: {restarts: 0}\n", "rollout.restarts"),
         ("schemaVersion: 1\nrollout: {restarts: -1}\n", "-1"),
+        ("schemaVersion: 1\nrollout: {busyMinutes: 10081}\n", "rollout.busyMinutes"),
         ("- a\n", "claude-manager.yaml"),
         ("schemaVersion: [\n", "line"),
     ] {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
@@ -60,7 +62,7 @@ fn applied<'a>(plan: &'a UnitPlan, observation: &'a Observation) -> StatusInput<
         apply_errors: &[],
         untouched: false,
         last_words: None,
-        is_busy: false,
+        busy_for: None,
         contested: &[],
         suspended: None,
         deletion_held: None,
@@ -457,7 +459,8 @@ fn whoever_waits_to_restart_says_for_what() {
     let (plan, observation) = (empty_plan(), Observation::default());
     let input = StatusInput { waits_for_turn: Some(2), ..applied(&plan, &observation) };
     assert!(status(&project(), &input).message.contains("2 at a time"));
-    let busy = status(&project(), &StatusInput { is_busy: true, ..input });
+    let busy = status(&project(), &StatusInput { busy_for: Some(Duration::from_secs(45 * 60)), ..input });
     assert_eq!((busy.phase, busy.reason), (Phase::Pending, Reason::WaitingForApply));
-    assert!(busy.message.contains("when that turn has ended"), "{}", busy.message);
+    let message = &busy.message;
+    assert!(message.contains("when that turn has ended, or after 45 minutes, as rollout.busyMinutes"), "{message}");
 }

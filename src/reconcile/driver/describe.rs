@@ -51,6 +51,15 @@ impl Driver {
         let Some(state) = self.units.get_mut(unit) else { return };
         self.published = false;
         let Unit::Project(name) = unit else {
+            // What is there already is remembered once, or a restart would not know what somebody deletes afterwards.
+            if let Some(attempt) = &mut state.attempt
+                && resting
+                && self.next.synced
+                && !state.applied_before
+                && attempt.is_there()
+            {
+                let _ = self.ledger.send(Entry::History(attempt.passage(unit)));
+            }
             let error = state.desired.as_ref().and_then(|desired| desired.objects.as_ref().err());
             self.base_error = match error {
                 Some(error) => Some(error.message.clone()),
@@ -87,7 +96,7 @@ impl Driver {
             suspended: state.suspended(&self.policy),
             deletion_held: state.deletion_held.as_deref(),
             waits_for_turn: self.turns.waits(unit).then_some(self.policy.rollout.restarts).flatten(),
-            is_busy: self.turns.is_busy(unit),
+            busy_for: self.turns.is_busy(unit).then_some(self.policy.rollout.busy),
             pod_refusal: refusal.as_deref(),
             last_words: self.crashes.words(name),
             plan: &plan,
@@ -108,7 +117,7 @@ impl Driver {
             && let Some(took) = attempt.is_healthy()
         {
             self.parts.metrics.reconciled("healthy", took);
-            let _ = self.ledger.send(Entry::History(attempt.passage(name)));
+            let _ = self.ledger.send(Entry::History(attempt.passage(unit)));
         }
         let is_first = !self.next.projects.contains_key(name);
         if let Some(news) = announcement(name, &mut state.announced, is_first, &status, observation) {

@@ -26,7 +26,7 @@ impl Driver {
     pub(super) fn publish(&mut self, publish: &watch::Sender<Arc<Snapshot>>) {
         if !self.published {
             let due = self.published_at.map(|at| at + BETWEEN_SNAPSHOTS.max(self.publishing * SHARE));
-            let is_wanted = !self.loading.is_empty() || !self.refreshing.is_empty();
+            let is_wanted = !self.loading.is_empty() || !self.refreshing.is_empty() || self.grants.is_any_done();
             if let Some(due) = due.filter(|due| *due > Instant::now() && !is_wanted) {
                 self.publish_at = Some(due);
                 return;
@@ -55,6 +55,7 @@ impl Driver {
         for done in self.loading.drain(..) {
             let _ = done.send(());
         }
+        self.grants.answer(&self.units);
         let (units, runs, queue) = (&self.units, &self.runs, &self.queue);
         let busy =
             |unit: &Unit, state: &UnitState| runs.contains_key(unit) || state.is_running() || queue.contains(unit);

@@ -17,8 +17,8 @@ impl Driver {
     pub(super) fn start(&mut self, unit: &Unit, run: u64, plan: UnitPlan) {
         let mut heals = false;
         if let Some(state) = self.units.get_mut(unit) {
-            heals = state.is_drift();
-            if heals {
+            heals = state.was_brought_here();
+            if state.is_drift() {
                 plan.actions.iter().for_each(|action| self.parts.metrics.drift(plan::drifted_by(action)));
             }
             if let Some(attempt) = &mut state.attempt {

@@ -44,12 +44,17 @@ impl Driver {
                 }
                 state.want(Some(wanted), false);
                 state.changed_with = rendered;
-                if let (Some(attempt), Unit::Project(name)) = (&mut state.attempt, &unit) {
+                if let Some(attempt) = &mut state.attempt {
                     // Of several commits at once, the one that touched the project's own folder.
-                    let own = self.last_changes.get(name);
-                    let own = own.filter(|own| before.get(name).is_none_or(|before| before.revision != own.revision));
+                    let own = match &unit {
+                        Unit::Base => None,
+                        Unit::Project(name) => {
+                            let own = self.last_changes.get(name);
+                            own.filter(|own| before.get(name).is_none_or(|before| before.revision != own.revision))
+                        }
+                    };
                     attempt.by(own.map_or(&look.author, |own| &own.author));
-                    state.applied_before = self.applied.get(name).is_some_and(|digest| digest == attempt.digest());
+                    state.applied_before = self.applied.get(&unit).is_some_and(|digest| digest == attempt.digest());
                 }
                 self.dirty.insert(unit);
             }

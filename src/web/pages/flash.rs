@@ -13,7 +13,8 @@ const NAME: &str = "claude-manager-told";
 /// Something that was done.
 pub(super) struct Told {
     deed: Deed,
-    project: ProjectName,
+    /// `None`: all of them.
+    project: Option<ProjectName>,
     commit: Revision,
     /// Whether there was anything to do.
     changed: bool,
@@ -28,10 +29,12 @@ pub(super) enum Deed {
     Suspended,
     Resumed,
     Deleted,
+    Applied,
 }
 
 impl Deed {
-    const ALL: [Self; 6] = [Self::Created, Self::Started, Self::Stopped, Self::Suspended, Self::Resumed, Self::Deleted];
+    const ALL: [Self; 7] =
+        [Self::Created, Self::Started, Self::Stopped, Self::Suspended, Self::Resumed, Self::Deleted, Self::Applied];
 
     const fn word(self) -> &'static str {
         match self {
@@ -41,6 +44,7 @@ impl Deed {
             Self::Suspended => "suspended",
             Self::Resumed => "resumed",
             Self::Deleted => "deleted",
+            Self::Applied => "applied",
         }
     }
 }
@@ -48,20 +52,30 @@ impl Deed {
 impl Told {
     /// `deed` was committed for `project`.
     pub(super) const fn new(deed: Deed, project: ProjectName, commit: Revision, changed: bool) -> Self {
-        Self { deed, project, commit, changed }
+        Self { deed, project: Some(project), commit, changed }
+    }
+
+    /// The plan of a commit was applied as somebody had seen it, for one project or for all.
+    pub(super) const fn applied(project: Option<ProjectName>, commit: Revision) -> Self {
+        Self { deed: Deed::Applied, project, commit, changed: true }
     }
 
     /// The header that carries it to the next page.
     pub(super) fn header(&self, server: &ServerSettings) -> Option<HeaderValue> {
         let changed = if self.changed { "1" } else { "0" };
-        set_cookie(server, NAME, &format!("{}.{}.{}.{changed}", self.deed.word(), self.project, self.commit), 60)
+        let project = self.project.as_ref().map(ProjectName::as_str).unwrap_or_default();
+        set_cookie(server, NAME, &format!("{}.{project}.{}.{changed}", self.deed.word(), self.commit), 60)
     }
 
     /// What a person reads.
     pub(super) fn notice(&self, base: &str) -> Markup {
         let link = html! {
-            a href=(format!("{base}/projects/{}", self.project)) { (self.project) }
+            @match &self.project {
+                Some(project) => a href=(format!("{base}/projects/{project}")) { (project) },
+                None => "Everything",
+            }
         };
+        let name = self.project.as_ref().map(ProjectName::as_str).unwrap_or_default();
         html! {
             div.notice.good role="status" {
                 @match (self.changed, self.deed) {
@@ -71,7 +85,8 @@ impl Told {
                     (true, Deed::Stopped) => { (link) " is to stop" }
                     (true, Deed::Suspended) => { (link) " is left alone from now on" }
                     (true, Deed::Resumed) => { (link) " is looked after again" }
-                    (true, Deed::Deleted) => { (self.project) " is to be deleted" }
+                    (true, Deed::Deleted) => { (name) " is to be deleted" }
+                    (true, Deed::Applied) => { (link) " is as its plan was" }
                 }
                 @if self.changed {
                     ": commit " code title=(self.commit) { (self.commit.short()) } "."
@@ -86,7 +101,10 @@ pub(super) fn read(headers: &HeaderMap) -> Option<Told> {
     let mut parts = cookie(headers, NAME)?.split('.');
     let word = parts.next()?;
     let deed = Deed::ALL.into_iter().find(|deed| deed.word() == word)?;
-    let project = ProjectName::parse(parts.next()?).ok()?;
+    let project = match parts.next()? {
+        "" if deed == Deed::Applied => None,
+        name => Some(ProjectName::parse(name).ok()?),
+    };
     let commit = Revision::parse(parts.next()?).ok()?;
     Some(Told { deed, project, commit, changed: parts.next()? == "1" })
 }

@@ -50,7 +50,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/projects/{id}/resume", post(project::resume))
         .route("/projects/{id}/delete", get(delete::page).post(delete::delete))
         .route("/projects/{id}/logs", get(log::page))
-        .route("/plan", get(plan::page))
+        .route("/plan", get(plan::page).post(plan::apply))
         .route("/upgrade", get(upgrade::page).post(upgrade::commit))
         .route("/fragments/projects", get(list::fragment))
         .route("/fragments/projects/{id}", get(project::fragment))

@@ -179,6 +179,7 @@ fn status(base: &str, visit: &Visit, name: &ProjectName, project: &Project, stat
                     form method="post" action=(format!("{base}/projects/{name}/start")) { button id="start" type="submit" { "Start" } }
                 }
                 a.button.quiet id="logs" href=(format!("{base}/projects/{name}/logs")) { "Logs" }
+                a.button.quiet id="plan" href=(format!("{base}/plan?project={name}")) { "Plan" }
             }
         }
         (differences(state))

@@ -1,12 +1,13 @@
 //! Pages as browsers meet them: what they say, what their forms do, and that every one of them is sound.
 
 mod goldens;
+mod plan;
 mod sound;
 
 use super::sessions::sign_in;
 use super::*;
 use crate::git::{LogEntry, Person};
-use crate::plan::{Action, Content, Held, Operation};
+use crate::plan::{Action, Held, Operation};
 use crate::project::ObjectKey;
 use sound::check;
 
@@ -482,58 +483,4 @@ async fn a_project_is_suspended_with_a_reason_and_resumed() {
     assert_eq!(changes, [Some(Some("Ana looks into it".to_owned())), Some(None)]);
     let vera = Browser::new(&app, "viewer").await;
     assert_eq!(vera.post("/projects/alpha/resume", &[]).await.status, StatusCode::FORBIDDEN);
-}
-
-#[tokio::test]
-async fn a_plan_is_shown_with_its_hash_and_without_secrets() {
-    let app = TestApp::new().await;
-    set_plan(&app);
-    let vera = Browser::new(&app, "viewer").await;
-    let page = vera.get("/plan?revision=main&server=true").await;
-    assert!(page.text.contains("~ StatefulSet.apps team/alpha-env (drift: spec.replicas)"), "{}", page.text);
-    assert!(page.text.contains("does not build") && page.text.contains("id=\"hash\""), "{}", page.text);
-    assert_eq!(vera.get("/plan?revision=nowhere").await.status, StatusCode::NOT_FOUND);
-
-    let answer = app.get("/api/plan?revision=main").await.json();
-    assert_eq!((&answer["changed"], &answer["created"]), (&json!(1), &json!(1)), "{answer:#}");
-    let action = &answer["units"][0]["actions"][1];
-    assert_eq!(
-        action["object"],
-        json!({"group": "apps", "kind": "StatefulSet", "namespace": "team", "name": "alpha-env"})
-    );
-    assert_eq!(action["changes"], json!([{"path": "spec.replicas", "before": 0, "after": 1}]));
-    assert_eq!(answer["errors"], json!([{"project": "beta", "message": "does not build"}]));
-    assert!(!answer.to_string().contains("aHVudGVyMg") && answer["text"].to_string().contains("***"), "{answer:#}");
-
-    // A project's own is that of the snapshot, and needs a cluster that was seen.
-    let own = app.get("/api/projects/alpha/plan").await.json();
-    assert_eq!((&own["unchanged"], &own["units"][0]["unchanged"]), (&json!(4), &json!(4)), "of six, two are written");
-    assert_eq!(own["hash"], answer["hash"]);
-    let away = Snapshot { synced: false, ..(**app.script.snapshot.lock().unwrap()).clone() };
-    *app.script.snapshot.lock().unwrap() = Arc::new(away);
-    assert_eq!(app.get("/api/projects/alpha/plan").await.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(app.get("/api/projects/alpha/plan?revision=main").await.status, StatusCode::BAD_REQUEST);
-    assert_eq!(app.get("/api/projects/gamma/plan").await.status, StatusCode::NOT_FOUND);
-}
-
-/// A Secret is to be made, and a StatefulSet to be changed.
-fn set_plan(app: &TestApp) {
-    set_alpha(app, |alpha| {
-        let secret = json!({"metadata": {"name": "alpha-secrets"}, "data": {"token": "aHVudGVyMg=="}});
-        let create = Action {
-            operation: Operation::Create(Content::new(secret)),
-            reason: "not in the cluster".to_owned(),
-            ..delete("Secret", "alpha-secrets")
-        };
-        let change =
-            crate::plan::FieldChange { path: "spec.replicas".into(), before: Some(json!(0)), after: Some(json!(1)) };
-        let update = Action {
-            operation: Operation::Update { object: Content::new(json!({})), take_over: false },
-            reason: "drift: spec.replicas".to_owned(),
-            changes: vec![change],
-            ..delete("StatefulSet", "alpha-env")
-        };
-        let actions = vec![create, update];
-        alpha.plan = Arc::new(UnitPlan { unit: Unit::Project(name("alpha")), actions, held: Vec::new() });
-    });
 }

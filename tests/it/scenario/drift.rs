@@ -67,7 +67,9 @@ async fn drift_is_corrected_warned_of_or_ignored_as_git_says() {
     assert_eq!(plan.status.code(), Some(0), "nothing would change: {shown}");
 
     // So is an object that somebody deletes; a restart changes nothing about that, and the status says it.
+    // Base-wide ones are no exception.
     fleet.kubectl(&["delete", "service", "shop-env"]);
+    fleet.kubectl(&["delete", "configmap", "claude-manager-agent-keys"]);
     let service = || fleet.cluster.object(&fleet.namespace, "service", "shop-env");
     fleet.manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
     assert!(service().is_none());
@@ -80,6 +82,11 @@ async fn drift_is_corrected_warned_of_or_ignored_as_git_says() {
     fleet.manager.project_until("shop", |shop| shop["phase"] == "Running").await;
     let service = || fleet.cluster.object(&fleet.namespace, "service", "shop-env");
     assert!(service().is_none(), "{}", fleet.manager.log());
+    let keys = || fleet.cluster.object(&fleet.namespace, "configmap", "claude-manager-agent-keys");
+    assert!(keys().is_none(), "{}", fleet.manager.log());
+    let whole = fleet.manager.expect("GET", "/api/plan", None, 200).await;
+    assert_eq!((&whole["units"][0]["project"], &whole["created"]), (&Value::Null, &0.into()), "{whole:#}");
+    assert!(whole["units"][0]["held"].to_string().contains("was deleted and is not made again"), "{whole:#}");
 
     // A commit is applied all the same, and makes it again; a field that is left stays left.
     fleet.manager.expect("POST", "/api/projects/shop/stop", None, 200).await;

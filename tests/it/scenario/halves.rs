@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{append, project, push, update};
 use crate::control_plane::{ControlPlane, eventually};
@@ -86,4 +86,62 @@ async fn where_one_of_two_changes_is_refused_neither_is_made_and_the_mending_com
         (note(&live("serviceaccount")) == "one" && service.is_some()).then_some(())
     });
     assert_eq!(asked(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_one_of_two_drifted_objects_cannot_be_healed_the_other_one_is() {
+    let Some(cluster) = ControlPlane::with_pods() else { return };
+    cluster.volumes("", 2);
+    let user = cluster.user();
+    let namespace = cluster.namespace("one-of-two");
+    let kubeconfig = user.kubeconfig.display().to_string();
+    let manager = Manager::start(&[("KUBECONFIG", &kubeconfig), ("KUBERNETES_NAMESPACE", &namespace)]);
+    manager.expect("POST", "/api/projects", Some(project("shop")), 201).await;
+    manager.project_until("shop", |shop| shop["phase"] == "Running").await;
+
+    // From now on the manager may not write Services.
+    let who = format!("request.userInfo.username == '{}' && request.namespace == '{namespace}'", user.name);
+    let resources =
+        json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["services"]}]);
+    let name = format!("no-services-{namespace}");
+    cluster.apply(vec![
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name}, "spec": {
+                "matchConstraints": {"resourceRules": resources},
+                "matchConditions": [{"name": "who", "expression": who}],
+                "validations": [{"expression": "false", "message": "no Services today"}]}}),
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}),
+    ]);
+    let annotate = ["annotate", "service", "shop-env", "asked=yes", "--overwrite", "--dry-run=server"];
+    let as_manager = ["--kubeconfig", &kubeconfig, "-n", &namespace];
+    eventually("the rule to hold", || {
+        let output = cluster.kubectl(as_manager.iter().chain(&annotate));
+        String::from_utf8_lossy(&output.stderr).contains("no Services today").then_some(())
+    });
+
+    // The Service drifts first, and cannot be changed back.
+    cluster.expect(["-n", &namespace, "label", "service", "shop-env", "claude-manager.io/project-", "meddled=yes"]);
+    cluster.expect([
+        "-n",
+        &namespace,
+        "patch",
+        "service",
+        "shop-env",
+        "-p",
+        r#"{"spec":{"publishNotReadyAddresses":true}}"#,
+    ]);
+    let refused = manager.project_until("shop", |shop| shop["reason"] == "ApplyFailed").await;
+    assert!(refused["message"].to_string().contains("no Services today"), "{refused:#}");
+    // The StatefulSet drifts then, and is changed back all the same: only commits are whole or not at all.
+    cluster.expect(["-n", &namespace, "scale", "statefulset", "shop-env", "--replicas=0"]);
+    eventually("the StatefulSet to be healed", || {
+        let set = cluster.object(&namespace, "statefulset", "shop-env").expect("the StatefulSet");
+        (set["spec"]["replicas"] == 1).then_some(())
+    });
+    let still = manager.project_until("shop", |shop| shop["reason"] == "ApplyFailed").await;
+    assert!(still["message"].to_string().contains("no Services today"), "{still:#}");
+
+    cluster.expect(["delete", "validatingadmissionpolicybinding", &name]);
+    manager.project_until("shop", |shop| shop["phase"] == "Running").await;
 }

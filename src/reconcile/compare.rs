@@ -1,0 +1,119 @@
+//! The plans of units, from what is wanted and what was seen of the cluster, beside the loop that executes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::desired::DesiredTree;
+use super::once::OnceReport;
+use crate::cluster;
+use crate::plan::{self, Desired, Drift, Observation, POLICY_FILE, UnitPlan};
+use crate::project::{ObjectKey, ProjectName, Unit};
+
+/// Which plans somebody wants to see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlanQuery {
+    /// Only this project's; it is planned though Git suspends it.
+    pub project: Option<ProjectName>,
+    /// With every drift corrected, whatever the policy says.
+    pub corrects: bool,
+}
+
+impl PlanQuery {
+    /// The rules for drift, where they are not the policy's.
+    pub(super) fn drift(&self) -> Option<Drift> {
+        self.corrects.then(Drift::default)
+    }
+}
+
+/// The units that `applied` says were brought to what `desired` wants.
+pub(super) fn was_applied(desired: &DesiredTree, applied: &BTreeMap<Unit, String>) -> BTreeSet<Unit> {
+    let as_before = |unit: &Unit| {
+        let objects = desired.units.get(unit).and_then(|unit| unit.objects.as_ref().ok());
+        objects.is_some_and(|objects| applied.get(unit).is_some_and(|digest| *digest == objects.digest()))
+    };
+    applied.keys().filter(|unit| as_before(unit)).cloned().collect()
+}
+
+/// What is wanted, and what is known of it beside the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// What Git wants.
+    pub(super) desired: DesiredTree,
+    /// What was applied for each unit.
+    pub(super) inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    /// The units that were brought to what is wanted before.
+    pub(super) was_applied: BTreeSet<Unit>,
+    /// The units of which it is known that nothing is to be done or said by the policy's rules. Optimisation only: each of
+    /// them would be unpacked and compared to find the same.
+    pub(super) settled: BTreeSet<Unit>,
+}
+
+/// The plans that bring what was observed to what is desired.
+pub(super) fn compare(known: &Known, observer: &cluster::Observer, query: &PlanQuery) -> OnceReport {
+    let Known { desired, inventory, was_applied, settled } = known;
+    let mut report = OnceReport { warnings: desired.warnings.clone(), ..OnceReport::default() };
+    let corrected = query.drift();
+    let drift = corrected.as_ref().unwrap_or(&desired.policy.drift);
+    let units: BTreeSet<Unit> = match &query.project {
+        Some(name) => BTreeSet::from([Unit::Project(name.clone())]),
+        None => desired.units.keys().chain(inventory.keys()).cloned().chain(observer.units(|_| true)).collect(),
+    };
+    for unit in units {
+        if settled.contains(&unit) && !query.corrects && suspended(desired, &unit).is_none() {
+            let wanted = desired.units.get(&unit).and_then(|unit| unit.objects.as_ref().ok());
+            if let Some(objects) = wanted {
+                report.plans.push(UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() });
+                report.objects.insert(unit, objects.iter().count());
+                continue;
+            }
+        }
+        let wanted_keys =
+            desired.units.get(&unit).into_iter().flat_map(|unit| unit.objects.iter().flat_map(|all| all.iter()));
+        let known = inventory.get(&unit).into_iter().flatten();
+        let objects = observer.objects_for(&unit, wanted_keys.map(|object| &object.key).chain(known));
+        let mut observation = Observation { objects, ..Observation::default() };
+        observation.was_applied = was_applied.contains(&unit);
+        if let Some(keys) = inventory.get(&unit) {
+            observation.inventory.insert(unit.clone(), keys.clone());
+        }
+        if !desired.units.contains_key(&unit) && !inventory.contains_key(&unit) {
+            report.warnings.push(format!("the cluster has objects of {unit}, which is neither in Git nor known here"));
+            continue;
+        }
+        if let Some((file, why)) = suspended(desired, &unit) {
+            let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+            report.warnings.push(format!("{unit} is suspended by {file}{why}: nothing of it is applied"));
+            if query.project.is_none() {
+                continue;
+            }
+        }
+        match wanted(desired, &unit) {
+            Ok(wanted) => {
+                report.plans.push(plan::unit(&unit, &wanted, &observation, drift));
+                if let Desired::Objects(objects) = wanted {
+                    report.objects.insert(unit, objects.len());
+                }
+            }
+            Err(error) => report.errors.push((unit, error)),
+        }
+    }
+    report
+}
+
+fn suspended<'a>(tree: &'a DesiredTree, unit: &Unit) -> Option<(&'a str, &'a str)> {
+    let own = tree.units.get(unit).and_then(|desired| desired.suspended.as_deref());
+    let all = tree.policy.suspended.as_deref().map(|why| (POLICY_FILE, why));
+    all.or_else(|| own.map(|why| ("its overlay", why)))
+}
+
+fn wanted(tree: &DesiredTree, unit: &Unit) -> Result<Desired, String> {
+    match tree.units.get(unit) {
+        Some(desired) => match &desired.objects {
+            Ok(objects) => Ok(Desired::Objects(objects.wanted())),
+            Err(error) => Err(error.message.clone()),
+        },
+        None => {
+            let delete_volumes = matches!(unit, Unit::Project(name) if tree.volumes_given_up.contains(name));
+            Ok(Desired::Absent { delete_volumes })
+        }
+    }
+}
