@@ -8,6 +8,13 @@ use crate::manager::{Manager, git_ok};
 
 /// The hash of a plan that somebody looks at.
 async fn look(manager: &Manager, path: &str) -> (String, Value) {
+    // Right after a start it is answered to try again, as the cluster was not seen yet.
+    for _ in 0..100 {
+        if manager.api("GET", path, None).await.0 != 503 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     let plan = manager.expect("GET", path, None, 200).await;
     (plan["hash"].as_str().expect("a hash").to_owned(), plan)
 }
