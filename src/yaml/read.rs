@@ -70,6 +70,17 @@ fn refuse_what_readers_disagree_about(text: &str, single: bool, lines: usize) ->
     Ok(())
 }
 
+/// The lines that begin with blanks of which one is a tab, each with the column, from 0, of what follows. For the parser a tab
+/// may stand behind the spaces of an indentation.
+fn behind_tabs(text: &str) -> BTreeMap<usize, usize> {
+    if !text.contains('\t') {
+        return BTreeMap::new();
+    }
+    let blanks = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let lines = text.split('\n').enumerate().map(|(at, line)| (at + 1, line, blanks(line)));
+    lines.filter(|(_, line, blanks)| line[..*blanks].contains('\t')).map(|(at, _, blanks)| (at, blanks)).collect()
+}
+
 /// Stock kustomize knows neither `\\/` nor halves of a character, which JSON has.
 fn refuse_unknown_escapes(quoted: &str, mark: Mark) -> Result<(), ReadError> {
     let mut rest = quoted;
@@ -206,6 +217,7 @@ impl Reader {
             block_nesting_limit: MAX_DEPTH,
         };
         let mut end = usize::MAX;
+        let tabbed = behind_tabs(text);
         for event in Parser::new_from_str_with_options(text, options) {
             if self.extent == Extent::Done {
                 let (line, column) = match event {
@@ -226,6 +238,10 @@ impl Reader {
                 }
                 Ok((event, span)) => {
                     let mark = Mark::new(span.start.line(), span.start.col() + 1);
+                    let in_brackets = self.open.last().is_some_and(|open| open.node.style == Style::Flow);
+                    if !in_brackets && !span.is_empty() && tabbed.get(&span.start.line()) == Some(&span.start.col()) {
+                        return Err(ReadError::at(mark, "is indented with a tab; only spaces can indent"));
+                    }
                     if matches!(event, Event::Scalar(_, ScalarStyle::DoubleQuoted, ..)) {
                         refuse_unknown_escapes(span.slice(text).unwrap_or_default(), mark)?;
                     }
