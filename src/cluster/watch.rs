@@ -226,7 +226,9 @@ impl Events {
     async fn open(client: &Client, path: &str, from: &str) -> Result<Self, Error> {
         let life = rand::random_range(LIFE);
         let uri = format!("{path}&watch=1&allowWatchBookmarks=true&resourceVersion={from}&timeoutSeconds={life}");
-        let request = http::Request::get(uri).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
+        // A compressed watch would be held back until a block is full.
+        let request = http::Request::get(uri).header(http::header::ACCEPT_ENCODING, "identity").body(Vec::new());
+        let request = request.map_err(|error| Error::Answer(error.to_string()))?;
         // The headers come at once, the body never ends.
         let body = tokio::time::timeout(Duration::from_secs(30), client.request_stream(request))
             .await

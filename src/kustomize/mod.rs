@@ -79,6 +79,7 @@ mod shared;
 mod tables;
 mod threads;
 mod transform;
+mod types;
 mod vars;
 
 use std::fmt;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use ask::ask_busy;
 pub(super) use grant::Grant;
 use grant::Grants;
+use publish::Publishing;
 pub(super) use seen::Seen;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -98,7 +99,7 @@ pub(super) async fn run(
     loop {
         let timer = driver.timers.first_key_value().map(|(at, _)| *at);
         let rest = (!driver.dirty.is_empty()).then(Instant::now);
-        let deadline = timer.into_iter().chain(driver.publish_at).chain(rest).min();
+        let deadline = timer.into_iter().chain(driver.publishing.due()).chain(rest).min();
         tokio::select! {
             message = messages.recv() => {
                 let Some(message) = message else { return };
@@ -182,12 +183,7 @@ struct Driver {
     /// Who waits for the plans that they had looked at.
     grants: Grants,
     next: Snapshot,
-    published: bool,
-    published_at: Option<Instant>,
-    /// How long the last snapshot took to be made.
-    publishing: Duration,
-    /// When the next snapshot is due.
-    publish_at: Option<Instant>,
+    publishing: Publishing,
 }
 
 impl Driver {
@@ -232,10 +228,7 @@ impl Driver {
             refreshing: Vec::new(),
             grants: Grants::default(),
             next: Snapshot::default(),
-            published: false,
-            published_at: None,
-            publishing: Duration::ZERO,
-            publish_at: None,
+            publishing: Publishing::default(),
         }
     }
 
@@ -251,7 +244,7 @@ impl Driver {
             Message::Unreadable(error, waiting) => {
                 self.loading.extend(waiting);
                 self.root_error = Some(format!("the state repository cannot be read: {error}"));
-                self.published = false;
+                self.publishing.changed();
             }
             Message::Applied(unit, run, applied) => {
                 self.runs.remove(&unit);
@@ -332,7 +325,7 @@ impl Driver {
         if self.next.cluster != connection.unreachable || self.next.synced != connection.synced {
             self.next.cluster = connection.unreachable;
             self.next.synced = connection.synced;
-            self.published = false;
+            self.publishing.changed();
             self.dirty.extend(self.units.keys().cloned());
             self.dirty.extend(self.observer.units(|_| true));
             for unit in &self.dirty {

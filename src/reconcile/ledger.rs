@@ -66,3 +66,32 @@ fn newest(passages: Vec<Passage>) -> Vec<Passage> {
     newest.reverse();
     newest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::ProjectName;
+
+    fn passage(name: &str, seen_at: i64, outcome: &str) -> Passage {
+        Passage {
+            unit: Unit::Project(ProjectName::parse(name).unwrap()),
+            revision: seen_at.to_string(),
+            author: String::new(),
+            seen_at,
+            digest: String::new(),
+            summary: String::new(),
+            outcome: outcome.to_owned(),
+            message: String::new(),
+            applied_ms: None,
+            healthy_ms: None,
+        }
+    }
+
+    #[test]
+    fn what_was_told_last_of_a_commit_is_what_is_written_and_commits_keep_their_order() {
+        let told = [("a", 1, "begun"), ("b", 1, "begun"), ("a", 2, "begun"), ("a", 1, "applied"), ("a", 2, "failed")];
+        let written = newest(told.iter().map(|(name, seen_at, outcome)| passage(name, *seen_at, outcome)).collect());
+        let expected = [("b", 1, "begun"), ("a", 1, "applied"), ("a", 2, "failed")];
+        assert_eq!(written, expected.map(|(name, seen_at, outcome)| passage(name, seen_at, outcome)));
+    }
+}

@@ -12,6 +12,7 @@ mod emit;
 mod node;
 mod read;
 mod scalar;
+mod tabs;
 
 pub use emit::{emit, emit_to, fits_single_quotes, in_quotes, natural_order, without_type};
 pub use node::{Kind, Mark, Node, Style, Tag};

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, options};
 
 use super::node::{Kind, Mark, Node, Style, Tag};
+use super::tabs::{self, Tabs, Token};
 
 /// The deepest nesting.
 pub const MAX_DEPTH: usize = 200;
@@ -68,17 +69,6 @@ fn refuse_what_readers_disagree_about(text: &str, single: bool, lines: usize) ->
         head = line.starts_with("---") || line.starts_with("...") || (head && blank);
     }
     Ok(())
-}
-
-/// The lines that begin with blanks of which one is a tab, each with the column, from 0, of what follows. For the parser a tab
-/// may stand behind the spaces of an indentation.
-fn behind_tabs(text: &str) -> BTreeMap<usize, usize> {
-    if !text.contains('\t') {
-        return BTreeMap::new();
-    }
-    let blanks = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
-    let lines = text.split('\n').enumerate().map(|(at, line)| (at + 1, line, blanks(line)));
-    lines.filter(|(_, line, blanks)| line[..*blanks].contains('\t')).map(|(at, _, blanks)| (at, blanks)).collect()
 }
 
 /// Stock kustomize knows neither `\\/` nor halves of a character, which JSON has.
@@ -217,7 +207,7 @@ impl Reader {
             block_nesting_limit: MAX_DEPTH,
         };
         let mut end = usize::MAX;
-        let tabbed = behind_tabs(text);
+        let mut tabs = Tabs::of(text);
         for event in Parser::new_from_str_with_options(text, options) {
             if self.extent == Extent::Done {
                 let (line, column) = match event {
@@ -233,14 +223,26 @@ impl Reader {
             }
             match event {
                 Ok((Event::DocumentEnd, span)) if self.extent == Extent::First => {
+                    tabs.end()?;
                     end = span.start.line();
                     self.extent = Extent::Done;
                 }
                 Ok((event, span)) => {
                     let mark = Mark::new(span.start.line(), span.start.col() + 1);
-                    let in_brackets = self.open.last().is_some_and(|open| open.node.style == Style::Flow);
-                    if !in_brackets && !span.is_empty() && tabbed.get(&span.start.line()) == Some(&span.start.col()) {
-                        return Err(ReadError::at(mark, "is indented with a tab; only spaces can indent"));
+                    if tabs.matter() && !span.is_empty() {
+                        let token = Token {
+                            line: span.start.line(),
+                            column: span.start.col(),
+                            end: span.end.line(),
+                            end_column: span.end.col(),
+                            kind: match event {
+                                Event::Scalar(_, ScalarStyle::Plain, ..) => tabs::Kind::Plain,
+                                Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..) => tabs::Kind::Block,
+                                _ => tabs::Kind::Other,
+                            },
+                            indent: self.around().map(|(mark, is_list)| tabs.indent(mark, is_list)),
+                        };
+                        tabs.token(token, self.is_in_brackets())?;
                     }
                     if matches!(event, Event::Scalar(_, ScalarStyle::DoubleQuoted, ..)) {
                         refuse_unknown_escapes(span.slice(text).unwrap_or_default(), mark)?;
@@ -250,7 +252,10 @@ impl Reader {
                             self.block_end = Some(span.end.line());
                         }
                         Event::Scalar(..) => self.block_end = None,
-                        Event::DocumentEnd => self.end_document(text),
+                        Event::DocumentEnd => {
+                            tabs.end()?;
+                            self.end_document(text);
+                        }
                         _ => {}
                     }
                     self.event(event, mark, span.is_empty())?;
@@ -265,6 +270,16 @@ impl Reader {
             refuse_what_readers_disagree_about(text, true, end)?;
         }
         Ok(())
+    }
+
+    fn is_in_brackets(&self) -> bool {
+        self.open.last().is_some_and(|open| open.node.style == Style::Flow)
+    }
+
+    /// Where the innermost collection begins that is in no brackets, and whether it is a list.
+    fn around(&self) -> Option<(Mark, bool)> {
+        let block = self.open.iter().rev().find(|open| open.node.style != Style::Flow)?;
+        Some((block.node.mark, matches!(block.node.kind, Kind::Sequence(_))))
     }
 
     /// Notes whether a comment stands behind the last block of a document.
@@ -294,8 +309,10 @@ impl Reader {
                     ScalarStyle::Literal => Style::Literal,
                     ScalarStyle::Folded => Style::Folded,
                 };
-                let in_brackets = self.open.last().is_some_and(|open| open.node.style == Style::Flow);
-                if in_brackets && style == Style::Plain && ((absent && tag.is_some()) || text.starts_with('?')) {
+                if self.is_in_brackets()
+                    && style == Style::Plain
+                    && ((absent && tag.is_some()) || text.starts_with('?'))
+                {
                     return Err(ReadError::at(mark, "is read in several ways between brackets; put it in quotes"));
                 }
                 let tag = tag.map_or(Tag::None, |tag| tag_of(&tag));

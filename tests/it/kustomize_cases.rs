@@ -192,6 +192,11 @@ fn what_was_made_a_string_stays_one_when_it_looks_like_a_number() {
 }
 
 #[test]
+fn tabs_are_blanks_where_the_original_takes_them_for_such() {
+    case("tabs");
+}
+
+#[test]
 fn what_says_nothing_does_nothing_and_is_told() {
     let warnings = case("nothing-said").join("\n");
     for part in [

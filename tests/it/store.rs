@@ -48,6 +48,10 @@ async fn an_inventory_is_read_back_as_it_was_set(store: &Store) {
         BTreeMap::from([(Unit::Base, base.clone()), (project.clone(), replaced)])
     );
 
+    // More than one statement takes.
+    let many: BTreeSet<ObjectKey> = (0..1203).map(|number| key("ConfigMap", &format!("c{number}"))).collect();
+    store.set_inventory(&project, &many).await.unwrap();
+    assert_eq!(store.inventory().await.unwrap()[&project], many);
     store.set_inventory(&project, &BTreeSet::new()).await.unwrap();
 
     assert_eq!(store.inventory().await.unwrap(), BTreeMap::from([(Unit::Base, base)]));

@@ -123,6 +123,28 @@ async fn a_page_follows_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_reads_only_a_few_pages_at_a_time() {
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let (now, most) = (Arc::clone(&under_way), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+        let (uri, now, seen) = (request.uri().to_string(), Arc::clone(&now), Arc::clone(&seen));
+        async move {
+            let is_list = !uri.contains("watch=1") && !uri.contains("/events?");
+            if is_list {
+                seen.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                now.fetch_sub(1, Ordering::Relaxed);
+            }
+            Ok::<_, Infallible>(silent(&uri))
+        }
+    });
+    let observer = Observer::start(Client::new(service, "n"), "n", []);
+    observer.synced().await;
+    assert_eq!((under_way.load(Ordering::Relaxed), most.load(Ordering::Relaxed)), (0, PAGES));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_kind_is_named_and_asked_for_ever_less_often() {
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);

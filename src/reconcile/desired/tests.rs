@@ -146,7 +146,7 @@ fn a_commit_renders_only_what_it_touches() {
 }
 
 #[test]
-fn a_broken_overlay_is_its_own_error_and_is_rendered_again_when_anything_changes() {
+fn a_broken_overlay_is_its_own_error_and_is_rendered_again_when_what_it_looked_at_changes() {
     let mut tree = Tree::with_projects(&["bad", "good"]);
     tree.replace("projects/bad/kustomization.yaml", "../../base", "../../basement");
     let mut renderer = renderer();
@@ -156,8 +156,25 @@ fn a_broken_overlay_is_its_own_error_and_is_rendered_again_when_anything_changes
     assert!(error.message.contains("projects/bad/kustomization.yaml") && error.message.contains("basement"), "{error}");
     assert!(desired.units[&unit("good")].objects.is_ok());
 
-    let changed = tree.replace("projects/bad/kustomization.yaml", "../../basement", "../../base");
+    let good = "projects/good/kustomization.yaml";
+    let changed = tree.replace(good, "\npatches:", "\n\npatches:");
     let desired = renderer.render(&tree.0, revision(2), Some(&changed)).unwrap();
+    assert_eq!(rendered(&desired), ["good"], "a commit beside it costs it nothing");
+    assert!(desired.units[&unit("bad")].objects.is_err());
+
+    // What it missed comes into being, outside of its folder.
+    let mut changes = ChangeSet::default();
+    changes.write(path("basement/kustomization.yaml"), "resources: [../base]\n");
+    let changed = tree.change(changes);
+    let desired = renderer.render(&tree.0, revision(3), Some(&changed)).unwrap();
+    assert_eq!(rendered(&desired), ["bad"]);
+    assert!(desired.units[&unit("bad")].objects.is_ok());
+
+    let changed = tree.replace("projects/bad/kustomization.yaml", "../../basement", "../../attic");
+    let desired = renderer.render(&tree.0, revision(4), Some(&changed)).unwrap();
+    assert!(desired.units[&unit("bad")].objects.is_err());
+    let changed = tree.replace("projects/bad/kustomization.yaml", "../../attic", "../../base");
+    let desired = renderer.render(&tree.0, revision(5), Some(&changed)).unwrap();
     assert!(desired.units[&unit("bad")].objects.is_ok());
     assert_eq!(rendered(&desired), ["bad"]);
 }

@@ -49,7 +49,7 @@ impl Driver {
             }
         }
         let Some(state) = self.units.get_mut(unit) else { return };
-        self.published = false;
+        self.publishing.changed();
         let Unit::Project(name) = unit else {
             // What is there already is remembered once, or a restart would not know what somebody deletes afterwards.
             if let Some(attempt) = &mut state.attempt

@@ -17,24 +17,64 @@ const SHARE: u32 = 50;
 /// While there is always something left to plan, a snapshot of what is planned so far is made after this time.
 const LONGEST_WITHOUT: Duration = Duration::from_secs(1);
 
+/// When the next snapshot is due.
+#[derive(Debug, Default)]
+pub(super) struct Publishing {
+    /// Whether the last one shows what is known.
+    is_newest: bool,
+    /// When it was made.
+    at: Option<Instant>,
+    /// How long that took.
+    took: Duration,
+    /// When to come back, since the next one was asked for too early.
+    due: Option<Instant>,
+}
+
+impl Publishing {
+    /// Takes that there is something new to show.
+    pub(super) fn changed(&mut self) {
+        self.is_newest = false;
+    }
+
+    /// When to come back.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Whether readers have had to do with the same snapshot for long, though there is something new.
+    fn is_overdue(&self, now: Instant) -> bool {
+        !self.is_newest && self.at.is_some_and(|at| now.duration_since(at) > LONGEST_WITHOUT)
+    }
+
+    /// Whether the next one is to be made now; `is_wanted` when somebody waits for it.
+    fn begins(&mut self, is_wanted: bool, now: Instant) -> bool {
+        if self.is_newest {
+            return false;
+        }
+        let due = self.at.map(|at| at + BETWEEN_SNAPSHOTS.max(self.took * SHARE));
+        self.due = due.filter(|due| *due > now && !is_wanted);
+        self.due.is_none()
+    }
+
+    /// Takes that it was made.
+    fn ended(&mut self, began: Instant, took: Duration) {
+        *self = Self { is_newest: true, at: Some(began), took, due: None };
+    }
+}
+
 impl Driver {
-    /// Whether readers have had to do with the same snapshot for long, though there is a newer state.
+    /// Whether a snapshot is due before everything is planned. It waits for the first look at each project all the same: a
+    /// list of the head's projects that lacks some would look as if they had been deleted.
     pub(super) fn is_overdue(&self) -> bool {
-        !self.published && self.published_at.is_some_and(|at| at.elapsed() > LONGEST_WITHOUT)
+        let is_shown = |unit: &Unit| matches!(unit, Unit::Project(name) if self.next.projects.contains_key(name));
+        let mut wanted = self.units.iter().filter(|(unit, state)| **unit != Unit::Base && state.desired.is_some());
+        self.publishing.is_overdue(Instant::now()) && wanted.all(|(unit, _)| is_shown(unit))
     }
 
     pub(super) fn publish(&mut self, publish: &watch::Sender<Arc<Snapshot>>) {
-        if !self.published {
-            let due = self.published_at.map(|at| at + BETWEEN_SNAPSHOTS.max(self.publishing * SHARE));
-            let is_wanted = !self.loading.is_empty() || !self.refreshing.is_empty() || self.grants.is_any_done();
-            if let Some(due) = due.filter(|due| *due > Instant::now() && !is_wanted) {
-                self.publish_at = Some(due);
-                return;
-            }
-            self.published = true;
-            self.publish_at = None;
-            let began = Instant::now();
-            self.published_at = Some(began);
+        let is_wanted = !self.loading.is_empty() || !self.refreshing.is_empty() || self.grants.is_any_done();
+        let began = Instant::now();
+        if self.publishing.begins(is_wanted, began) {
             let strange = self.units.iter().filter(|(unit, state)| **unit != Unit::Base && state.is_strange());
             let told = strange.map(|(unit, _)| {
                 format!(
@@ -46,7 +86,7 @@ impl Driver {
             self.next.warnings = self.warnings.iter().cloned().chain(told).collect();
             self.parts.metrics.set_projects(self.next.projects.values().map(|project| project.status.phase));
             publish.send_replace(Arc::new(self.next.clone()));
-            self.publishing = began.elapsed();
+            self.publishing.ended(began, began.elapsed());
         }
     }
 
@@ -73,5 +113,43 @@ impl Driver {
                 let _ = done.send(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn a_snapshot_follows_another_at_once_only_when_somebody_waits_and_costs_a_small_share_of_the_time() {
+        let start = Instant::now();
+        let mut publishing = Publishing::default();
+        assert!(publishing.begins(false, start), "the first");
+        publishing.ended(start, ms(1));
+        assert!(!publishing.begins(true, start + ms(500)), "nothing is new");
+        publishing.changed();
+        assert!(!publishing.begins(false, start + ms(49)));
+        assert_eq!(publishing.due(), Some(start + ms(50)), "fifty times what it took");
+        assert!(publishing.begins(true, start + ms(49)), "somebody waits");
+        assert!(publishing.begins(false, start + ms(50)));
+        publishing.ended(start + ms(50), Duration::ZERO);
+        publishing.changed();
+        assert!(!publishing.begins(false, start + ms(69)) && publishing.begins(false, start + ms(70)), "no more often");
+    }
+
+    #[test]
+    fn what_is_planned_so_far_is_shown_when_there_is_always_something_left_to_plan() {
+        let start = Instant::now();
+        let mut publishing = Publishing::default();
+        publishing.changed();
+        assert!(!publishing.is_overdue(start + ms(5000)), "before the first, nobody reads");
+        publishing.ended(start, ms(1));
+        assert!(!publishing.is_overdue(start + ms(5000)), "nothing is new");
+        publishing.changed();
+        assert!(!publishing.is_overdue(start + ms(1000)) && publishing.is_overdue(start + ms(1001)));
     }
 }

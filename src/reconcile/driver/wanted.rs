@@ -13,7 +13,7 @@ use crate::project::{ProjectName, Unit};
 impl Driver {
     /// Takes what a newer head wants.
     pub(super) fn looked(&mut self, look: Look) {
-        self.published = false;
+        self.publishing.changed();
         self.next.head = Some(look.head);
         let before = std::mem::replace(&mut self.last_changes, look.last_changes);
         self.root_error = look.error;
