@@ -75,3 +75,24 @@ impl PackedObject {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn objects_are_kept_as_they_are_sent_with_the_hash_of_that() {
+        let key = ObjectKey { group: String::new(), kind: "Secret".into(), namespace: None, name: "a".into() };
+        let value = json!({"stringData": {"token": "hunter2"}});
+        let packed = Packed::of(&Packer::default(), vec![Object { key: key.clone(), api_version: "v1".into(), value }]);
+        let [wanted] = packed.wanted().try_into().unwrap();
+        let sent = json!({"data": {"token": "aHVudGVyMg=="}});
+        assert_eq!((&wanted.key, wanted.api_version.as_str(), &*wanted.content), (&key, "v1", &sent));
+        assert_eq!(wanted.content.hash(), plan::object_hash(&sent));
+        assert_eq!(wanted.content.text(), sent.to_string().into_bytes());
+        assert_eq!(packed.secrets().count(), 1);
+        assert!(!format!("{packed:?}").contains("aHVudGVyMg"));
+    }
+}

@@ -166,7 +166,8 @@ fn items_of_a_list_are_of_the_kind_of_the_list() {
     let head = Head::read(&text, Some(&resource)).unwrap();
     let listed = KEEPER.with(|keeper| keeper.read(head, &text, Some(&resource))).unwrap();
     let mut cache = Cache::default();
+    cache.seen(whole);
     let mut listing = cache.begin_list();
-    cache.listed(&mut listing, listed);
-    assert!(cache.seen(whole).is_empty(), "it is the same object");
+    assert!(cache.listed(&mut listing, listed).is_empty(), "it is the same object, which is no change");
+    assert_eq!(only(&cache).object["kind"], "StatefulSet");
 }

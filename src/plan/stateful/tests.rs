@@ -102,4 +102,8 @@ fn only_a_pod_that_its_set_waits_for_for_ever_is_released() {
     let mut going = pod("one", "False");
     going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     assert!(released("OrderedReady", &[going]).is_empty());
+    let mut going = spec("OrderedReady");
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let (plan, _) = planned(spec("OrderedReady"), going, &[pod("one", "False")]);
+    assert!(plan.actions.is_empty(), "the set goes with its pods: {plan:?}");
 }

@@ -63,9 +63,13 @@ fn condition<'a>(object: &'a Value, kind: &str, status: &str, reason: Option<&st
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
+    use crate::plan::Live;
+    use crate::project::ProjectName;
 
     fn told(group: &str, kind: &str, object: Value) -> Option<String> {
         let key = ObjectKey { group: group.into(), kind: kind.into(), namespace: None, name: "a-db".into() };
@@ -93,5 +97,23 @@ mod tests {
         let mut older = late;
         older["metadata"]["generation"] = json!(3);
         assert!(told("apps", "Deployment", older).is_none(), "it was said of an earlier generation");
+    }
+
+    #[test]
+    fn what_goes_or_has_words_of_its_own_is_not_told() {
+        let shop = Unit::Project(ProjectName::parse("shop").unwrap());
+        let is_told = |group: &str, kind: &str, condition: &str, going: Value| {
+            let mut object = with(condition, "True", "");
+            object["metadata"]["labels"] = json!({"claude-manager.io/project": "shop"});
+            object["metadata"]["deletionTimestamp"] = going;
+            let key = ObjectKey { group: group.into(), kind: kind.into(), namespace: None, name: "a-db".into() };
+            let objects = BTreeMap::from([(key, Live::new(object))]);
+            failed(&shop, &Observation { objects, ..Observation::default() }).is_some()
+        };
+        assert!(is_told("apps", "Deployment", "ReplicaFailure", Value::Null));
+        assert!(is_told("example.org", "Widget", "Stalled", Value::Null));
+        assert!(!is_told("apps", "Deployment", "ReplicaFailure", json!("2026-01-01T00:00:00Z")));
+        assert!(!is_told("apps", "StatefulSet", "Stalled", Value::Null));
+        assert!(!is_told("", "Service", "Stalled", Value::Null));
     }
 }
