@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use http::{Method, Request};
+use hyper::body::Bytes;
 use kube::Client;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::cancel::Cancel;
@@ -139,6 +139,7 @@ impl Writer<'_> {
         let uri = format!("{path}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Ignore{dry}");
         // JSON is YAML; a content type of its own for JSON came with Kubernetes 1.30 and is not everywhere on.
         let answer = self.send(Method::PATCH, &uri, "application/apply-patch+yaml", object.text()).await?;
+        let answer = String::from_utf8(answer.into()).map_err(|error| Error::Answer(error.to_string()))?;
         Ok(Done::Applied(answer.into()))
     }
 
@@ -205,14 +206,14 @@ impl Writer<'_> {
         }
     }
 
-    async fn send(&self, method: Method, uri: &str, content_type: &str, body: Vec<u8>) -> Result<Box<RawValue>, Error> {
+    async fn send(&self, method: Method, uri: &str, content_type: &str, body: Vec<u8>) -> Result<Bytes, Error> {
         let request = Request::builder()
             .method(method)
             .uri(uri)
             .header(http::header::CONTENT_TYPE, content_type)
             .body(body)
             .map_err(|error| Error::Answer(error.to_string()))?;
-        request::send(self.client, request).await
+        request::fetch(self.client, request).await
     }
 }
 
@@ -282,7 +283,7 @@ mod tests {
     use super::*;
 
     fn action(kind: &str, operation: Operation) -> Action {
-        let key = ObjectKey { group: String::new(), kind: kind.to_owned(), namespace: None, name: "x".to_owned() };
+        let key = ObjectKey::new("", kind, None, "x");
         Action { key, api_version: "v1".to_owned(), stage: 0, operation, reason: String::new(), changes: Vec::new() }
     }
 

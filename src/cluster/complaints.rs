@@ -77,13 +77,13 @@ impl Complaints {
 /// The object that an event is about.
 fn about(event: &Value) -> Option<ObjectKey> {
     let object = event.get("involvedObject")?;
-    let text = |field: &str| object[field].as_str().map(str::to_owned);
-    Some(ObjectKey {
-        group: object["apiVersion"].as_str()?.split_once('/').map_or("", |(group, _)| group).to_owned(),
-        kind: text("kind")?,
-        namespace: text("namespace"),
-        name: text("name")?,
-    })
+    let text = |field: &str| object[field].as_str();
+    Some(ObjectKey::new(
+        object["apiVersion"].as_str()?.split_once('/').map_or("", |(group, _)| group),
+        text("kind")?,
+        text("namespace"),
+        text("name")?,
+    ))
 }
 
 /// When it was last said. Times of this form sort as texts.
@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn key(name: &str) -> ObjectKey {
-        ObjectKey { group: "apps".into(), kind: "StatefulSet".into(), namespace: Some("n".into()), name: name.into() }
+        ObjectKey::new("apps", "StatefulSet", Some("n"), name)
     }
 
     fn said<'c>(complaints: &'c Complaints, name: &str) -> Option<&'c str> {

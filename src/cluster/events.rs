@@ -54,5 +54,5 @@ pub async fn announce(client: &Client, announcement: &Announcement) -> Result<()
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(event.to_string().into_bytes())
         .map_err(|error| Error::Answer(error.to_string()))?;
-    request::send::<serde_json::Value>(client, request).await.map(drop)
+    request::fetch(client, request).await.map(drop)
 }

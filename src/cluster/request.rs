@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http::{Request, header};
 use http_body_util::BodyExt as _;
+use hyper::body::Bytes;
 use kube::Client;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::Error;
@@ -13,15 +14,15 @@ use super::Error;
 /// How long one answer may take. Watches are apart.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Sends a request and reads its JSON.
-pub(super) async fn send<T: DeserializeOwned>(client: &Client, request: Request<Vec<u8>>) -> Result<T, Error> {
+/// Sends a request and takes its answer as it is.
+pub(super) async fn fetch(client: &Client, request: Request<Vec<u8>>) -> Result<Bytes, Error> {
     match tokio::time::timeout(LIMIT, exchange(client, request)).await {
         Ok(answer) => answer,
         Err(_) => Err(Error::Unreachable(format!("no answer within {} s", LIMIT.as_secs()))),
     }
 }
 
-async fn exchange<T: DeserializeOwned>(client: &Client, request: Request<Vec<u8>>) -> Result<T, Error> {
+async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Result<Bytes, Error> {
     let response = client.send(request.map(Into::into)).await.map_err(|error| Error::from_client(&error))?;
     let code = response.status();
     let retry_after = response
@@ -31,7 +32,7 @@ async fn exchange<T: DeserializeOwned>(client: &Client, request: Request<Vec<u8>
         .and_then(|value| value.parse().ok());
     let body = response.into_body().collect().await.map_err(|error| Error::from_client(&error))?.to_bytes();
     if code.is_success() {
-        return serde_json::from_slice(&body).map_err(|error| Error::Answer(error.to_string()));
+        return Ok(body);
     }
     let text = |value: &Value| value.as_str().map(str::to_owned);
     // Proxies in between answer in their own words.
@@ -44,13 +45,17 @@ async fn exchange<T: DeserializeOwned>(client: &Client, request: Request<Vec<u8>
     ))
 }
 
-/// A `GET`.
-pub(super) async fn get(client: &Client, path: &str) -> Result<Value, Error> {
-    get_as(client, path).await
+/// Reads an answer's JSON.
+pub(super) fn read<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Error> {
+    serde_json::from_slice(answer).map_err(|error| Error::Answer(error.to_string()))
 }
 
-/// A `GET` whose answer has this shape.
-pub(super) async fn get_as<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, Error> {
-    let request = Request::get(path).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))?;
-    send(client, request).await
+/// A `GET`.
+pub(super) async fn get(client: &Client, path: &str) -> Result<Value, Error> {
+    read(&fetch(client, at(path)?).await?)
+}
+
+/// A `GET` request.
+pub(super) fn at(path: &str) -> Result<Request<Vec<u8>>, Error> {
+    Request::get(path).body(Vec::new()).map_err(|error| Error::Answer(error.to_string()))
 }

@@ -56,7 +56,7 @@ pub async fn may(client: &Client, namespace: &str, right: &Right, verb: &str) ->
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(review.to_string().into_bytes())
         .map_err(|error| Error::Answer(error.to_string()))?;
-    let answer: Value = request::send(client, request).await?;
+    let answer: Value = request::read(&request::fetch(client, request).await?)?;
     answer["status"]["allowed"].as_bool().ok_or_else(|| Error::Answer("an access review without an answer".to_owned()))
 }
 

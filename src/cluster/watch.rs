@@ -40,9 +40,10 @@ pub(super) struct Watch {
 
 /// One answer of a list. Its items are read one by one: their trees take ten times the room of their text.
 #[derive(Deserialize)]
-struct Page {
+struct Page<'a> {
     metadata: PageMetadata,
-    items: Vec<Box<RawValue>>,
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -116,13 +117,12 @@ impl Watch {
         loop {
             // Never closed.
             let _place = self.shared.pages.acquire().await;
-            let page: Page = match token.as_str() {
-                "" => request::get_as(&self.client, &format!("{path}&limit={PAGE}")).await?,
-                token => {
-                    let token = percent_encode(token);
-                    request::get_as(&self.client, &format!("{path}&limit={PAGE}&continue={token}")).await?
-                }
+            let from = match token.as_str() {
+                "" => String::new(),
+                token => format!("&continue={}", percent_encode(token)),
             };
+            let answer = request::fetch(&self.client, request::at(&format!("{path}&limit={PAGE}{from}"))?).await?;
+            let page: Page<'_> = request::read(&answer)?;
             for item in page.items {
                 self.shared.listed(&mut listing, item.get(), resource);
             }

@@ -159,7 +159,7 @@ mod tests {
 
     fn object(group: &str, kind: &str, name: &str, mut value: Value) -> Object {
         value["metadata"]["labels"] = json!({PROJECT_LABEL: "checkout"});
-        let key = ObjectKey { group: group.into(), kind: kind.into(), namespace: None, name: name.into() };
+        let key = ObjectKey::new(group, kind, None, name);
         Object { key, api_version: "v1".into(), value }
     }
 

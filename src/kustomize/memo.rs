@@ -46,7 +46,8 @@ enum Key {
 #[derive(Clone, Debug)]
 enum Value {
     Documents(Arc<Vec<Node>>),
-    Kustomization(Arc<Parsed>),
+    /// None after the first time that it was read: most are of overlays that nobody asks for again.
+    Kustomization(Option<Arc<Parsed>>),
     /// The states that are remembered, newest first; none after the first time that it was asked for.
     Directory(Vec<Arc<Apart>>),
 }
@@ -89,13 +90,17 @@ impl Memo {
     /// The kustomization in a file.
     pub(super) fn kustomization(&self, path: &RepoPath, file: &FileId) -> Option<Arc<Parsed>> {
         match self.get(&Key::Kustomization(path.clone(), file.clone()))? {
-            Value::Kustomization(parsed) => Some(parsed),
+            Value::Kustomization(parsed) => parsed,
             Value::Documents(_) | Value::Directory(_) => None,
         }
     }
 
     pub(super) fn keep_kustomization(&self, path: RepoPath, file: FileId, parsed: &Arc<Parsed>, bytes: usize) {
-        self.put(Key::Kustomization(path, file), Value::Kustomization(Arc::clone(parsed)), bytes * 6);
+        let key = Key::Kustomization(path, file);
+        match self.get(&key) {
+            None => self.put(key, Value::Kustomization(None), 256),
+            Some(_) => self.put(key, Value::Kustomization(Some(Arc::clone(parsed))), bytes * 6),
+        }
     }
 
     /// What is remembered of a directory; `None` when it was never asked for before.

@@ -94,12 +94,7 @@ pub(super) fn finish(resource: &mut Resource, metadata: &Metadata) -> Result<Obj
     })?;
     let gvk = resource.gvk();
     let namespace = Some(resource.namespace()).filter(|name| !name.is_empty() && !gvk.is_cluster_scoped());
-    let key = ObjectKey {
-        namespace: namespace.map(str::to_owned),
-        name: resource.name().to_owned(),
-        group: gvk.group,
-        kind: gvk.kind,
-    };
+    let key = ObjectKey::new(gvk.group, gvk.kind, namespace, resource.name());
     let value = match value {
         Value::Object(_) => value,
         _ => return Err(resource.place.error("is no Kubernetes object after all patches")),

@@ -212,12 +212,7 @@ mod tests {
     use crate::project::ProjectName;
 
     fn object(group: &str, kind: &str, namespace: Option<&str>, value: Value) -> Object {
-        let key = ObjectKey {
-            group: group.to_owned(),
-            kind: kind.to_owned(),
-            namespace: namespace.map(str::to_owned),
-            name: "a-x".to_owned(),
-        };
+        let key = ObjectKey::new(group, kind, namespace, "a-x");
         Object { key, api_version: "v1".to_owned(), value }
     }
 

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_packed_object_is_the_object_that_was_packed() {
-        let key = ObjectKey { group: String::new(), kind: "Secret".into(), namespace: None, name: "x".into() };
+        let key = ObjectKey::new("", "Secret", None, "x");
         let value = json!({"data": {"a": "aHVudGVyMg=="}, "b": [1, 2.5, null, "ü"]});
         let (plain, packed) =
             (Content::new(value.clone()), Content::packed(Packer::default().pack(&key, &value), None));

@@ -21,7 +21,7 @@ mod tests {
 
     fn judged(operations: &[Operation]) -> bool {
         let action = |operation: &Operation| Action {
-            key: ObjectKey { group: String::new(), kind: "Service".into(), namespace: None, name: "a".into() },
+            key: ObjectKey::new("", "Service", None, "a"),
             api_version: "v1".into(),
             stage: 1,
             operation: operation.clone(),

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn key(kind: &str) -> ObjectKey {
-        ObjectKey { group: String::new(), kind: kind.to_owned(), namespace: None, name: "x".to_owned() }
+        ObjectKey::new("", kind, None, "x")
     }
 
     fn object(name: &str) -> Value {

@@ -113,12 +113,7 @@ pub(super) fn release(unit: &Unit, observation: &Observation, plan: &mut UnitPla
             let uid = pod.pointer("/metadata/uid").and_then(Value::as_str);
             if let Some(uid) = uid.filter(|_| outdated && !is_ready(pod) && !is_going(pod)) {
                 released.push(Action {
-                    key: ObjectKey {
-                        group: String::new(),
-                        kind: "Pod".to_owned(),
-                        namespace: key.namespace.clone(),
-                        name: name(pod).to_owned(),
-                    },
+                    key: ObjectKey::new("", "Pod", key.namespace.as_deref(), name(pod)),
                     api_version: "v1".to_owned(),
                     stage: order::delete_stage("", "Pod"),
                     operation: Operation::Delete { uid: uid.to_owned() },

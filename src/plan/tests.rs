@@ -167,12 +167,7 @@ fn object() -> impl Strategy<Value = Object> {
 }
 
 fn stateful_set(name: &str) -> ObjectKey {
-    ObjectKey {
-        group: "apps".to_owned(),
-        kind: "StatefulSet".to_owned(),
-        namespace: Some("team".to_owned()),
-        name: name.to_owned(),
-    }
+    ObjectKey::new("apps", "StatefulSet", Some("team"), name)
 }
 
 /// What Git says at one moment: at most one object of each name.
@@ -270,7 +265,7 @@ fn an_unchanged_object_is_known_by_its_version_alone() {
 #[test]
 fn actions_come_in_stages_and_do_not_print_what_they_write() {
     let object = |group: &str, kind: &str| {
-        let key = ObjectKey { group: group.to_owned(), kind: kind.to_owned(), namespace: None, name: "a".to_owned() };
+        let key = ObjectKey::new(group, kind, None, "a");
         Object { key, api_version: "v1".to_owned(), value: json!({"stringData": {"key": "hunter2"}}) }
     };
     let objects = vec![object("apps", "StatefulSet"), object("", "Service"), object("", "Secret")];
@@ -283,7 +278,7 @@ fn actions_come_in_stages_and_do_not_print_what_they_write() {
 #[test]
 fn a_deleted_project_is_gone_when_only_kept_volumes_are_left() {
     let live = |kind: &str, more: Value| {
-        let key = ObjectKey { group: String::new(), kind: kind.to_owned(), namespace: None, name: "x".to_owned() };
+        let key = ObjectKey::new("", kind, None, "x");
         let mut object = json!({"metadata": {"uid": "1", "labels": {"claude-manager.io/project": "x"},
             "managedFields": [{"manager": "claude-manager", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]}});
         more.as_object().unwrap().iter().for_each(|(name, value)| object["metadata"][name] = value.clone());
@@ -308,8 +303,7 @@ fn a_deleted_project_is_gone_when_only_kept_volumes_are_left() {
 
 #[test]
 fn a_deleted_object_is_drift_once_it_was_applied_and_made_again_where_that_is_corrected_or_for_a_commit() {
-    let key =
-        ObjectKey { group: String::new(), kind: "Service".into(), namespace: Some("team".into()), name: "x".into() };
+    let key = ObjectKey::new("", "Service", Some("team"), "x");
     let service = Object { key, api_version: "v1".into(), value: json!({}) };
     let desired = Desired::of(vec![service]);
     let of = |mode, was_applied| {

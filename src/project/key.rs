@@ -1,14 +1,21 @@
 //! Which object, and whose.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::ProjectName;
 
-/// The identity of a Kubernetes object; the version of its API is no part of it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ObjectKey {
+/// The identity of a Kubernetes object; the version of its API is no part of it. Cheap to clone: what is rendered, seen,
+/// applied and noted of a fleet is kept by key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey(Arc<Parts>);
+
+/// What an [`ObjectKey`] consists of.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Parts {
     /// The API group; empty for the core group.
     pub group: String,
     /// The kind, as in `StatefulSet`.
@@ -17,6 +24,33 @@ pub struct ObjectKey {
     pub namespace: Option<String>,
     /// The object's name.
     pub name: String,
+}
+
+impl ObjectKey {
+    /// The key of an object of this API group (empty for the core group) and kind.
+    pub fn new(
+        group: impl Into<String>,
+        kind: impl Into<String>,
+        namespace: Option<&str>,
+        name: impl Into<String>,
+    ) -> Self {
+        let (group, kind, name) = (group.into(), kind.into(), name.into());
+        Self(Arc::new(Parts { group, kind, namespace: namespace.map(Into::into), name }))
+    }
+}
+
+impl Deref for ObjectKey {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
 }
 
 impl fmt::Display for ObjectKey {

@@ -155,12 +155,7 @@ mod tests {
     }
 
     fn pod(uid: &str, ready: bool) -> Observation {
-        let key = ObjectKey {
-            group: String::new(),
-            kind: "Pod".into(),
-            namespace: Some("team".into()),
-            name: "shop-env-0".into(),
-        };
+        let key = ObjectKey::new("", "Pod", Some("team"), "shop-env-0");
         let object = json!({
             "metadata": {"uid": uid},
             "status": {

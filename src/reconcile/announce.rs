@@ -63,12 +63,7 @@ mod tests {
     #[test]
     fn only_what_goes_wrong_and_what_is_well_again_is_announced() {
         let shop = ProjectName::parse("shop").unwrap();
-        let key = ObjectKey {
-            group: "apps".into(),
-            kind: "StatefulSet".into(),
-            namespace: Some("n".into()),
-            name: "shop-env".into(),
-        };
+        let key = ObjectKey::new("apps", "StatefulSet", Some("n"), "shop-env");
         let live = Live::new(json!({"metadata": {"uid": "u"}}));
         let observation = Observation { objects: BTreeMap::from([(key, live)]), ..Observation::default() };
         let mut state = None;

@@ -76,12 +76,7 @@ mod tests {
     }
 
     fn pod(uid: &str, restarts: u64, state: Value) -> Observation {
-        let key = ObjectKey {
-            group: String::new(),
-            kind: "Pod".into(),
-            namespace: Some("team".into()),
-            name: "shop-env-0".into(),
-        };
+        let key = ObjectKey::new("", "Pod", Some("team"), "shop-env-0");
         let container = json!({"name": "agent", "restartCount": restarts, "state": state});
         let object = json!({
             "metadata": {"name": "shop-env-0", "uid": uid, "labels": {"claude-manager.io/project": "shop"}},

@@ -38,8 +38,9 @@ use crate::git;
 use crate::plan::{self, CrashLoop, Desired, Observation, Policy, UnitPlan};
 use crate::project::{ObjectKey, ProjectName, Revision, Unit};
 
-/// Units that are applied at the same time; how many requests they send together is for [`cluster::Pace`] to say.
-const PARALLEL_UNITS: usize = 32;
+/// Units that are applied at the same time, as many as requests may be on their way: a unit has often only one. How many
+/// they send together is for [`cluster::Pace`] to say.
+const PARALLEL_UNITS: usize = 128;
 /// So long units are planned before the loop looks at what has happened meanwhile.
 const SLICE: Duration = Duration::from_millis(20);
 

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_commit_is_asked_for_first_and_a_heal_never() {
         let action = |name: &str| plan::Action {
-            key: ObjectKey { group: String::new(), kind: "Service".into(), namespace: None, name: name.into() },
+            key: ObjectKey::new("", "Service", None, name),
             api_version: "v1".into(),
             stage: 1,
             operation: Operation::Update { object: plan::Content::default(), take_over: false },

@@ -1,14 +1,18 @@
 //! The way to the store, for the inventory and the history: in order, and what waits is written together.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::project::{ObjectKey, Unit};
 use crate::store::{Passage, Store};
 
 /// So much is written in one transaction: whoever comes first should not wait for too many others.
 const BATCH: usize = 256;
+/// What nobody waits for is gathered for so long.
+const GATHERING: Duration = Duration::from_millis(50);
 
 /// Something on its way to the store.
 pub(super) enum Entry {
@@ -26,9 +30,17 @@ pub(super) enum Entry {
 
 /// Writes entries in order: an older one must never overwrite a newer one.
 pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entry>) {
-    let mut batch = Vec::new();
-    while entries.recv_many(&mut batch, BATCH).await > 0 {
-        let (mut inventory, mut passages, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut batch, mut passages, mut is_open) = (Vec::new(), Vec::new(), true);
+    let mut due = Instant::now();
+    while is_open {
+        // Somebody waits for an inventory; the history can wait until there is more of it.
+        if passages.is_empty() {
+            is_open = entries.recv_many(&mut batch, BATCH).await > 0;
+            due = Instant::now() + GATHERING;
+        } else if let Ok(count) = tokio::time::timeout_at(due, entries.recv_many(&mut batch, BATCH)).await {
+            is_open = count > 0;
+        }
+        let (mut inventory, mut waiting) = (Vec::new(), Vec::new());
         for entry in batch.drain(..) {
             match entry {
                 Entry::Inventory { unit, keys, written } => {
@@ -38,21 +50,22 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
                 Entry::History(passage) => passages.push(passage),
             }
         }
-        let result = match inventory.is_empty() {
-            true => Ok(()),
-            false => store.set_inventories(&inventory).await.map_err(|error| error.to_string()),
-        };
-        if let Err(error) = &result {
-            tracing::warn!(error, "the inventory could not be written");
+        if !inventory.is_empty() {
+            let result = store.set_inventories(&inventory).await.map_err(|error| error.to_string());
+            if let Err(error) = &result {
+                tracing::warn!(error, "the inventory could not be written");
+            }
+            for written in waiting {
+                let _ = written.send(result.clone());
+            }
         }
-        for written in waiting {
-            let _ = written.send(result.clone());
-        }
-        let passages = newest(passages);
-        if !passages.is_empty()
-            && let Err(error) = store.record_passages(&passages).await
-        {
-            tracing::warn!(%error, "the history could not be written");
+        if !is_open || passages.len() >= BATCH || Instant::now() >= due {
+            let told = newest(std::mem::take(&mut passages));
+            if !told.is_empty()
+                && let Err(error) = store.record_passages(&told).await
+            {
+                tracing::warn!(%error, "the history could not be written");
+            }
         }
     }
 }

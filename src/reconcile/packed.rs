@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn objects_are_kept_as_they_are_sent_with_the_hash_of_that() {
-        let key = ObjectKey { group: String::new(), kind: "Secret".into(), namespace: None, name: "a".into() };
+        let key = ObjectKey::new("", "Secret", None, "a");
         let value = json!({"stringData": {"token": "hunter2"}});
         let packed = Packed::of(&Packer::default(), vec![Object { key: key.clone(), api_version: "v1".into(), value }]);
         let [wanted] = packed.wanted().try_into().unwrap();

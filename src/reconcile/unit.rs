@@ -326,7 +326,7 @@ mod tests {
     /// A plan with one action for each name.
     fn plan(names: &[&str]) -> UnitPlan {
         let action = |name: &&str| Action {
-            key: ObjectKey { group: String::new(), kind: "Service".into(), namespace: None, name: (*name).to_owned() },
+            key: ObjectKey::new("", "Service", None, *name),
             api_version: "v1".into(),
             stage: 1,
             operation: Operation::Create(Content::default()),
@@ -341,7 +341,7 @@ mod tests {
     }
 
     fn failure() -> Vec<(ObjectKey, String)> {
-        let key = ObjectKey { group: String::new(), kind: "Secret".into(), namespace: None, name: "x".into() };
+        let key = ObjectKey::new("", "Secret", None, "x");
         vec![(key, "refused".into())]
     }
 

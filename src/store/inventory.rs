@@ -22,8 +22,8 @@ impl Store {
         });
         let mut inventory: BTreeMap<Unit, BTreeSet<ObjectKey>> = BTreeMap::new();
         for (unit, group, kind, namespace, name) in rows {
-            let namespace = if namespace.is_empty() { None } else { Some(namespace) };
-            inventory.entry(parse_unit(&unit)?).or_default().insert(ObjectKey { group, kind, namespace, name });
+            let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
+            inventory.entry(parse_unit(&unit)?).or_default().insert(ObjectKey::new(group, kind, namespace, name));
         }
         Ok(inventory)
     }

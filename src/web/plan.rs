@@ -349,8 +349,12 @@ fn project(unit: &Unit) -> Option<ProjectName> {
 }
 
 fn object(key: &ObjectKey) -> Object {
-    let ObjectKey { group, kind, namespace, name } = key.clone();
-    Object { group, kind, namespace, name }
+    Object {
+        group: key.group.clone(),
+        kind: key.kind.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+    }
 }
 
 impl From<OnceError> for Problem {

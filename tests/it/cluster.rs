@@ -92,12 +92,12 @@ fn unit() -> Unit {
 
 fn action(object: &Value, operation: Operation) -> Action {
     let api_version = object["apiVersion"].as_str().unwrap().to_owned();
-    let key = ObjectKey {
-        group: api_version.split_once('/').map_or("", |(group, _)| group).to_owned(),
-        kind: object["kind"].as_str().unwrap().to_owned(),
-        namespace: object["metadata"]["namespace"].as_str().map(str::to_owned),
-        name: object["metadata"]["name"].as_str().unwrap().to_owned(),
-    };
+    let key = ObjectKey::new(
+        api_version.split_once('/').map_or("", |(group, _)| group),
+        object["kind"].as_str().unwrap(),
+        object["metadata"]["namespace"].as_str(),
+        object["metadata"]["name"].as_str().unwrap(),
+    );
     Action { key, api_version, stage: 0, operation, reason: String::new(), changes: Vec::new() }
 }
 

@@ -40,12 +40,12 @@ async fn delete(cluster: &Cluster, object: &Value) {
 
 async fn run(cluster: &Cluster, object: &Value, operation: Operation) -> Result<Done, cluster::Error> {
     let api_version = object["apiVersion"].as_str().unwrap().to_owned();
-    let key = ObjectKey {
-        group: api_version.split_once('/').map_or("", |(group, _)| group).to_owned(),
-        kind: object["kind"].as_str().unwrap().to_owned(),
-        namespace: Some("n".to_owned()),
-        name: object["metadata"]["name"].as_str().unwrap().to_owned(),
-    };
+    let key = ObjectKey::new(
+        api_version.split_once('/').map_or("", |(group, _)| group),
+        object["kind"].as_str().unwrap(),
+        Some("n"),
+        object["metadata"]["name"].as_str().unwrap(),
+    );
     let action = Action { key, api_version, stage: 0, operation, reason: String::new(), changes: Vec::new() };
     let plan = UnitPlan { unit: unit(), actions: vec![action], held: Vec::new() };
     let client = cluster.client();

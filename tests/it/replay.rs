@@ -403,12 +403,12 @@ async fn kubectl_is_taken_over_the_same_way_in_both() {
         use claude_manager::plan::{Action, Content, Operation, UnitPlan};
         let actions = environment.iter().map(|object| {
             let api_version = object["apiVersion"].as_str().unwrap().to_owned();
-            let key = claude_manager::project::ObjectKey {
-                group: api_version.split_once('/').map_or("", |(group, _)| group).to_owned(),
-                kind: object["kind"].as_str().unwrap().to_owned(),
-                namespace: Some(both.namespace.clone()),
-                name: object["metadata"]["name"].as_str().unwrap().to_owned(),
-            };
+            let key = claude_manager::project::ObjectKey::new(
+                api_version.split_once('/').map_or("", |(group, _)| group),
+                object["kind"].as_str().unwrap(),
+                Some(both.namespace.as_str()),
+                object["metadata"]["name"].as_str().unwrap(),
+            );
             let operation = Operation::Update { object: Content::new(object.clone()), take_over: true };
             Action { key, api_version, stage: 0, operation, reason: String::new(), changes: Vec::new() }
         });

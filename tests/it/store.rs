@@ -19,12 +19,7 @@ async fn sqlite() -> (tempfile::TempDir, Store) {
 }
 
 fn key(kind: &str, name: &str) -> ObjectKey {
-    ObjectKey {
-        group: "apps".to_owned(),
-        kind: kind.to_owned(),
-        namespace: Some("team".to_owned()),
-        name: name.to_owned(),
-    }
+    ObjectKey::new("apps", kind, Some("team"), name)
 }
 
 fn request(principal: &str, key: &str, body: &str) -> Fingerprint {
@@ -37,7 +32,7 @@ fn answer() -> Answer {
 
 async fn an_inventory_is_read_back_as_it_was_set(store: &Store) {
     let project = Unit::Project(ProjectName::parse("checkout").unwrap());
-    let cluster_wide = ObjectKey { group: String::new(), namespace: None, ..key("Namespace", "n") };
+    let cluster_wide = ObjectKey::new("", "Namespace", None, "n");
     let base = BTreeSet::from([cluster_wide, key("Service", "s")]);
     store.set_inventory(&Unit::Base, &base).await.unwrap();
     store.set_inventory(&project, &BTreeSet::from([key("StatefulSet", "old")])).await.unwrap();

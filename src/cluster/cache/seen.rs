@@ -1,9 +1,13 @@
 //! An object that was seen: first only so much of it that it can be told whether the rest is news, then made ready to be kept.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::cluster::kinds::Resource;
 use crate::plan::{Live, Packed, Packer};
@@ -37,12 +41,12 @@ impl Head {
         }
         let object: Object = serde_json::from_str(text).ok()?;
         let api_version = object.api_version.or_else(|| Some(resource?.api_version()))?;
-        let key = ObjectKey {
-            group: api_version.split_once('/').map_or("", |(group, _)| group).to_owned(),
-            kind: object.kind.or_else(|| Some(resource?.kind.clone()))?,
-            namespace: object.metadata.namespace,
-            name: object.metadata.name,
-        };
+        let key = ObjectKey::new(
+            api_version.split_once('/').map_or("", |(group, _)| group),
+            object.kind.or_else(|| Some(resource?.kind.clone()))?,
+            object.metadata.namespace.as_deref(),
+            object.metadata.name,
+        );
         Some(Self { key, version: object.metadata.resource_version })
     }
 
@@ -87,59 +91,208 @@ pub(in crate::cluster) struct Keeper {
 impl Keeper {
     /// Reads the rest of an object. `None` when it is no object after all.
     pub(in crate::cluster) fn read(&self, head: Head, text: &str, resource: Option<&Resource>) -> Option<Seen> {
-        let mut object: Value = serde_json::from_str(text).ok()?;
-        if let (Some(fields), Some(resource)) = (object.as_object_mut(), resource) {
-            fields.entry("apiVersion").or_insert_with(|| resource.api_version().into());
-            fields.entry("kind").or_insert_with(|| resource.kind.clone().into());
+        let mut object = Members::read(text)?;
+        if let Some(resource) = resource {
+            object.add("apiVersion", || resource.api_version());
+            object.add("kind", || resource.kind.clone());
         }
-        trim(&mut object);
-        let text = object.to_string();
-        let prints = Prints { whole: self.random.hash_one(&text), wanted: self.wanted(&object) };
-        let live = Live::new(object);
+        let mut metadata = Members::read(object.get("metadata")?)?;
+        trim(&head.key, &mut object, &mut metadata);
+        let wanted = self.wanted(&object, &metadata);
+        let live = Live::new(metadata.only(&["labels", "deletionTimestamp"]));
+        object.set("metadata", metadata.text());
+        let text = object.text();
         Some(Seen {
             unit: live.owner,
             is_going: live.is_going,
-            prints,
+            prints: Prints { whole: self.random.hash_one(&text), wanted },
             object: self.packer.pack_text(&head.key, text.as_bytes()),
             head,
         })
     }
 
     /// The short name of all but the status.
-    fn wanted(&self, object: &Value) -> u64 {
+    fn wanted(&self, object: &Members, metadata: &Members) -> u64 {
         let mut hasher = self.random.build_hasher();
-        let mut members = |value: &Value, but: [&str; 2]| {
-            for (name, value) in
-                value.as_object().into_iter().flatten().filter(|(name, _)| !but.contains(&name.as_str()))
-            {
-                (name, value).hash(&mut hasher);
-            }
+        let mut add = |members: &Members, but: [&str; 2]| {
+            members.0.iter().filter(|(name, _)| !but.contains(&&**name)).for_each(|member| member.hash(&mut hasher));
         };
-        members(object, ["status", "metadata"]);
-        members(&object["metadata"], ["resourceVersion", "managedFields"]);
+        add(object, ["status", "metadata"]);
+        add(metadata, ["resourceVersion", "managedFields"]);
         hasher.finish()
     }
 }
 
-/// Leaves only those of the managed fields that plans look at: everybody's but what controllers say of the status.
-fn trim(object: &mut Value) {
-    if object["kind"] == "Pod" && object["apiVersion"] == "v1" {
-        trim_pod(object);
-    }
-    if let Some(managers) = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut) {
-        managers.retain(|entry| {
-            let subresource = entry["subresource"].as_str().unwrap_or_default();
-            matches!(subresource, "" | "scale")
-        });
+/// Leaves only those of the managed fields that plans look at: everybody's but what controllers say of the status. Nobody
+/// compares pods with Git: what they are made of is in their template, and what they do is in their status.
+fn trim(key: &ObjectKey, object: &mut Members, metadata: &mut Members) {
+    if key.group.is_empty() && key.kind == "Pod" {
+        metadata.0.retain(|(name, _)| name != "managedFields");
+        if let Some(mut spec) = object.get("spec").and_then(Members::read) {
+            spec.0.retain(|(name, _)| matches!(&**name, "nodeName" | "volumes"));
+            let spec = spec.text();
+            object.set("spec", spec);
+        }
+    } else if let Some(kept) = metadata.get("managedFields").and_then(plans_look_at) {
+        metadata.set("managedFields", kept);
     }
 }
 
-/// Nobody compares pods with Git: what they are made of is in their template, and what they do is in their status.
-fn trim_pod(pod: &mut Value) {
-    if let Some(metadata) = pod["metadata"].as_object_mut() {
-        metadata.remove("managedFields");
+fn plans_look_at(managers: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        #[serde(borrow, default)]
+        subresource: Cow<'a, str>,
     }
-    if let Some(spec) = pod["spec"].as_object_mut() {
-        spec.retain(|field, _| matches!(field.as_str(), "nodeName" | "volumes"));
+    let managers: Vec<&RawValue> = serde_json::from_str(managers).ok()?;
+    let kept = managers.into_iter().map(RawValue::get).filter(|entry| {
+        let entry = serde_json::from_str::<Entry>(entry);
+        entry.is_ok_and(|entry| matches!(&*entry.subresource, "" | "scale"))
+    });
+    Some(format!("[{}]", kept.collect::<Vec<_>>().join(",")))
+}
+
+/// The members of a JSON object, as they are written: most of what is seen is only kept, and its tree would take longer to
+/// make than all the rest.
+struct Members<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Members<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    fn get(&self, name: &str) -> Option<&'a str> {
+        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
+        match value {
+            Cow::Borrowed(text) => Some(text),
+            Cow::Owned(_) => None,
+        }
+    }
+
+    fn set(&mut self, name: &str, text: String) {
+        if let Some((_, value)) = self.0.iter_mut().find(|(known, _)| known == name) {
+            *value = text.into();
+        }
+    }
+
+    /// Adds a text, unless there is one already.
+    fn add(&mut self, name: &'static str, text: impl FnOnce() -> String) {
+        if self.0.iter().all(|(known, _)| known != name) {
+            self.0.push((name.into(), Value::String(text()).to_string().into()));
+        }
+    }
+
+    /// An object whose metadata has these members alone.
+    fn only(&self, names: &[&str]) -> Value {
+        let value = |name: &str| self.get(name).and_then(|text| serde_json::from_str(text).ok());
+        let members = names.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?)));
+        json!({"metadata": members.collect::<serde_json::Map<String, Value>>()})
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::with_capacity(self.0.iter().map(|(name, value)| name.len() + value.len() + 4).sum());
+        for (name, value) in &self.0 {
+            text.push(if text.is_empty() { '{' } else { ',' });
+            if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                text.extend(["\"", name, "\":"]);
+            } else {
+                text.extend([Value::from(&**name).to_string().as_str(), ":"]);
+            }
+            text.push_str(value);
+        }
+        text.push_str(if text.is_empty() { "{}" } else { "}" });
+        text
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    members.push((name, Cow::Borrowed(value.get())));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(All)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::ProjectName;
+
+    fn seen(text: &str, resource: Option<&Resource>) -> Seen {
+        thread_local! {
+            static KEEPER: Keeper = Keeper::default();
+        }
+        KEEPER.with(|keeper| keeper.read(Head::read(text, resource).unwrap(), text, resource)).unwrap()
+    }
+
+    #[test]
+    fn all_of_an_object_is_kept_but_what_no_plan_looks_at() {
+        let text = r#"{"apiVersion":"apps/v1", "kind":"StatefulSet", "metadata":{"name":"a", "namespace":"n", "resourceVersion":"7",
+            "deletionTimestamp":"2026-01-01T00:00:00Z", "labels":{"claude-manager.io/project":"shop"}, "managedFields":[
+            {"manager":"us","fieldsV1":{"f:spec":{}}}, {"manager":"set","subresource":"status"}, {"manager":"hpa","subresource":"scale"}]},
+            "spec":{"a\u0026\"b":[1.50,"\ud83d\ude00"]}, "a\u0026\"b":{}, "status":{}}"#;
+        let seen = seen(text, None);
+        let mut whole: Value = serde_json::from_str(text).unwrap();
+        whole["metadata"]["managedFields"].as_array_mut().unwrap().remove(1);
+        assert_eq!(seen.object.unpack(), whole);
+        assert_eq!((seen.unit, seen.is_going), (Some(Unit::Project(ProjectName::parse("shop").unwrap())), true));
+    }
+
+    #[test]
+    fn of_a_pod_its_node_and_its_volumes_are_kept_and_the_items_of_lists_get_their_kind() {
+        let resource = Resource {
+            group: String::new(),
+            version: "v1".into(),
+            plural: "pods".into(),
+            kind: "Pod".into(),
+            namespaced: true,
+        };
+        let text = r#"{"metadata":{"name":"a-0","managedFields":[]},"spec":{"nodeName":"m","volumes":[],"containers":[]},"status":{"phase":"Running"}}"#;
+        let kept = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a-0"},
+            "spec": {"nodeName": "m", "volumes": []}, "status": {"phase": "Running"}});
+        assert_eq!(seen(text, Some(&resource)).object.unpack(), kept);
+    }
+
+    #[test]
+    fn only_a_status_and_who_wrote_it_have_no_part_in_what_is_wanted() {
+        let prints = |version: &str, managers: &str, labels: &str, more: &str| {
+            let text = format!(
+                r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"a","resourceVersion":"{version}","managedFields":[{managers}],"labels":{labels}}},{more}}}"#
+            );
+            seen(&text, None).prints
+        };
+        let plain = prints("1", "", "{}", r#""spec":{}"#);
+        assert_eq!(plain, prints("1", "", "{}", r#""spec":{}"#));
+        for same in [
+            prints("2", "", "{}", r#""spec":{}"#),
+            prints("1", r#"{"manager":"x"}"#, "{}", r#""spec":{}"#),
+            prints("1", "", "{}", r#""spec":{},"status":{}"#),
+        ] {
+            assert_eq!(same.wanted, plain.wanted);
+            assert_ne!(same.whole, plain.whole);
+        }
+        for other in [
+            prints("1", "", r#"{"a":"b"}"#, r#""spec":{}"#),
+            prints("1", "", "{}", r#""spec":{"a":1}"#),
+            prints("1", "", "{}", r#""data":{}"#),
+        ] {
+            assert_ne!(other.wanted, plain.wanted);
+        }
     }
 }

@@ -43,7 +43,7 @@ fn config(name: &str, version: &str) -> Value {
 }
 
 fn names(observer: &Observer) -> Vec<String> {
-    observer.objects(None).into_keys().map(|key| key.name).collect()
+    observer.objects(None).into_keys().map(|key| key.name.clone()).collect()
 }
 
 /// Whether a request is about the config maps of projects; the other watches stay empty and silent.

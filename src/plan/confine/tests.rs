@@ -13,12 +13,7 @@ fn name(text: &str) -> ProjectName {
 
 fn object(group: &str, kind: &str, name: &str, mut value: Value) -> Object {
     value["metadata"]["labels"] = json!({PROJECT_LABEL: "shop"});
-    let key = ObjectKey {
-        group: group.to_owned(),
-        kind: kind.to_owned(),
-        namespace: Some("team".to_owned()),
-        name: name.to_owned(),
-    };
+    let key = ObjectKey::new(group, kind, Some("team"), name);
     Object { key, api_version: "v1".to_owned(), value }
 }
 

@@ -10,12 +10,7 @@ fn diff(key: &ObjectKey, desired: &Value, live: &Value) -> Diff {
 }
 
 fn key(group: &str, kind: &str) -> ObjectKey {
-    ObjectKey {
-        group: group.to_owned(),
-        kind: kind.to_owned(),
-        namespace: Some("team".to_owned()),
-        name: "a-env".to_owned(),
-    }
+    ObjectKey::new(group, kind, Some("team"), "a-env")
 }
 
 /// The changes, one line each.

@@ -15,7 +15,7 @@ fn shop() -> Unit {
 }
 
 fn key() -> ObjectKey {
-    ObjectKey { group: "apps".into(), kind: "StatefulSet".into(), namespace: Some("n".into()), name: "shop-env".into() }
+    ObjectKey::new("apps", "StatefulSet", Some("n"), "shop-env")
 }
 
 /// Git wants one replica of image 1, and the cluster has this many of that image; both fields were set by these managers.

@@ -12,12 +12,7 @@ fn project(name: &str) -> Unit {
 
 fn key(kind: &str, name: &str) -> ObjectKey {
     let group = if kind == "StatefulSet" { "apps" } else { "" };
-    ObjectKey {
-        group: group.to_owned(),
-        kind: kind.to_owned(),
-        namespace: Some("team".to_owned()),
-        name: name.to_owned(),
-    }
+    ObjectKey::new(group, kind, Some("team"), name)
 }
 
 fn desired(keys: &[&ObjectKey]) -> Desired {

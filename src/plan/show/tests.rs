@@ -6,12 +6,7 @@ use crate::plan::{Action, Held};
 use crate::project::{ObjectKey, ProjectName, Unit};
 
 fn key(group: &str, kind: &str, name: &str) -> ObjectKey {
-    ObjectKey {
-        group: group.to_owned(),
-        kind: kind.to_owned(),
-        namespace: Some("team".to_owned()),
-        name: name.to_owned(),
-    }
+    ObjectKey::new(group, kind, Some("team"), name)
 }
 
 fn action(key: ObjectKey, operation: Operation, reason: &str, changes: Vec<FieldChange>) -> Action {

@@ -11,7 +11,7 @@ fn shop() -> Unit {
 }
 
 fn key(group: &str, kind: &str, name: &str) -> ObjectKey {
-    ObjectKey { group: group.into(), kind: kind.into(), namespace: Some("n".into()), name: name.into() }
+    ObjectKey::new(group, kind, Some("n"), name)
 }
 
 fn set(mut spec: Value) -> Value {

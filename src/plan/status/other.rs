@@ -72,7 +72,7 @@ mod tests {
     use crate::project::ProjectName;
 
     fn told(group: &str, kind: &str, object: Value) -> Option<String> {
-        let key = ObjectKey { group: group.into(), kind: kind.into(), namespace: None, name: "a-db".into() };
+        let key = ObjectKey::new(group, kind, None, "a-db");
         judge(&key, &object).map(|verdict| verdict.message)
     }
 
@@ -106,7 +106,7 @@ mod tests {
             let mut object = with(condition, "True", "");
             object["metadata"]["labels"] = json!({"claude-manager.io/project": "shop"});
             object["metadata"]["deletionTimestamp"] = going;
-            let key = ObjectKey { group: group.into(), kind: kind.into(), namespace: None, name: "a-db".into() };
+            let key = ObjectKey::new(group, kind, None, "a-db");
             let objects = BTreeMap::from([(key, Live::new(object))]);
             failed(&shop, &Observation { objects, ..Observation::default() }).is_some()
         };

@@ -156,12 +156,7 @@ fn secret_object(secret: &sops::Secret, unit: &Unit, namespace: Option<&str>) ->
         secret.values.iter().map(|(key, value)| (key.as_str(), BASE64.encode(value.expose_secret()))).collect();
     let secret_type = secret.secret_type.as_deref().unwrap_or("Opaque");
     Object {
-        key: ObjectKey {
-            group: String::new(),
-            kind: "Secret".to_owned(),
-            namespace: namespace.map(str::to_owned),
-            name: secret.name.clone(),
-        },
+        key: ObjectKey::new("", "Secret", namespace, secret.name.clone()),
         api_version: "v1".to_owned(),
         value: json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": secret_type, "data": data}),
     }

@@ -145,7 +145,7 @@ mod tests {
 
     fn plan(unit: &Unit, has_actions: bool) -> UnitPlan {
         let action = Action {
-            key: ObjectKey { group: String::new(), kind: "Service".into(), namespace: None, name: "x".into() },
+            key: ObjectKey::new("", "Service", None, "x"),
             api_version: "v1".into(),
             stage: 1,
             operation: Operation::Create(crate::plan::Content::default()),

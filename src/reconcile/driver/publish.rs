@@ -13,7 +13,7 @@ use crate::project::Unit;
 /// Snapshots that nobody waits for are this far apart, or so many times what one takes: each is a copy of the list of all
 /// projects.
 const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(20);
-const SHARE: u32 = 50;
+const SHARE: u32 = 100;
 /// While there is always something left to plan, a snapshot of what is planned so far is made after this time.
 const LONGEST_WITHOUT: Duration = Duration::from_secs(1);
 

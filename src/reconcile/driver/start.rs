@@ -55,6 +55,8 @@ impl Driver {
     pub(super) fn remember(&mut self, unit: &Unit, keys: BTreeSet<ObjectKey>) -> Option<BTreeSet<ObjectKey>> {
         let state = self.units.get_mut(unit)?;
         if state.inventory == keys {
+            // Those of what is wanted, which are kept anyway.
+            state.inventory = keys;
             return None;
         }
         for key in &state.inventory {

@@ -53,12 +53,7 @@ impl<'a> Browser<'a> {
 
 fn key(kind: &str, name: &str) -> ObjectKey {
     let group = if kind == "StatefulSet" { "apps" } else { "" };
-    ObjectKey {
-        group: group.to_owned(),
-        kind: kind.to_owned(),
-        namespace: Some("team".to_owned()),
-        name: name.to_owned(),
-    }
+    ObjectKey::new(group, kind, Some("team"), name)
 }
 
 fn delete(kind: &str, name: &str) -> Action {

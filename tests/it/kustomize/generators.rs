@@ -75,7 +75,7 @@ fn the_hash_of_a_name_is_that_of_the_content() {
         .unwrap()
         .objects
         .into_iter()
-        .map(|object| object.key.name)
+        .map(|object| object.key.name.clone())
         .collect();
     assert_eq!(names, ["a-b5kfgfh579", "b-t86b282gdf"]);
 }

@@ -109,6 +109,35 @@ async fn drift_is_corrected_warned_of_or_ignored_as_git_says() {
     assert_eq!(fleet.set()["spec"]["replicas"], 1, "whoever scaled it keeps the word");
 }
 
+/// A manager that lost its store, or an older one, noted nothing of the base-wide objects that it finds in place.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_in_place_is_noted_so_that_its_deletion_is_drift_after_the_next_start() {
+    let Some(mut fleet) = Fleet::start("noted").await else { return };
+    let clone = fleet.manager.clone_state("clone");
+    append(&clone, "claude-manager.yaml", "drift: {mode: warn}\n");
+    push(&clone, "Only warn of drift");
+    fleet.manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
+    fleet.manager.kill();
+    for file in std::fs::read_dir(fleet.manager.data()).expect("the data").flatten() {
+        if file.file_name().to_string_lossy().starts_with("manager.db") {
+            std::fs::remove_file(file.path()).expect("removed");
+        }
+    }
+    fleet.manager.run();
+    fleet.manager.project_until("shop", |shop| shop["phase"] == "Running").await;
+    fleet.manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
+    fleet.kubectl(&["delete", "configmap", "claude-manager-agent-keys"]);
+    let keys = || fleet.cluster.object(&fleet.namespace, "configmap", "claude-manager-agent-keys");
+    fleet.manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
+    assert!(keys().is_none(), "{}", fleet.manager.log());
+    fleet.manager.kill();
+    fleet.manager.run();
+    fleet.manager.project_until("shop", |shop| shop["phase"] == "Running").await;
+    fleet.manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
+    let keys = || fleet.cluster.object(&fleet.namespace, "configmap", "claude-manager-agent-keys");
+    assert!(keys().is_none(), "{}", fleet.manager.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_keeps_changing_a_field_is_named_and_a_commit_ends_the_fight() {
     let Some(fleet) = Fleet::start("fight").await else { return };
