@@ -421,7 +421,8 @@ fn number_text(number: &Number) -> String {
 }
 
 /// The shortest digits that read back the same, with an exponent of at least two digits for large and small ones.
-pub(super) fn float_text(float: f64) -> String {
+#[must_use]
+pub fn float_text(float: f64) -> String {
     let scientific = format!("{float:e}");
     let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
     match exponent.parse::<i32>() {
