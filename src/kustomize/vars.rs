@@ -241,9 +241,9 @@ struct Run<'a> {
     written: usize,
 }
 
-/// A string that is none of a point in time.
+/// A string that is none of a point in time, or what may still be one.
 fn is_text(node: &Node) -> bool {
-    node.is_string() && !node.is_timestamp()
+    node.is_untyped() || (node.is_string() && !node.is_timestamp())
 }
 
 impl Run<'_> {

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Number, Value};
 use shape::{Form, Shape, is_break, is_printable, wanted_form};
 
-use super::scalar;
+use super::{Style, scalar};
 
 /// Lines are folded at the first space after this column.
 const WIDTH: usize = 80;
@@ -383,6 +383,16 @@ impl Writer {
 
     fn line_break(&mut self) {
         self.put_break('\n');
+    }
+}
+
+/// The style in which a text is written as a value.
+pub(super) fn style_of(text: &str) -> Style {
+    match Shape::of(text).form(wanted_form(text), false) {
+        Form::Plain => Style::Plain,
+        Form::Single => Style::SingleQuoted,
+        Form::Double => Style::DoubleQuoted,
+        Form::Literal => Style::Literal,
     }
 }
 

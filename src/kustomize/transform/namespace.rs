@@ -49,7 +49,7 @@ impl Namespace {
         let gvk = resource.gvk();
         let mut write = |node: &mut Node| self.write(node);
         if !gvk.is_cluster_scoped() {
-            field_spec::visit(&mut resource.node, everywhere, Create::Scalar, &mut write)?;
+            field_spec::visit(&mut resource.node, everywhere, Create::Text, &mut write)?;
         }
         let is_binding = matches!(gvk.kind.as_str(), "RoleBinding" | "ClusterRoleBinding");
         if is_binding && let Some(Node { kind: Kind::Sequence(subjects), .. }) = resource.node.get_mut("subjects") {
@@ -79,7 +79,7 @@ impl Namespace {
                 continue;
             }
             if field_spec::is_about(spec, resource) {
-                field_spec::visit_object(resource, spec, Create::Scalar, &mut write)?;
+                field_spec::visit_object(resource, spec, Create::Text, &mut write)?;
             }
         }
         Ok(())

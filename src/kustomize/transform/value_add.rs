@@ -7,7 +7,7 @@ use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{FieldSpec, split};
 use crate::kustomize::patch::{Selector, Target};
 use crate::kustomize::resource::Resource;
-use crate::yaml::{self, Kind, Node};
+use crate::yaml::{self, Kind};
 
 use super::namespace::{Namespace, Subjects};
 use super::path::{self, Made};
@@ -91,7 +91,7 @@ impl ValueAdd {
             0 => self.value.clone(),
             position => inserted(text, position - 1, &self.value),
         };
-        *field = Node { style: field.style, mark: field.mark, ..Node::plain(text) };
+        *field = field.with_text(text);
         Ok(())
     }
 }
