@@ -246,3 +246,8 @@ fn what_a_transformer_has_written_has_no_type_until_it_is_printed() {
 fn texts_that_need_quotes_have_them_behind_a_json_patch() {
     case("styles-behind-a-json-patch");
 }
+
+#[test]
+fn the_items_of_a_list_are_read_as_json() {
+    case("lists-as-json");
+}
