@@ -140,6 +140,7 @@ impl Resource {
     /// When an object that had a name and a kind has lost one of them: stock kustomize, which keeps lists of both, cannot
     /// tell any more which name and kind were one identity.
     pub(super) fn remember_id(&mut self) -> Result<(), BuildError> {
+        self.clear_empty_annotations();
         let now = self.identity();
         let previous = (now.kind.to_owned(), now.name.to_owned(), now.namespace.to_owned());
         self.previous.push(previous);
@@ -205,6 +206,15 @@ impl Resource {
             }
         }
         node
+    }
+
+    /// To be called where stock kustomize notes something: it takes away what stands in the place of the annotations and has
+    /// no pairs, a text as well, before it writes them.
+    fn clear_empty_annotations(&mut self) {
+        let is_none = |node: &Node| node.text().is_some() || node.is_empty();
+        if self.node.at(&["metadata", "annotations"]).is_some_and(is_none) {
+            self.set_meta("annotations", None);
+        }
     }
 
     /// Makes annotations where there are none, as for an object that has notes there are some.

@@ -139,7 +139,7 @@ fn what_stock_kustomize_refuses_is_refused() {
         assert!(told.file.as_str().contains('.') && told.line.is_some(), "{told}");
         seen += 1;
     }
-    assert!(seen >= 22, "{seen}");
+    assert!(seen >= 23, "{seen}");
 }
 
 #[test]
@@ -250,4 +250,9 @@ fn texts_that_need_quotes_have_them_behind_a_json_patch() {
 #[test]
 fn the_items_of_a_list_are_read_as_json() {
     case("lists-as-json");
+}
+
+#[test]
+fn text_in_the_place_of_annotations_goes_where_something_is_noted() {
+    case("annotations-that-are-text");
 }
