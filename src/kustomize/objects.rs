@@ -1,12 +1,13 @@
 //! Where objects come into a build, from the documents of files, and where they leave it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::Value;
 
 use crate::project::{ObjectKey, RepoPath};
 use crate::yaml::{Kind, Mark, Node};
 
+use super::collection::Collection;
 use super::field::Place;
 use super::load;
 use super::origin::{self, Metadata};
@@ -108,7 +109,18 @@ fn mark_all(node: &mut Node, mark: Mark) {
     }
 }
 
-pub(super) fn is_local(resource: &Resource) -> bool {
+/// Leaves out what is for tools. Stock kustomize looks for it by its identity as written, and leaves what shares that with
+/// an object that is for the cluster.
+pub(super) fn drop_local(objects: &mut Collection) {
+    let written = |it: &Resource| [it.api_version(), it.kind(), it.name(), it.namespace()].map(str::to_owned);
+    let local: BTreeSet<[String; 4]> = objects.iter().filter(|it| is_local(it)).map(written).collect();
+    if !local.is_empty() {
+        let others: BTreeSet<[String; 4]> = objects.iter().filter(|it| !is_local(it)).map(written).collect();
+        objects.retain(|it| !local.contains(&written(it)) || others.contains(&written(it)));
+    }
+}
+
+fn is_local(resource: &Resource) -> bool {
     let note = resource.node.at(&["metadata", "annotations", LOCAL_CONFIG]);
     note.is_some_and(|value| value.text() != Some("false"))
 }

@@ -256,3 +256,8 @@ fn the_items_of_a_list_are_read_as_json() {
 fn text_in_the_place_of_annotations_goes_where_something_is_noted() {
     case("annotations-that-are-text");
 }
+
+#[test]
+fn two_objects_may_have_one_identity_for_a_while() {
+    case("one-name-for-a-while");
+}

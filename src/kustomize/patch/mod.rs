@@ -99,7 +99,8 @@ impl Patch {
                 [] => Ok(()),
                 [patch] => {
                     let selected = Selector::new(target)?.select(objects);
-                    merging.merge(selected, &as_selected(patch), &self.options, objects)
+                    merging.merge(selected, &as_selected(patch), &self.options, objects)?;
+                    objects.index()
                 }
                 _ => Err(self.place.error_with_hint(
                     "has several documents and a target",
@@ -116,7 +117,8 @@ impl Patch {
                     objects.get_mut(index).remember_id()?;
                     apply_json(objects.get_mut(index), &operations, &self.place)?;
                 }
-                objects.index()
+                objects.index_all();
+                Ok(())
             }
         }
     }
@@ -131,7 +133,8 @@ impl Patch {
                 for index in Selector::new(target)?.select(objects) {
                     apply_json(objects.get_mut(index), &operations, &self.place)?;
                 }
-                objects.index()
+                objects.index_all();
+                Ok(())
             }
             Loaded::Strategic(_) => Err(self.place.error("must be a list of operations")),
         }
@@ -224,6 +227,7 @@ pub(super) fn strategic(
         let merging = Merging { context, place };
         if let Some(index) = merging.find(&patch, objects)? {
             merging.merge(vec![index], &as_selected(&patch), &Options::default(), objects)?;
+            objects.index()?;
         }
     }
     Ok(())
@@ -276,9 +280,10 @@ impl Merging<'_> {
             gone |= !kept;
         }
         if gone {
-            return objects.retain(|resource| !resource.node.is_empty());
+            objects.retain(|resource| !resource.node.is_empty());
         }
-        objects.index()
+        objects.index_all();
+        Ok(())
     }
 }
 

@@ -36,12 +36,11 @@ impl Namespace {
             return Ok(());
         }
         let everywhere = FieldSpec::everywhere("metadata/namespace");
-        objects
-            .update(|resource| {
-                resource.remember_id()?;
-                self.apply(resource, &everywhere).map_err(|message| resource.error(message))
-            })
-            .map_err(|error| in_field(error, &self.place))
+        objects.update(|resource| {
+            resource.remember_id()?;
+            self.apply(resource, &everywhere).map_err(|message| resource.error(message))
+        })?;
+        objects.index().map_err(|error| in_field(error, &self.place))
     }
 
     /// Sets it in one object without any note of what was before.

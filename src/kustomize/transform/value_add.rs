@@ -77,7 +77,8 @@ impl ValueAdd {
                 done.map_err(|message| self.place.error(format!("{}: {message}", resource.id())))?;
             }
         }
-        objects.index()
+        objects.index_all();
+        Ok(())
     }
 
     fn write(&self, resource: &mut Resource, target: &TargetField) -> Result<(), String> {
