@@ -446,7 +446,8 @@ impl<'a> Run<'a> {
         Context { loader: self.loader, directory, lenient, types, merged: Cell::new(false) }
     }
 
-    /// Validators run as transformers do, and may change nothing but a label that says so.
+    /// Validators run as transformers do, and may change nothing but a label that says so. What is written counts as a change
+    /// even where the same stood before.
     fn validate(
         &mut self,
         directory: &RepoPath,
@@ -454,7 +455,7 @@ impl<'a> Run<'a> {
         it: &mut Accumulated,
     ) -> Result<(), BuildError> {
         for document in self.plugins(directory, kustomization, &kustomization.validators)? {
-            let before: Vec<Node> = it.objects.iter().map(|resource| resource.node.clone()).collect();
+            let before: Vec<Node> = it.objects.iter().map(Resource::noted).collect();
             for transformer in plugin::transformers(&document, directory, self.loader)? {
                 let context = self.context(directory, false);
                 transformer.run(&context, &mut it.objects)?;
@@ -467,7 +468,7 @@ impl<'a> Run<'a> {
                     if labels.remove(VALIDATED_BY).is_some() {
                         after.set_meta_map("labels", &labels);
                     }
-                    after.node.to_json() == before.to_json()
+                    after.noted() == *before
                 });
             if !same {
                 return Err(document.place.error("has changed objects, which a validator must not do"));

@@ -167,6 +167,9 @@ impl<'a> Referrer<'a> {
         let subjects = resource.node.get("subjects").and_then(Node::items).unwrap_or_default();
         let mut subject_namespaces = BTreeSet::new();
         if resource.kind() == "RoleBinding" {
+            if subjects.iter().any(|subject| subject.pairs().is_none()) {
+                return Err("a subject is no mapping".to_owned());
+            }
             let accounts = subjects.iter().filter(|subject| text(subject, "kind").as_deref() == Some("ServiceAccount"));
             for namespace in accounts.filter_map(|subject| subject.get("namespace")) {
                 match namespace.text().filter(|_| namespace.is_string()) {
