@@ -261,3 +261,8 @@ fn text_in_the_place_of_annotations_goes_where_something_is_noted() {
 fn two_objects_may_have_one_identity_for_a_while() {
     case("one-name-for-a-while");
 }
+
+#[test]
+fn what_a_patch_may_change_is_a_note() {
+    case("notes-of-a-patch");
+}

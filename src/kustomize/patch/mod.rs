@@ -289,9 +289,9 @@ impl Merging<'_> {
 
 /// What a patch may change of an identity.
 #[derive(Clone, Debug, Default)]
-struct Options {
-    name: bool,
-    kind: bool,
+pub(super) struct Options {
+    pub(super) name: bool,
+    pub(super) kind: bool,
 }
 
 /// The patch as kustomize applies it to selected objects: its labels and annotations are strings, even null.
@@ -326,6 +326,9 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     if forgets(&patch) {
         resource.forget_notes();
     }
+    // The options are among the annotations of the patch, and so they are among those of the object then.
+    resource.allowed.name |= options.name;
+    resource.allowed.kind |= options.kind;
     // Types and merge keys are the object's own: a target may take in kinds that the patch does not name.
     if let Some(version) = resource.node.get("apiVersion") {
         patch.set("apiVersion", version.clone());
