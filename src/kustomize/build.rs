@@ -15,7 +15,7 @@ use super::inputs::Inputs;
 use super::kustomization::{self, Kustomization};
 use super::load::{self, Loader, Parsed, Source};
 use super::names::{Asked, Names};
-use super::objects::{finish, is_local, resources_of};
+use super::objects::{drop_local, finish, resources_of};
 use super::order::{self, Sort};
 use super::origin::{self, Metadata, Origin};
 use super::plugin::{self, Made};
@@ -118,12 +118,13 @@ fn whole(
     references::update(&mut objects, &config, threads, asked.as_ref())?;
     let names = asked.map(Asked::names).unwrap_or_default();
     run.warnings.extend(vars.resolve(&config, &mut objects)?);
-    let mut list: Vec<Resource> = objects.into_list();
-    if let Some(nameless) = list.iter().find(|resource| resource.is_nameless()) {
+    if let Some(nameless) = objects.iter().find(|resource| resource.is_nameless()) {
         let other = || nameless.error("has no kind or no name any more; a patch or a replacement has taken it away");
         return Err(nameless.nameless.as_deref().cloned().unwrap_or_else(other));
     }
-    list.retain(|resource| !is_local(resource));
+    drop_local(&mut objects);
+    objects.index()?;
+    let mut list: Vec<Resource> = objects.into_list();
     match (&top.sort, options.sorted) {
         (Some(sort), _) => order::sort(&mut list, Some(sort.checked()?)),
         (None, true) => order::sort(&mut list, None),
@@ -445,7 +446,8 @@ impl<'a> Run<'a> {
         Context { loader: self.loader, directory, lenient, types, merged: Cell::new(false) }
     }
 
-    /// Validators run as transformers do, and may change nothing but a label that says so.
+    /// Validators run as transformers do, and may change nothing but a label that says so. What is written counts as a change
+    /// even where the same stood before.
     fn validate(
         &mut self,
         directory: &RepoPath,
@@ -453,7 +455,7 @@ impl<'a> Run<'a> {
         it: &mut Accumulated,
     ) -> Result<(), BuildError> {
         for document in self.plugins(directory, kustomization, &kustomization.validators)? {
-            let before: Vec<Node> = it.objects.iter().map(|resource| resource.node.clone()).collect();
+            let before: Vec<Node> = it.objects.iter().map(Resource::noted).collect();
             for transformer in plugin::transformers(&document, directory, self.loader)? {
                 let context = self.context(directory, false);
                 transformer.run(&context, &mut it.objects)?;
@@ -466,7 +468,7 @@ impl<'a> Run<'a> {
                     if labels.remove(VALIDATED_BY).is_some() {
                         after.set_meta_map("labels", &labels);
                     }
-                    after.node.to_json() == before.to_json()
+                    after.noted() == *before
                 });
             if !same {
                 return Err(document.place.error("has changed objects, which a validator must not do"));

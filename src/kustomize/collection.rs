@@ -68,13 +68,9 @@ impl Collection {
         self.made + 1 - count
     }
 
-    /// Drops objects.
-    ///
-    /// # Errors
-    /// When two objects have one identity.
-    pub(super) fn retain(&mut self, keep: impl FnMut(&Resource) -> bool) -> Result<(), BuildError> {
+    /// Drops objects; [`Collection::index`] or [`Collection::index_all`] has to follow.
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Resource) -> bool) {
         self.list.retain(keep);
-        self.index()
     }
 
     /// Adds an object.
@@ -97,7 +93,7 @@ impl Collection {
     pub(super) fn append_all(&mut self, other: Self) -> Result<(), BuildError> {
         if self.list.is_empty() {
             *self = other;
-            return Ok(());
+            return self.index();
         }
         self.made = self.made.max(other.made);
         other.list.into_iter().try_for_each(|resource| self.append(resource))
@@ -126,16 +122,18 @@ impl Collection {
         self.list.iter_mut().try_for_each(change)
     }
 
-    /// Changes objects and their identities.
+    /// Changes objects and their identities. As in stock kustomize, two may have one identity until the objects are added to
+    /// others or go out: they may still get different names, or leave.
     ///
     /// # Errors
-    /// What `change` gives; and when two objects end with one identity.
+    /// What `change` gives.
     pub(super) fn update(
         &mut self,
         mut change: impl FnMut(&mut Resource) -> Result<(), BuildError>,
     ) -> Result<(), BuildError> {
         self.list.iter_mut().try_for_each(&mut change)?;
-        self.index()
+        self.index_all();
+        Ok(())
     }
 
     /// The objects that have or had an identity.
@@ -153,14 +151,22 @@ impl Collection {
     /// # Errors
     /// When two objects have one identity.
     pub(super) fn index(&mut self) -> Result<(), BuildError> {
+        match self.index_all() {
+            Some((first, second)) => Err(twice(&self.list[first], &self.list[second])),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Collection::index`], where two objects may have one identity for a while; gives the first two that have.
+    pub(super) fn index_all(&mut self) -> Option<(usize, usize)> {
         self.by_id.first.clear();
         self.by_id.more.clear();
+        let mut twice = None;
         for (at, resource) in self.list.iter().enumerate() {
-            if let Some(first) = self.by_id.find_or_add(&self.list, &resource.identity(), at) {
-                return Err(twice(&self.list[first], resource));
-            }
+            let first = self.by_id.find_or_add(&self.list, &resource.identity(), at);
+            twice = twice.or(first.map(|first| (first, at)));
         }
-        Ok(())
+        twice
     }
 }
 

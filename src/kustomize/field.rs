@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::project::RepoPath;
-use crate::yaml::{Kind, Node, Style, Tag};
+use crate::yaml::{Kind, Node, Style, Tag, is_old_boolean};
 
 use super::BuildError;
 use super::near::nearest;
@@ -173,14 +173,6 @@ impl<'a> Field<'a> {
         });
         Err(error)
     }
-}
-
-/// Words that older readers take for booleans.
-fn is_old_boolean(text: &str) -> bool {
-    matches!(
-        text,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF"
-    )
 }
 
 /// A place in a file.

@@ -49,7 +49,8 @@ impl FieldSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Create {
     Nothing,
-    Scalar,
+    Text,
+    Count,
     Mapping,
 }
 
@@ -134,8 +135,9 @@ fn walk(
             let made = match (create, rest.is_empty()) {
                 (Create::Nothing, _) => None,
                 _ if is_list => None,
-                (Create::Scalar, true) => Some(Node { tag: Tag::Str, ..Node::plain("") }),
-                (Create::Scalar | Create::Mapping, _) => Some(Node::mapping()),
+                (Create::Text, true) => Some(Node { tag: Tag::Str, ..Node::plain("") }),
+                (Create::Count, true) => Some(Node { tag: Tag::Int, ..Node::plain("") }),
+                (Create::Text | Create::Count | Create::Mapping, _) => Some(Node::mapping()),
             };
             if let Some(made) = &made
                 && node.get(name).is_none()
@@ -146,7 +148,7 @@ fn walk(
             if field.is_null() {
                 match made {
                     // The word for nothing stays as text, and is what a prefix is put before.
-                    Some(made) if made.text().is_some() => field.tag = Tag::Str,
+                    Some(made) if made.text().is_some() => field.tag = made.tag,
                     Some(made) => *field = made,
                     None if is_list => *field = Node::sequence(),
                     None => {}

@@ -1,13 +1,18 @@
 //! Where objects come into a build, from the documents of files, and where they leave it.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use serde_json::Value;
 
 use crate::project::{ObjectKey, RepoPath};
-use crate::yaml::{Kind, Node};
+use crate::yaml::{Kind, Mark, Node};
 
+use super::collection::Collection;
 use super::field::Place;
+use super::load;
 use super::origin::{self, Metadata};
 use super::resource::Resource;
+use super::transform::structured;
 use super::{BuildError, Object};
 
 /// Objects with this annotation (unless `"false"`) are for tools, and left out of the output.
@@ -35,9 +40,12 @@ pub(super) fn resources_of(
     documents: impl IntoIterator<Item = Node>,
     file: &RepoPath,
 ) -> Result<Vec<Resource>, BuildError> {
-    let mut queue: std::collections::VecDeque<Node> = documents.into_iter().collect();
+    let mut queue: VecDeque<Node> = documents.into_iter().collect();
     let mut resources = Vec::new();
+    let mut is_alone = queue.len() == 1;
     while let Some(mut node) = queue.pop_front() {
+        // The items of a `List` that is alone in its file are taken as they stand there.
+        let as_written = std::mem::take(&mut is_alone) && node.get("kind").and_then(Node::text) == Some("List");
         if node.is_empty() {
             continue;
         }
@@ -51,8 +59,14 @@ pub(super) fn resources_of(
         }
         if kind.ends_with("List") {
             match node.remove("items") {
-                Some(Node { kind: Kind::Sequence(items), .. }) => {
+                Some(Node { kind: Kind::Sequence(items), .. }) if as_written => {
                     queue.extend(items);
+                    continue;
+                }
+                Some(Node { kind: Kind::Sequence(items), .. }) => {
+                    for item in items {
+                        queue.push_back(through_json(&item).map_err(|message| place.error(message))?);
+                    }
                     continue;
                 }
                 Some(items) if items.is_null() => continue,
@@ -73,8 +87,42 @@ pub(super) fn resources_of(
     Ok(resources)
 }
 
-pub(super) fn is_local(resource: &Resource) -> bool {
-    resource.meta_map("annotations").get(LOCAL_CONFIG).is_some_and(|value| value != "false")
+/// What stock kustomize reads again after it has written the item of a list as JSON: all texts are in quotes, all
+/// collections in brackets.
+fn through_json(item: &Node) -> Result<Node, String> {
+    let text = structured::json(item, false)?;
+    let mut read = load::inner(&text)?.unwrap_or_else(Node::mapping);
+    mark_all(&mut read, item.mark);
+    Ok(read)
+}
+
+/// Says of all that is in a node that it stands at one place.
+fn mark_all(node: &mut Node, mark: Mark) {
+    node.mark = mark;
+    match &mut node.kind {
+        Kind::Scalar(_) => {}
+        Kind::Sequence(items) => items.iter_mut().for_each(|item| mark_all(item, mark)),
+        Kind::Mapping(pairs) => pairs.iter_mut().for_each(|(key, value)| {
+            mark_all(key, mark);
+            mark_all(value, mark);
+        }),
+    }
+}
+
+/// Leaves out what is for tools. Stock kustomize looks for it by its identity as written, and leaves what shares that with
+/// an object that is for the cluster.
+pub(super) fn drop_local(objects: &mut Collection) {
+    let written = |it: &Resource| [it.api_version(), it.kind(), it.name(), it.namespace()].map(str::to_owned);
+    let local: BTreeSet<[String; 4]> = objects.iter().filter(|it| is_local(it)).map(written).collect();
+    if !local.is_empty() {
+        let others: BTreeSet<[String; 4]> = objects.iter().filter(|it| !is_local(it)).map(written).collect();
+        objects.retain(|it| !local.contains(&written(it)) || others.contains(&written(it)));
+    }
+}
+
+fn is_local(resource: &Resource) -> bool {
+    let note = resource.node.at(&["metadata", "annotations", LOCAL_CONFIG]);
+    note.is_some_and(|value| value.text() != Some("false"))
 }
 
 /// The object as it goes out: annotations of the build are gone and all others are strings.

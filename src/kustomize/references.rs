@@ -167,6 +167,9 @@ impl<'a> Referrer<'a> {
         let subjects = resource.node.get("subjects").and_then(Node::items).unwrap_or_default();
         let mut subject_namespaces = BTreeSet::new();
         if resource.kind() == "RoleBinding" {
+            if subjects.iter().any(|subject| subject.pairs().is_none()) {
+                return Err("a subject is no mapping".to_owned());
+            }
             let accounts = subjects.iter().filter(|subject| text(subject, "kind").as_deref() == Some("ServiceAccount"));
             for namespace in accounts.filter_map(|subject| subject.get("namespace")) {
                 match namespace.text().filter(|_| namespace.is_string()) {
@@ -214,10 +217,10 @@ impl<'a> Lookup<'a> {
     }
 
     fn set_name(&self, node: &mut Node) -> Result<(), String> {
-        let Kind::Scalar(text) = &mut node.kind else { return Ok(()) };
+        let Kind::Scalar(text) = &node.kind else { return Ok(()) };
         let same = |a: &Candidate, b: &Candidate| a.id.name == b.id.name;
-        if let Some(found) = self.find(text, |_| true, same)? {
-            text.clone_from(&found.id.name);
+        if let Some(found) = self.find(text, |_| true, same)?.filter(|found| found.id.name != *text) {
+            *node = node.with_text(found.id.name.as_str());
         }
         Ok(())
     }
@@ -376,7 +379,7 @@ impl<'a> Lookup<'a> {
 
 fn write_text(node: &mut Node, key: &str, value: &str) {
     match node.get_mut(key) {
-        Some(Node { kind: Kind::Scalar(text), .. }) => value.clone_into(text),
+        Some(old) if old.text().is_some() => *old = old.with_text(value),
         _ => node.set(key, Node::string(value)),
     }
 }

@@ -9,6 +9,7 @@ use super::BuildError;
 use super::field::Place;
 use super::id::{Gvk, Id, Identity};
 use super::origin::{self, Origin};
+use super::patch;
 
 /// An object of a build.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Resource {
     pub(super) needs_hash: bool,
     /// Whether a generator made it.
     pub(super) generated: bool,
+    /// What a patch was allowed to change of its identity.
+    pub(super) allowed: patch::Options,
     /// The variables that stand for a field of it.
     pub(super) variables: Vec<String>,
     /// Where it comes from, when that is followed.
@@ -47,6 +50,7 @@ impl Resource {
             suffixes: Vec::new(),
             needs_hash: false,
             generated: false,
+            allowed: patch::Options::default(),
             variables: Vec::new(),
             origin: None,
             transformations: Vec::new(),
@@ -140,6 +144,7 @@ impl Resource {
     /// When an object that had a name and a kind has lost one of them: stock kustomize, which keeps lists of both, cannot
     /// tell any more which name and kind were one identity.
     pub(super) fn remember_id(&mut self) -> Result<(), BuildError> {
+        self.clear_empty_annotations();
         let now = self.identity();
         let previous = (now.kind.to_owned(), now.name.to_owned(), now.namespace.to_owned());
         self.previous.push(previous);
@@ -175,6 +180,8 @@ impl Resource {
         note("prefixes", self.prefixes.join(","));
         note("suffixes", self.suffixes.join(","));
         note("needsHashSuffix", if self.needs_hash { "enabled" } else { "" }.to_owned());
+        note("allowNameChange", if self.allowed.name { "enabled" } else { "" }.to_owned());
+        note("allowKindChange", if self.allowed.kind { "enabled" } else { "" }.to_owned());
         note("generatorBehavior", if self.generated { "unspecified" } else { "" }.to_owned());
         if let Some(origin) = &self.origin {
             notes.insert(origin::ORIGIN.to_owned(), origin.text());
@@ -207,6 +214,15 @@ impl Resource {
         node
     }
 
+    /// To be called where stock kustomize notes something: it takes away what stands in the place of the annotations and has
+    /// no pairs, a text as well, before it writes them.
+    fn clear_empty_annotations(&mut self) {
+        let is_none = |node: &Node| node.text().is_some() || node.is_empty();
+        if self.node.at(&["metadata", "annotations"]).is_some_and(is_none) {
+            self.set_meta("annotations", None);
+        }
+    }
+
     /// Makes annotations where there are none, as for an object that has notes there are some.
     pub(super) fn make_annotations(&mut self) {
         let metadata = self.node.get_mut("metadata");
@@ -222,6 +238,7 @@ impl Resource {
         self.suffixes.clear();
         self.needs_hash = false;
         self.generated = false;
+        self.allowed = patch::Options::default();
         self.origin = None;
         self.transformations.clear();
     }
@@ -235,6 +252,7 @@ impl Resource {
         self.suffixes.clone_from(&other.suffixes);
         self.needs_hash = other.needs_hash;
         self.generated = other.generated;
+        self.allowed.clone_from(&other.allowed);
         self.origin.clone_from(&other.origin);
         self.transformations.clone_from(&other.transformations);
         let notes = self.notes();

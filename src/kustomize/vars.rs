@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::yaml::{Kind, Node, Tag};
+use crate::yaml::{self, Kind, Node, Tag};
 
 use super::BuildError;
 use super::collection::Collection;
@@ -172,10 +172,21 @@ impl Vars {
 #[derive(Clone, Debug)]
 enum Value {
     Text(String),
-    /// A number or a boolean: the node that it becomes where nothing else stands in the field.
-    Typed(String, Tag),
+    /// A number or a boolean: its text and type where nothing else stands in the field, and its text inside of others.
+    Typed {
+        alone: String,
+        tag: Tag,
+        within: String,
+    },
     /// A list or a mapping, for which no text can stand.
     None,
+}
+
+impl Value {
+    /// One that has the same text everywhere.
+    fn same(text: String, tag: Tag) -> Self {
+        Self::Typed { alone: text.clone(), tag, within: text }
+    }
 }
 
 impl Var {
@@ -193,12 +204,12 @@ impl Var {
         match node.type_tag() {
             Tag::Int => {
                 let number: i64 = text.parse().map_err(|_| bad())?;
-                Ok(Value::Typed(number.to_string(), Tag::Int))
+                Ok(Value::same(number.to_string(), Tag::Int))
             }
-            Tag::Bool => Ok(Value::Typed(text.to_ascii_lowercase(), Tag::Bool)),
+            Tag::Bool => Ok(Value::same(text.to_ascii_lowercase(), Tag::Bool)),
             Tag::Float => {
                 let number: f64 = text.parse().map_err(|_| bad())?;
-                Ok(Value::Typed(number.to_string(), Tag::Float))
+                Ok(Value::Typed { alone: number.to_string(), tag: Tag::Float, within: yaml::float_text(number) })
             }
             _ => Ok(Value::Text(text.clone())),
         }
@@ -230,9 +241,9 @@ struct Run<'a> {
     written: usize,
 }
 
-/// A string that is none of a point in time.
+/// A string that is none of a point in time, or what may still be one.
 fn is_text(node: &Node) -> bool {
-    node.is_string() && !node.is_timestamp()
+    node.is_untyped() || (node.is_string() && !node.is_timestamp())
 }
 
 impl Run<'_> {
@@ -272,7 +283,7 @@ impl Run<'_> {
     fn replace(&mut self, node: &mut Node) {
         let Kind::Scalar(text) = &node.kind else { return };
         let new = match self.whole(text) {
-            Some(Value::Typed(text, tag)) => Node { tag, ..Node::plain(text) },
+            Some(Value::Typed { alone, tag, .. }) => Node { tag, ..Node::plain(alone) },
             _ => Node::string(self.expand(text)),
         };
         *node = Node { mark: node.mark, ..new };
@@ -301,7 +312,7 @@ impl Run<'_> {
             } else if let Some((name, after)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
                 match self.values.get(name) {
                     // Past the limit the build fails, so that what is missing here is never seen.
-                    Some(Value::Text(value) | Value::Typed(value, _)) if self.written <= MAX_WRITTEN => {
+                    Some(Value::Text(value) | Value::Typed { within: value, .. }) if self.written <= MAX_WRITTEN => {
                         self.written += value.len();
                         out.push_str(value);
                         self.used.insert(name.to_owned());

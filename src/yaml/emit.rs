@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Number, Value};
 use shape::{Form, Shape, is_break, is_printable, wanted_form};
 
-use super::scalar;
+use super::{Style, scalar};
 
 /// Lines are folded at the first space after this column.
 const WIDTH: usize = 80;
@@ -386,6 +386,16 @@ impl Writer {
     }
 }
 
+/// The style in which a text is written as a value.
+pub(super) fn style_of(text: &str) -> Style {
+    match Shape::of(text).form(wanted_form(text), false) {
+        Form::Plain => Style::Plain,
+        Form::Single => Style::SingleQuoted,
+        Form::Double => Style::DoubleQuoted,
+        Form::Literal => Style::Literal,
+    }
+}
+
 /// A text in double quotes on one line.
 #[must_use]
 pub fn in_quotes(text: &str) -> String {
@@ -421,7 +431,8 @@ fn number_text(number: &Number) -> String {
 }
 
 /// The shortest digits that read back the same, with an exponent of at least two digits for large and small ones.
-pub(super) fn float_text(float: f64) -> String {
+#[must_use]
+pub fn float_text(float: f64) -> String {
     let scientific = format!("{float:e}");
     let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
     match exponent.parse::<i32>() {

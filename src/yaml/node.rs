@@ -142,12 +142,13 @@ impl Node {
         }
     }
 
-    /// Whether this resolves to null.
+    /// Whether this is null, by its tag or as it was written. Nothing that has another tag is, nor what has no type yet.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        match &self.kind {
-            Kind::Scalar(text) => matches!(self.resolve(text), Resolved::Null),
-            Kind::Sequence(_) | Kind::Mapping(_) => false,
+        match (&self.kind, &self.tag) {
+            (Kind::Scalar(_), Tag::Null) => true,
+            (Kind::Scalar(text), Tag::None) => !self.is_untyped() && matches!(self.resolve(text), Resolved::Null),
+            (Kind::Scalar(_) | Kind::Sequence(_) | Kind::Mapping(_), _) => false,
         }
     }
 
@@ -186,12 +187,46 @@ impl Node {
         }
     }
 
-    /// With the tag that its text stands for, so that another text has the same type, or fits it not at all. What nobody
-    /// has written in a file has no type yet and gets none.
+    /// Whether this is a scalar that nobody has written in a file, nor given a tag: it has no type until it is printed.
+    #[must_use]
+    pub fn is_untyped(&self) -> bool {
+        self.mark.line == 0 && self.tag == Tag::None && matches!(self.kind, Kind::Scalar(_))
+    }
+
+    /// Whether this is text without quotes that the reader of YAML 1.1 takes for something else, a collection included.
+    #[must_use]
+    pub fn is_other_in_1_1(&self) -> bool {
+        let Kind::Scalar(text) = &self.kind else { return false };
+        if self.style != Style::Plain || text.is_empty() || text.contains('\n') {
+            return false;
+        }
+        match self.tag {
+            Tag::None if !self.is_untyped() => scalar::is_old_boolean(text),
+            Tag::None | Tag::Str if super::emit::style_of(text) == Style::SingleQuoted => {
+                // What cannot stand there without quotes is looked at as a document.
+                super::read_first(text.as_bytes(), super::Repeats::LastCounts)
+                    .is_ok_and(|(document, _)| document.is_none_or(|document| !document.is_string()))
+            }
+            Tag::None | Tag::Str => scalar::is_typed_in_1_1(text),
+            Tag::Int | Tag::Bool | Tag::Float | Tag::Null | Tag::Timestamp | Tag::Binary | Tag::Other => false,
+        }
+    }
+
+    /// With the tag that its text stands for, so that another text has the same type, or fits it not at all. What has no
+    /// type yet gets none.
     #[must_use]
     pub fn pinned(self) -> Self {
-        let written = self.mark != Mark::default() && matches!(self.kind, Kind::Scalar(_));
-        if written { Self { tag: self.type_tag(), ..self } } else { self }
+        let has_type = matches!(self.kind, Kind::Scalar(_)) && !self.is_untyped();
+        if has_type { Self { tag: self.type_tag(), ..self } } else { self }
+    }
+
+    /// Another text in the place of this scalar. It keeps the style, so that what was in quotes stays a string, and has no
+    /// type.
+    #[must_use]
+    pub fn with_text(&self, text: impl Into<String>) -> Self {
+        // The mark of what nobody wrote tells where else it is.
+        let mark = if self.mark.line == 0 { self.mark } else { Mark::default() };
+        Self { style: self.style, mark, ..Self::plain(text) }
     }
 
     /// How many nodes there are in this one, itself and keys included, and how deep they are nested.
@@ -250,20 +285,23 @@ impl Node {
         }
     }
 
-    /// A node for a resolved value; mappings keep the order of the map.
+    /// A node for a resolved value, in the styles in which the original writes and reads it; mappings keep the order of the
+    /// map.
     #[must_use]
     pub fn from_json(value: &Value) -> Self {
         match value {
             Value::Null => Self { tag: Tag::Null, ..Self::plain("null") },
             Value::Bool(truth) => Self { tag: Tag::Bool, ..Self::plain(truth.to_string()) },
             Value::Number(number) => Self::of_number(number),
-            Value::String(text) => Self::string(text.as_str()),
+            Value::String(text) => Self { style: super::emit::style_of(text), ..Self::string(text.as_str()) },
             Value::Array(items) => {
-                Self { kind: Kind::Sequence(items.iter().map(Self::from_json).collect()), ..Self::plain("") }
+                let style = if items.is_empty() { Style::Flow } else { Style::Plain };
+                Self { kind: Kind::Sequence(items.iter().map(Self::from_json).collect()), style, ..Self::plain("") }
             }
             Value::Object(pairs) => {
+                let style = if pairs.is_empty() { Style::Flow } else { Style::Plain };
                 let pairs = pairs.iter().map(|(key, value)| (Self::string(key.as_str()), Self::from_json(value)));
-                Self { kind: Kind::Mapping(pairs.collect()), ..Self::plain("") }
+                Self { kind: Kind::Mapping(pairs.collect()), style, ..Self::plain("") }
             }
         }
     }
@@ -389,7 +427,11 @@ impl Node {
         if self.tag == Tag::Timestamp {
             return scalar::timestamp(text).map_or_else(|| mismatch("point in time"), |text| Ok(Value::String(text)));
         }
-        let value = match self.resolve(text) {
+        let resolved = self.resolve(text);
+        if self.tag == Tag::Int && matches!(resolved, Resolved::Float(_)) {
+            return mismatch("integer");
+        }
+        let value = match resolved {
             Resolved::Str if self.style == Style::Plain && self.tag == Tag::None => {
                 Value::String(scalar::timestamp(text).unwrap_or_else(|| text.to_owned()))
             }
@@ -410,7 +452,6 @@ impl Node {
             },
         };
         match (&self.tag, &value) {
-            (Tag::Int, Value::Number(number)) if Number::is_f64(number) => mismatch("integer"),
             (Tag::Int, Value::Number(_)) | (Tag::Float, Value::Number(_)) | (Tag::Bool, Value::Bool(_)) => Ok(value),
             (Tag::Int, _) => mismatch("integer"),
             (Tag::Float, _) => mismatch("number"),

@@ -47,7 +47,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
 /// Stock kustomize takes some characters for line breaks that others do not, and no document may start on the line of
 /// its `---`.
 fn refuse_what_readers_disagree_about(text: &str, single: bool, lines: usize) -> Result<(), ReadError> {
-    let mut head = true;
+    let (mut head, mut ended) = (true, false);
     for (at, line) in text.split('\n').enumerate().take(lines) {
         let error = |message: &str| ReadError { line: at + 1, column: 1, message: message.to_owned() };
         if line.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
@@ -61,6 +61,12 @@ fn refuse_what_readers_disagree_about(text: &str, single: bool, lines: usize) ->
         if !rest.is_empty() && !rest.starts_with('#') {
             return Err(error("has something behind ---; put it on the next line"));
         }
+        // Of what stands between two `---` only the first document is read.
+        ended = !line.starts_with("---") && (ended || line.trim_end() == "..." || line.starts_with("... "));
+        let says_nothing = line.starts_with("...") || line.trim().is_empty() || line.trim_start().starts_with('#');
+        if ended && !single && !says_nothing {
+            return Err(error("is behind ..., where stock kustomize reads nothing any more; put --- in between"));
+        }
         // Documents are taken apart at `---` before anybody reads them, which leaves a directive without its document.
         if head && line.starts_with('%') && !single {
             return Err(error("has a directive, which no file of objects may have; remove the line"));
@@ -69,6 +75,15 @@ fn refuse_what_readers_disagree_about(text: &str, single: bool, lines: usize) ->
         head = line.starts_with("---") || line.starts_with("...") || (head && blank);
     }
     Ok(())
+}
+
+/// For the readers of Kubernetes the name of an anchor ends where anything else stands: `&a: b` is a key without a text.
+fn refuse_odd_anchor(name: &str, at: granit_parser::Marker) -> Result<(), ReadError> {
+    if name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_')) {
+        return Ok(());
+    }
+    let message = format!("has the anchor &{name}; its name may have letters, digits, - and _ only");
+    Err(ReadError::at(Mark::new(at.line(), at.col() + 1), message))
 }
 
 /// Stock kustomize knows neither `\\/` nor halves of a character, which JSON has.
@@ -202,6 +217,7 @@ impl Reader {
         }
         let options = options! {
             emit_comments: false,
+            emit_anchor_events: true,
             block_scalar_eof_without_line_feed: true,
             flow_nesting_limit: MAX_DEPTH,
             block_nesting_limit: MAX_DEPTH,
@@ -222,6 +238,7 @@ impl Reader {
                 break;
             }
             match event {
+                Ok((Event::Anchor(_, name), span)) => refuse_odd_anchor(&name, span.start)?,
                 Ok((Event::DocumentEnd, span)) if self.extent == Extent::First => {
                     tabs.end()?;
                     end = span.start.line();

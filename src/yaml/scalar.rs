@@ -29,14 +29,26 @@ pub(super) fn resolve(text: &str) -> Resolved {
 /// Whether the writer must quote `text` to keep it a string: it would read as something else by the older rules, which
 /// know `yes`, `on`, `y` and the like, timestamps, and numbers in base 60.
 pub(super) fn needs_quotes(text: &str) -> bool {
-    let word = matches!(
-        text,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF"
-    );
-    word || !matches!(resolve(text), Resolved::Str)
+    is_old_boolean(text)
+        || !matches!(resolve(text), Resolved::Str)
         || (text.starts_with('.') && text.len() > 1 && text.parse::<f64>().is_ok())
         || timestamp(text).is_some()
         || is_base_60(text)
+}
+
+/// Words that older readers take for booleans.
+#[must_use]
+pub fn is_old_boolean(text: &str) -> bool {
+    matches!(
+        text,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF"
+    )
+}
+
+/// Whether the reader of YAML 1.1 takes a plain text for a boolean, a number or nothing. A date is text for it.
+pub(super) fn is_typed_in_1_1(text: &str) -> bool {
+    let new_octal = text.trim_start_matches('-').starts_with("0o");
+    is_old_boolean(text) || (!new_octal && !matches!(resolve(text), Resolved::Str))
 }
 
 fn number(text: &str) -> Resolved {

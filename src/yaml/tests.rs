@@ -63,6 +63,25 @@ fn anchors_are_copied_and_merge_keys_carried_out() {
     assert_eq!(value(text), json!({"base": {"a": 1, "b": 2}, "x": {"a": 1, "b": 3}, "y": {"a": 1, "b": 2}}));
 }
 
+/// Stock kustomize reads a key without a text here, and nothing of the second document.
+#[test]
+fn what_readers_take_for_something_else_or_pass_over_is_refused() {
+    for (text, line) in
+        [("a:\n  &b: c\n", 2), ("&a/b c: d\n", 1), ("a: 1\n...\nb: 2\n", 3), ("a: 1\n... # end\n- b\n", 3)]
+    {
+        assert_eq!(read(text.as_bytes()).unwrap_err().line, line, "{text}");
+    }
+    for text in [
+        "a: &b-1_C d\n",
+        "a: 1\n...\n# end\n\n---\nb: 2\n",
+        "a: ...\nb: 2\n",
+        "a: |\n  ...\nb: 2\n",
+        "...\n---\nb: 1\n",
+    ] {
+        assert!(read(text.as_bytes()).is_ok(), "{text}");
+    }
+}
+
 #[test]
 fn hostile_documents_are_errors_with_a_place() {
     let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();

@@ -139,7 +139,7 @@ fn what_stock_kustomize_refuses_is_refused() {
         assert!(told.file.as_str().contains('.') && told.line.is_some(), "{told}");
         seen += 1;
     }
-    assert!(seen >= 20, "{seen}");
+    assert!(seen >= 25, "{seen}");
 }
 
 #[test]
@@ -235,4 +235,34 @@ fn a_comment_behind_a_block_at_the_end_is_a_line_more() {
 #[test]
 fn what_is_deleted_needs_no_name_and_no_kind() {
     case("name-away");
+}
+
+#[test]
+fn what_a_transformer_has_written_has_no_type_until_it_is_printed() {
+    case("texts-without-a-type");
+}
+
+#[test]
+fn texts_that_need_quotes_have_them_behind_a_json_patch() {
+    case("styles-behind-a-json-patch");
+}
+
+#[test]
+fn the_items_of_a_list_are_read_as_json() {
+    case("lists-as-json");
+}
+
+#[test]
+fn text_in_the_place_of_annotations_goes_where_something_is_noted() {
+    case("annotations-that-are-text");
+}
+
+#[test]
+fn two_objects_may_have_one_identity_for_a_while() {
+    case("one-name-for-a-while");
+}
+
+#[test]
+fn what_a_patch_may_change_is_a_note() {
+    case("notes-of-a-patch");
 }

@@ -274,6 +274,7 @@ fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -
     made.transformations.clone_from(&old.transformations);
     made.variables.clone_from(&old.variables);
     made.previous.clone_from(&old.previous);
+    made.allowed.clone_from(&old.allowed);
     made.prefixes.clone_from(&old.prefixes);
     made.suffixes.clone_from(&old.suffixes);
     made.needs_hash &= old.needs_hash;

@@ -99,7 +99,8 @@ impl Patch {
                 [] => Ok(()),
                 [patch] => {
                     let selected = Selector::new(target)?.select(objects);
-                    merging.merge(selected, &as_selected(patch), &self.options, objects)
+                    merging.merge(selected, &as_selected(patch), &self.options, objects)?;
+                    objects.index()
                 }
                 _ => Err(self.place.error_with_hint(
                     "has several documents and a target",
@@ -116,7 +117,8 @@ impl Patch {
                     objects.get_mut(index).remember_id()?;
                     apply_json(objects.get_mut(index), &operations, &self.place)?;
                 }
-                objects.index()
+                objects.index_all();
+                Ok(())
             }
         }
     }
@@ -131,7 +133,8 @@ impl Patch {
                 for index in Selector::new(target)?.select(objects) {
                     apply_json(objects.get_mut(index), &operations, &self.place)?;
                 }
-                objects.index()
+                objects.index_all();
+                Ok(())
             }
             Loaded::Strategic(_) => Err(self.place.error("must be a list of operations")),
         }
@@ -224,6 +227,7 @@ pub(super) fn strategic(
         let merging = Merging { context, place };
         if let Some(index) = merging.find(&patch, objects)? {
             merging.merge(vec![index], &as_selected(&patch), &Options::default(), objects)?;
+            objects.index()?;
         }
     }
     Ok(())
@@ -276,17 +280,18 @@ impl Merging<'_> {
             gone |= !kept;
         }
         if gone {
-            return objects.retain(|resource| !resource.node.is_empty());
+            objects.retain(|resource| !resource.node.is_empty());
         }
-        objects.index()
+        objects.index_all();
+        Ok(())
     }
 }
 
 /// What a patch may change of an identity.
 #[derive(Clone, Debug, Default)]
-struct Options {
-    name: bool,
-    kind: bool,
+pub(super) struct Options {
+    pub(super) name: bool,
+    pub(super) kind: bool,
 }
 
 /// The patch as kustomize applies it to selected objects: its labels and annotations are strings, even null.
@@ -321,6 +326,9 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     if forgets(&patch) {
         resource.forget_notes();
     }
+    // The options are among the annotations of the patch, and so they are among those of the object then.
+    resource.allowed.name |= options.name;
+    resource.allowed.kind |= options.kind;
     // Types and merge keys are the object's own: a target may take in kinds that the patch does not name.
     if let Some(version) = resource.node.get("apiVersion") {
         patch.set("apiVersion", version.clone());

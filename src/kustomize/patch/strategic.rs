@@ -249,23 +249,14 @@ fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<
         {
             if let Some((style, mark)) = old {
                 value = in_place(value, style, mark);
-            } else if is_untyped(&value) {
-                // It has no type yet, so it counts as a string, which is put in quotes where it looks like anything else.
+            } else if value.is_other_in_1_1() {
+                // What has no type yet counts as a string, which is put in quotes where it looks like anything else.
                 value.style = Style::DoubleQuoted;
             }
             merged.push((key, value));
         }
     }
     Ok(Some(object))
-}
-
-/// Whether this is text that nobody wrote in a file, as a replacement makes it, and that looks like no string.
-fn is_untyped(value: &Node) -> bool {
-    value.mark.line == 0
-        && value.tag == Tag::None
-        && value.style == Style::Plain
-        && value.text().is_some_and(|text| !text.is_empty())
-        && !value.is_string()
 }
 
 /// A scalar in the place of another, whose style it takes: a number becomes a string where the object has one in quotes.

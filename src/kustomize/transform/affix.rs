@@ -6,7 +6,7 @@ use crate::kustomize::config::Specs;
 use crate::kustomize::field_spec::{self, Create};
 use crate::kustomize::resource::Resource;
 use crate::kustomize::tables;
-use crate::yaml::{Kind, Node, Tag};
+use crate::yaml::{Kind, Node};
 
 /// The field in which the name of an object is; other fields may be changed with it.
 const NAME: &str = "metadata/name";
@@ -67,20 +67,18 @@ impl Affix {
                 continue;
             }
             let mut write = |node: &mut Node| self.write(node);
-            field_spec::visit_object(resource, spec, Create::Scalar, &mut write)
+            field_spec::visit_object(resource, spec, Create::Text, &mut write)
                 .map_err(|message| resource.error(message))?;
         }
         Ok(())
     }
 
     fn write(&self, node: &mut Node) -> Result<(), String> {
-        // The style stays: a name in quotes stays a string even when it looks like a number.
-        let Kind::Scalar(text) = &mut node.kind else { return Err("a name must be plain text".to_owned()) };
-        *text = match self.side {
+        let Kind::Scalar(text) = &node.kind else { return Err("a name must be plain text".to_owned()) };
+        *node = node.with_text(match self.side {
             Side::Front => format!("{}{text}", self.text),
             Side::Back => format!("{text}{}", self.text),
-        };
-        node.tag = Tag::None;
+        });
         Ok(())
     }
 }

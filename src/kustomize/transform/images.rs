@@ -10,7 +10,7 @@ use crate::kustomize::config::Specs;
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create};
 use crate::kustomize::pattern::{compile, is_plain};
-use crate::yaml::{Kind, Node, Tag};
+use crate::yaml::{Kind, Node};
 
 /// One entry of `images`.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +122,7 @@ fn in_containers(node: &mut Node, update: &mut impl FnMut(&mut Node) -> Result<(
 }
 
 fn update(node: &mut Node, pattern: &Pattern, image: &Image) -> Result<(), String> {
-    let Kind::Scalar(text) = &mut node.kind else { return Err("an image must be plain text".to_owned()) };
+    let Kind::Scalar(text) = &node.kind else { return Err("an image must be plain text".to_owned()) };
     if !pattern.matches(text) {
         return Ok(());
     }
@@ -140,8 +140,7 @@ fn update(node: &mut Node, pattern: &Pattern, image: &Image) -> Result<(), Strin
     if !digest.is_empty() {
         new = format!("{new}@{digest}");
     }
-    *text = new;
-    node.tag = Tag::None;
+    *node = node.with_text(new);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ pub(super) mod namespace;
 pub(super) mod path;
 pub(super) mod replacements;
 pub(super) mod replicas;
-mod structured;
+pub(super) mod structured;
 pub(super) mod value_add;
 
 use std::cell::Cell;

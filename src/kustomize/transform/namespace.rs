@@ -36,12 +36,11 @@ impl Namespace {
             return Ok(());
         }
         let everywhere = FieldSpec::everywhere("metadata/namespace");
-        objects
-            .update(|resource| {
-                resource.remember_id()?;
-                self.apply(resource, &everywhere).map_err(|message| resource.error(message))
-            })
-            .map_err(|error| in_field(error, &self.place))
+        objects.update(|resource| {
+            resource.remember_id()?;
+            self.apply(resource, &everywhere).map_err(|message| resource.error(message))
+        })?;
+        objects.index().map_err(|error| in_field(error, &self.place))
     }
 
     /// Sets it in one object without any note of what was before.
@@ -49,7 +48,7 @@ impl Namespace {
         let gvk = resource.gvk();
         let mut write = |node: &mut Node| self.write(node);
         if !gvk.is_cluster_scoped() {
-            field_spec::visit(&mut resource.node, everywhere, Create::Scalar, &mut write)?;
+            field_spec::visit(&mut resource.node, everywhere, Create::Text, &mut write)?;
         }
         let is_binding = matches!(gvk.kind.as_str(), "RoleBinding" | "ClusterRoleBinding");
         if is_binding && let Some(Node { kind: Kind::Sequence(subjects), .. }) = resource.node.get_mut("subjects") {
@@ -79,7 +78,7 @@ impl Namespace {
                 continue;
             }
             if field_spec::is_about(spec, resource) {
-                field_spec::visit_object(resource, spec, Create::Scalar, &mut write)?;
+                field_spec::visit_object(resource, spec, Create::Text, &mut write)?;
             }
         }
         Ok(())

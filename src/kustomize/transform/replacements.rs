@@ -200,7 +200,8 @@ pub(in crate::kustomize) fn run(
         }
     }
     // A name may have been replaced.
-    objects.index()
+    objects.index_all();
+    Ok(())
 }
 
 fn load(context: &Context<'_>, path: &str, place: &Place) -> Result<Vec<Replacement>, BuildError> {

@@ -69,7 +69,7 @@ impl Counts {
                     *node = Node { tag, style: node.style, mark: node.mark, ..Node::plain(count.to_string()) };
                     Ok(())
                 };
-                field_spec::visit_object(resource, spec, Create::Scalar, &mut write)
+                field_spec::visit_object(resource, spec, Create::Count, &mut write)
                     .map_err(|message| resource.error(message))?;
             }
             Ok(())

@@ -41,7 +41,7 @@ pub(super) fn set(
 }
 
 /// As Go writes JSON: keys sorted, and what HTML knows escaped.
-fn json(node: &Node, pretty: bool) -> Result<String, String> {
+pub(in crate::kustomize) fn json(node: &Node, pretty: bool) -> Result<String, String> {
     let value = sorted(node.to_json().map_err(|(_, message)| message)?);
     let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
     let text = text.map_err(|error| error.to_string())?;

@@ -7,7 +7,7 @@ use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{FieldSpec, split};
 use crate::kustomize::patch::{Selector, Target};
 use crate::kustomize::resource::Resource;
-use crate::yaml::{self, Kind, Node};
+use crate::yaml::{self, Kind};
 
 use super::namespace::{Namespace, Subjects};
 use super::path::{self, Made};
@@ -77,7 +77,8 @@ impl ValueAdd {
                 done.map_err(|message| self.place.error(format!("{}: {message}", resource.id())))?;
             }
         }
-        objects.index()
+        objects.index_all();
+        Ok(())
     }
 
     fn write(&self, resource: &mut Resource, target: &TargetField) -> Result<(), String> {
@@ -91,7 +92,7 @@ impl ValueAdd {
             0 => self.value.clone(),
             position => inserted(text, position - 1, &self.value),
         };
-        *field = Node { style: field.style, mark: field.mark, ..Node::plain(text) };
+        *field = field.with_text(text);
         Ok(())
     }
 }
