@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -98,28 +98,34 @@ impl Keeper {
         }
         let mut metadata = Members::read(object.get("metadata")?)?;
         trim(&head.key, &mut object, &mut metadata);
-        let wanted = self.wanted(&object, &metadata);
+        let prints = self.prints(&object, &metadata);
         let live = Live::new(metadata.only(&["labels", "deletionTimestamp"]));
         object.set("metadata", metadata.text());
         let text = object.text();
         Some(Seen {
             unit: live.owner,
             is_going: live.is_going,
-            prints: Prints { whole: self.random.hash_one(&text), wanted },
+            prints,
             object: self.packer.pack_text(&head.key, text.as_bytes()),
             head,
         })
     }
 
-    /// The short name of all but the status.
-    fn wanted(&self, object: &Members, metadata: &Members) -> u64 {
-        let mut hasher = self.random.build_hasher();
-        let mut add = |members: &Members, but: [&str; 2]| {
-            members.0.iter().filter(|(name, _)| !but.contains(&&**name)).for_each(|member| member.hash(&mut hasher));
+    /// The short names. The order of the members has no part in them: lists leave some of their items' members out.
+    fn prints(&self, object: &Members, metadata: &Members) -> Prints {
+        let (mut whole, mut wanted) = (0_u64, 0_u64);
+        let mut add = |members: &Members, unwanted: &[&str], apart: &str| {
+            for (name, value) in members.0.iter().filter(|(name, _)| name != apart) {
+                let print = self.random.hash_one((name, value));
+                whole = whole.wrapping_add(print);
+                if !unwanted.contains(&&**name) {
+                    wanted = wanted.wrapping_add(print);
+                }
+            }
         };
-        add(object, ["status", "metadata"]);
-        add(metadata, ["resourceVersion", "managedFields"]);
-        hasher.finish()
+        add(object, &["status"], "metadata");
+        add(metadata, &["resourceVersion", "managedFields"], "");
+        Prints { whole, wanted }
     }
 }
 

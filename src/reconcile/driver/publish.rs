@@ -132,13 +132,16 @@ mod tests {
         publishing.ended(start, ms(1));
         assert!(!publishing.begins(true, start + ms(500)), "nothing is new");
         publishing.changed();
-        assert!(!publishing.begins(false, start + ms(49)));
-        assert_eq!(publishing.due(), Some(start + ms(50)), "fifty times what it took");
-        assert!(publishing.begins(true, start + ms(49)), "somebody waits");
-        assert!(publishing.begins(false, start + ms(50)));
-        publishing.ended(start + ms(50), Duration::ZERO);
+        assert!(!publishing.begins(false, start + ms(99)));
+        assert_eq!(publishing.due(), Some(start + ms(100)), "a hundred times what it took");
+        assert!(publishing.begins(true, start + ms(99)), "somebody waits");
+        assert!(publishing.begins(false, start + ms(100)));
+        publishing.ended(start + ms(100), Duration::ZERO);
         publishing.changed();
-        assert!(!publishing.begins(false, start + ms(69)) && publishing.begins(false, start + ms(70)), "no more often");
+        assert!(
+            !publishing.begins(false, start + ms(119)) && publishing.begins(false, start + ms(120)),
+            "no more often"
+        );
     }
 
     #[test]
