@@ -459,7 +459,7 @@ impl Fleet {
         let changed = changed.await.unwrap();
         self.settled(manager).await;
         say(&format!(
-            "manager: drift of {count} objects within {changed:.0?}, each healed after: {}; all after {all:.0?}, {} writes",
+            "manager: drift of {count} objects within {changed:.2?}, each healed after: {}; all after {all:.2?}, {} writes",
             spread(&mut times),
             self.writes(user).len() - writes
         ));
@@ -618,6 +618,6 @@ fn cores() -> usize {
 /// Median, 95th percentile and worst.
 fn spread(times: &mut [Duration]) -> String {
     times.sort();
-    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
-    format!("p50 {:.0?}, p95 {:.0?}, max {:.0?}", at(50), at(95), at(100))
+    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)].as_millis();
+    format!("p50 {} ms, p95 {} ms, max {} ms", at(50), at(95), at(100))
 }
