@@ -24,21 +24,21 @@
 //! whole is built, and each entry gets its share.
 //!
 //! # Figures
-//! `cargo bench --bench kustomize -- --kustomize PATH`, one run on 25 November 2026 (2 cores of a virtual machine; release
+//! `cargo bench --bench kustomize -- --kustomize PATH`, one run on 27 November 2026 (2 cores of a virtual machine; release
 //! build; real kustomize v5.8.2). Six objects for each overlay, text included; `~` is extrapolated by the square of the
 //! overlays from 200, and was not measured:
 //! ```text
 //! overlays     one thread   two threads   kustomize   times (one thread)
-//!        1        0.34 ms       0.34 ms       69 ms     202
-//!       50           10 ms          8 ms      762 ms      77
-//!      200           44 ms         33 ms      9.73 s     221
-//!    1,000          257 ms        165 ms     ~ 243 s   ~ 949
-//!    5,000          1.34 s        1.11 s
-//!   10,000          3.00 s        2.04 s
-//! overlays a second on one core, all parsed already           4,898 (3,473 with nothing remembered)
-//! one edited overlay as a part of a root of 100, 1,000, 5,000 0.32, 0.34, 0.35 ms (median; worst 0.7 ms)
-//! `claude-manager build` of one overlay, whole process        7.6 ms, 8.6 times as fast
-//! `claude-manager build` of 5,000 from the root, most memory  183 MB
+//!        1        0.28 ms       0.25 ms       60 ms     219
+//!       50           18 ms         13 ms      743 ms      42
+//!      200           45 ms         34 ms      11.7 s     261
+//!    1,000          351 ms        192 ms     ~ 292 s   ~ 832
+//!    5,000          1.76 s        1.16 s
+//!   10,000          3.02 s        2.17 s
+//! overlays a second on one core, all parsed already           9,256 (4,200 with nothing remembered)
+//! one edited overlay as a part of a root of 100, 1,000, 5,000 0.17, 0.18, 0.18 ms (median; worst 4 ms)
+//! `claude-manager build` of one overlay, whole process        4.0 ms, 11.5 times as fast
+//! `claude-manager build` of 5,000 from the root, most memory  156 MB
 //! ```
 //!
 //! What looks odd in a file is on purpose when its comment says so: the output has to be that of the original, also where
