@@ -13,6 +13,8 @@ use crate::yaml::Node;
 use super::apart::Apart;
 use super::load::Parsed;
 
+/// The size of most overlays, in bytes. A larger kustomization is the list of a fleet, and asked for again at once.
+const OVERLAY: usize = 4 << 10;
 /// How many states of one directory are kept.
 const STATES: usize = 4;
 
@@ -46,7 +48,7 @@ enum Key {
 #[derive(Clone, Debug)]
 enum Value {
     Documents(Arc<Vec<Node>>),
-    /// None after the first time that it was read: most are of overlays that nobody asks for again.
+    /// None after the first time that a small one was read: most are of overlays that nobody asks for again.
     Kustomization(Option<Arc<Parsed>>),
     /// The states that are remembered, newest first; none after the first time that it was asked for.
     Directory(Vec<Arc<Apart>>),
@@ -98,8 +100,8 @@ impl Memo {
     pub(super) fn keep_kustomization(&self, path: RepoPath, file: FileId, parsed: &Arc<Parsed>, bytes: usize) {
         let key = Key::Kustomization(path, file);
         match self.get(&key) {
-            None => self.put(key, Value::Kustomization(None), 256),
-            Some(_) => self.put(key, Value::Kustomization(Some(Arc::clone(parsed))), bytes * 6),
+            None if bytes < OVERLAY => self.put(key, Value::Kustomization(None), 256),
+            _ => self.put(key, Value::Kustomization(Some(Arc::clone(parsed))), bytes * 6),
         }
     }
 
