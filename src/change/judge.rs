@@ -30,8 +30,10 @@ impl Root {
     /// Sentences that name the file and the way out.
     pub(super) fn read(files: &dyn Files) -> Result<Self, String> {
         let memo = Memo::default();
-        let listed = kustomize::resources(files, &RepoPath::root(), Some(&memo)).map_err(|error| sentence(&error))?;
-        let mut root = Self { namespace: namespace(files)?, projects: BTreeSet::new(), base: BTreeSet::new(), memo };
+        let root = RepoPath::root();
+        let listed = kustomize::resources(files, &root, Some(&memo)).map_err(|error| sentence(&error))?;
+        let namespace = kustomize::namespace(files, &root, Some(&memo)).map_err(|error| sentence(&error))?;
+        let mut root = Self { namespace, projects: BTreeSet::new(), base: BTreeSet::new(), memo };
         for path in listed {
             let name = path.as_str().strip_prefix("projects/").and_then(|name| ProjectName::parse(name).ok());
             match name {
@@ -89,20 +91,6 @@ fn share_of_whole(files: &dyn Files, folder: Option<&RepoPath>, memo: &Memo) -> 
 
 fn is_name(text: &str) -> bool {
     ProjectName::parse(text).is_ok()
-}
-
-/// The `namespace` of the root, the only one that counts.
-fn namespace(files: &dyn Files) -> Result<Option<String>, String> {
-    const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-    for name in NAMES {
-        let file = RepoPath::parse(name).unwrap_or_default();
-        let Ok(bytes) = files.read(&file) else { continue };
-        let fields: serde_yaml::Value =
-            serde_yaml::from_slice(&bytes).map_err(|error| format!("{file}: is no YAML: {error}"))?;
-        return Ok(fields.get("namespace").and_then(|value| value.as_str()).map(str::to_owned));
-    }
-    Err("kustomization.yaml: the root of the state repository has none; bring it back from an earlier commit"
-        .to_owned())
 }
 
 /// An error of the engine with its way out.

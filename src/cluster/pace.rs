@@ -76,7 +76,7 @@ impl Pace {
     /// Waits for a place.
     pub(super) async fn place(&self) -> Place {
         loop {
-            // Registered before the look, so that a place that becomes free in between wakes this one.
+            // A place that becomes free before this one waits for it leaves its notice behind.
             let freed = self.shared.freed.notified();
             let rest = {
                 let mut state = lock(&self.shared);

@@ -140,6 +140,12 @@ pub(super) fn resources(source: &Source<'_>, directory: &RepoPath) -> Result<Vec
     top.resources.iter().map(|(text, place)| Ok(loader.resolve(directory, text, place)?.0)).collect()
 }
 
+/// The `namespace` of the top directory.
+pub(super) fn namespace(source: &Source<'_>, directory: &RepoPath) -> Result<Option<String>, BuildError> {
+    let top = Loader::new(source).kustomization(directory, None)?;
+    Ok(top.namespace.as_ref().map(|(name, _)| name.clone()))
+}
+
 /// The objects of a directory, and what it adds for those that build on it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Accumulated {

@@ -252,6 +252,14 @@ pub fn resources(files: &dyn Files, directory: &RepoPath, memo: Option<&Memo>) -
     build::resources(&Source::new(files, Restrictions::RootOnly, memo), directory)
 }
 
+/// The `namespace` of the kustomization in `directory`.
+///
+/// # Errors
+/// As [`build`].
+pub fn namespace(files: &dyn Files, directory: &RepoPath, memo: Option<&Memo>) -> Result<Option<String>, BuildError> {
+    build::namespace(&Source::new(files, Restrictions::RootOnly, memo), directory)
+}
+
 /// What stands between two documents.
 const SEPARATOR: &str = "---\n";
 

@@ -11,6 +11,7 @@ pub mod edit;
 mod emit;
 mod node;
 mod read;
+mod refuse;
 mod scalar;
 mod tabs;
 
