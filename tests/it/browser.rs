@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,27 @@ struct Browser {
     _profile: tempfile::TempDir,
 }
 
+/// A driver that listens, its port, and what else it says; `None` when it ended instead.
+fn started(driver: &Path, home: &Path) -> Option<(Child, String, impl Iterator<Item = String> + Send + use<>)> {
+    let mut driver = Command::new(driver)
+        .args(["--port=0", "--log-level=SEVERE"])
+        .env("HOME", home)
+        // One group with the browser that it starts, so that a test that fails leaves neither behind.
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("chromedriver");
+    let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let Some(line) = lines.find(|line| line.contains("started successfully on port")) else {
+        end(&mut driver);
+        return None;
+    };
+    let port = line.rsplit(' ').next().expect("a port").trim_end_matches('.').to_owned();
+    Some((driver, port, lines))
+}
+
 impl Browser {
     /// Starts one, or says why the test is skipped.
     async fn start(scripts: bool) -> Option<Self> {
@@ -31,19 +53,9 @@ impl Browser {
             return None;
         };
         let profile = tempfile::tempdir().expect("a profile");
-        let mut driver = Command::new(driver)
-            .args(["--port=0", "--log-level=SEVERE"])
-            .env("HOME", profile.path())
-            // One group with the browser that it starts, so that a test that fails leaves neither behind.
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver");
-        let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("started successfully on port")).expect("a driver that starts");
-        let port = line.rsplit(' ').next().expect("a port").trim_end_matches('.').to_owned();
+        // It takes a free port for IPv4 and wants the same one for IPv6, where another test may have it: then it ends.
+        let started = (0..5).find_map(|_| started(&driver, profile.path()));
+        let (mut driver, port, lines) = started.expect("a driver that starts in one of five tries");
         // Whatever else it has to say must find a reader.
         std::thread::spawn(move || lines.for_each(drop));
 
