@@ -154,12 +154,12 @@ impl Cluster {
 pub struct Runtime(Arc<Inner>);
 
 impl Runtime {
-    /// Sets the status of a pod.
+    /// Sets the status of the pod with this uid.
     ///
     /// # Errors
     /// [`Error::NoPod`]; [`Error::Refused`] when it cannot be written down.
-    pub fn set_status(&self, namespace: &str, name: &str, status: Value) -> Result<(), Error> {
-        let (id, mut state) = self.pod(namespace, name)?;
+    pub fn set_status(&self, namespace: &str, name: &str, uid: &str, status: Value) -> Result<(), Error> {
+        let (id, mut state) = self.pod(namespace, name, uid)?;
         let Some(pod) = state.get(&id).filter(|pod| pod["status"] != status).cloned() else { return Ok(()) };
         let mut pod = (*pod).clone();
         pod["status"] = status;
@@ -170,12 +170,12 @@ impl Runtime {
         Ok(())
     }
 
-    /// Says that nothing of a deleted pod runs any more.
+    /// Says that nothing of the deleted pod with this uid runs any more.
     ///
     /// # Errors
     /// As [`Self::set_status`].
-    pub fn removed(&self, namespace: &str, name: &str) -> Result<(), Error> {
-        let (id, mut state) = self.pod(namespace, name)?;
+    pub fn removed(&self, namespace: &str, name: &str, uid: &str) -> Result<(), Error> {
+        let (id, mut state) = self.pod(namespace, name, uid)?;
         state.remove(&id).map_err(refused)?;
         controllers::settle(&mut state, [id]).map_err(refused)?;
         drop(state);
@@ -188,12 +188,17 @@ impl Runtime {
         lock(&self.0.state).logs = Some(pods.to_owned());
     }
 
-    fn pod(&self, namespace: &str, name: &str) -> Result<(Id, MutexGuard<'_, State>), Error> {
+    /// Whether the pod with this uid is there; another one may have its name by now.
+    fn has(&self, namespace: &str, name: &str, uid: &str) -> bool {
+        self.pod(namespace, name, uid).is_ok()
+    }
+
+    fn pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(Id, MutexGuard<'_, State>), Error> {
         let none = || Error::NoPod { namespace: namespace.to_owned(), name: name.to_owned() };
         let resource = resources::by_kind("", "Pod").ok_or_else(none)?;
         let id = Id { resource, namespace: namespace.to_owned(), name: name.to_owned() };
         let state = lock(&self.0.state);
-        if state.get(&id).is_none() {
+        if state.get(&id).is_none_or(|pod| pod["metadata"]["uid"] != uid) {
             return Err(none());
         }
         Ok((id, state))

@@ -285,6 +285,10 @@ impl Pods {
             return;
         }
         let Some(spec) = PodSpec::parse(object) else { return };
+        // What is told late of a pod that is gone must start nothing: its directory and name are its successor's.
+        if !self.shared.handle.has(&spec.namespace, &spec.name, &spec.uid) {
+            return;
+        }
         let (inbox, messages) = mpsc::unbounded_channel();
         if let Some(grace) = deletion {
             let _ = inbox.send(Message::Delete(grace));

@@ -171,34 +171,39 @@ async fn pods_wait_with_a_reason_until_somebody_runs_them() {
     changes.next().await;
     assert_eq!(pod().unwrap()["status"]["conditions"][0]["status"], "True");
     let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
-    runtime.set_status("n", "shop-env-0", ready.clone()).unwrap();
+    let uid = || pod().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    runtime.set_status("n", "shop-env-0", &uid(), ready.clone()).unwrap();
     while status()["readyReplicas"] != 1 {
         changes.next().await;
     }
 
     // Another image: the pod is asked to go, and its successor comes when it has gone.
-    let first = pod().unwrap()["metadata"]["uid"].clone();
+    let first = uid();
     apply(&cluster, &set(1, "i:2")).await;
     while pod().unwrap()["metadata"]["deletionTimestamp"].is_null() {
         changes.next().await;
     }
-    assert_eq!(pod().unwrap()["metadata"]["uid"], first);
-    runtime.removed("n", "shop-env-0").unwrap();
-    while pod().is_none_or(|pod| pod["metadata"]["uid"] == first) {
+    assert_eq!(uid(), first);
+    runtime.removed("n", "shop-env-0", &first).unwrap();
+    while pod().is_none_or(|pod| pod["metadata"]["uid"] == *first) {
         changes.next().await;
     }
-    runtime.set_status("n", "shop-env-0", ready).unwrap();
+    // What is still said of the first one is not said of its successor.
+    let second = uid();
+    assert!(matches!(runtime.removed("n", "shop-env-0", &first).unwrap_err(), Error::NoPod { .. }));
+    assert!(matches!(runtime.set_status("n", "shop-env-0", &first, json!({})).unwrap_err(), Error::NoPod { .. }));
+    runtime.set_status("n", "shop-env-0", &second, ready).unwrap();
 
     // Stopped: it goes, and nothing comes.
     apply(&cluster, &set(0, "i:2")).await;
     while pod().unwrap()["metadata"]["deletionTimestamp"].is_null() {
         changes.next().await;
     }
-    runtime.removed("n", "shop-env-0").unwrap();
+    runtime.removed("n", "shop-env-0", &second).unwrap();
     while pod().is_some() || status()["replicas"] != 0 {
         changes.next().await;
     }
-    assert!(matches!(runtime.removed("n", "shop-env-0").unwrap_err(), Error::NoPod { .. }));
+    assert!(matches!(runtime.removed("n", "shop-env-0", &second).unwrap_err(), Error::NoPod { .. }));
 
     // Without a runtime again, whatever ran does not.
     apply(&cluster, &set(1, "i:2")).await;

@@ -232,14 +232,19 @@ impl Pod {
     /// The pod is gone: nothing of it stays but its volumes.
     async fn remove(&mut self) {
         if let Ok(paths) = &self.paths {
-            let directory = paths.directory.clone();
-            let removed = tokio::task::spawn_blocking(move || root::remove_tree(&directory)).await;
+            let (directory, uid) = (paths.directory.clone(), self.spec.uid.clone());
+            let removed = tokio::task::spawn_blocking(move || {
+                // Where somebody took the pod away under this task, its successor may have moved in.
+                let is_anothers = record::read(&directory).is_some_and(|record| record.uid != uid);
+                if is_anothers { Ok(()) } else { root::remove_tree(&directory) }
+            });
+            let removed = removed.await;
             if let Ok(Err(error)) = removed {
                 tracing::warn!(pod = %self.spec.name, %error, "the directory of a pod that is gone cannot be removed");
             }
         }
         self.let_go();
-        match self.shared.handle.removed(&self.spec.namespace, &self.spec.name) {
+        match self.shared.handle.removed(&self.spec.namespace, &self.spec.name, &self.spec.uid) {
             Ok(()) | Err(super::super::Error::NoPod { .. }) => {}
             Err(error) => tracing::error!(pod = %self.spec.name, %error, "the end of a pod cannot be told"),
         }
@@ -255,7 +260,8 @@ impl Pod {
         let address = self.address.map(|address| address.to_string());
         let status = status::status(&self.spec, &self.machine, address.as_deref(), &self.status, Timestamp::now());
         if status != self.status {
-            match self.shared.handle.set_status(&self.spec.namespace, &self.spec.name, status.clone()) {
+            let PodSpec { namespace, name, uid, .. } = &self.spec;
+            match self.shared.handle.set_status(namespace, name, uid, status.clone()) {
                 Ok(()) => self.status = status,
                 Err(super::super::Error::NoPod { .. }) => {}
                 Err(error) => tracing::warn!(pod = %self.spec.name, %error, "a pod's status cannot be told"),
