@@ -46,10 +46,10 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     // Before the reconciler looks: what runs since before is running, and no project seems to start anew.
     let runtime = Pods::run(&wired, &settings).await?;
     let reconciler = Reconciler::start(wired.parts.clone());
-    let changes = Changes::start(wired.parts.repository.clone(), Arc::clone(&wired.parts.age_identities), {
-        let reconciler = reconciler.clone();
-        Arc::new(move || reconciler.nudge())
-    });
+    let (parts, nudged) = (&wired.parts, reconciler.clone());
+    let nudge = Arc::new(move || nudged.nudge());
+    let identities = Arc::clone(&parts.age_identities);
+    let changes = Changes::start(parts.repository.clone(), identities, Arc::clone(&parts.memo), nudge);
     tokio::spawn(trust_own_key(changes.clone(), wiring::agent_key(&wiring::signer(&settings)?)));
     tokio::spawn(follow_refs(wired.parts.repository.clone(), reconciler.clone()));
     if wired.parts.repository.remote().is_some() {

@@ -74,6 +74,7 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
         client,
         store,
         age_identities: Arc::new(identities),
+        memo: Arc::default(),
         namespace: settings.namespace.clone(),
         agents,
         metrics,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZero;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::git::{GitError, Repository};
 use crate::kustomize::{self, BuildError, Memo, Object};
 use crate::plan::{self, Policy};
-use crate::project::{Files, ProjectName, RepoPath, Revision, Unit};
+use crate::project::{Entry, Files, ProjectName, RepoPath, Revision, Unit};
 
 /// So many versions of the policy are looked at for one that reads.
 const POLICIES: usize = 100;
@@ -20,28 +21,76 @@ pub(super) struct Root {
     /// Everything else that it lists.
     base: BTreeSet<RepoPath>,
     /// What the builds of its units have in common, above all this root: read for each, a fleet would cost its square.
-    memo: Memo,
+    memo: Arc<Memo>,
 }
 
-impl Root {
-    /// Reads the root of a tree.
+/// Reads roots, and remembers the last one: nearly all edits leave it as it is.
+pub(super) struct Roots {
+    memo: Arc<Memo>,
+    last: Mutex<Option<(Vec<[u8; 20]>, Arc<Root>)>>,
+}
+
+impl Roots {
+    /// A reader that shares `memo` with others.
+    pub(super) const fn new(memo: Arc<Memo>) -> Self {
+        Self { memo, last: Mutex::new(None) }
+    }
+
+    /// The root of a tree. Whether all that it lists is there is not looked at.
     ///
     /// # Errors
     /// Sentences that name the file and the way out.
-    pub(super) fn read(files: &dyn Files) -> Result<Self, String> {
-        let memo = Memo::default();
-        let root = RepoPath::root();
-        let listed = kustomize::resources(files, &root, Some(&memo)).map_err(|error| sentence(&error))?;
-        let namespace = kustomize::namespace(files, &root, Some(&memo)).map_err(|error| sentence(&error))?;
-        let mut root = Self { namespace, projects: BTreeSet::new(), base: BTreeSet::new(), memo };
-        for path in listed {
+    pub(super) fn of(&self, files: &dyn Files) -> Result<Arc<Root>, String> {
+        let ids = root_ids(files);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(ids), Some((known, root))) = (&ids, &*last)
+            && known == ids
+        {
+            return Ok(Arc::clone(root));
+        }
+        let outline =
+            kustomize::outline(files, &RepoPath::root(), Some(&self.memo)).map_err(|error| sentence(&error))?;
+        let mut root = Root {
+            namespace: outline.namespace,
+            projects: BTreeSet::new(),
+            base: BTreeSet::new(),
+            memo: Arc::clone(&self.memo),
+        };
+        for path in outline.resources {
             let name = path.as_str().strip_prefix("projects/").and_then(|name| ProjectName::parse(name).ok());
             match name {
                 Some(name) => drop(root.projects.insert(name)),
                 None => drop(root.base.insert(path)),
             }
         }
+        let root = Arc::new(root);
+        *last = ids.map(|ids| (ids, Arc::clone(&root)));
         Ok(root)
+    }
+}
+
+/// By what the kustomization of a root is known; `None` when it is not stored yet.
+fn root_ids(files: &dyn Files) -> Option<Vec<[u8; 20]>> {
+    let mut ids = Vec::new();
+    for name in kustomize::FILE_NAMES {
+        let path = RepoPath::parse(name).ok()?;
+        match files.entry(&path) {
+            Ok(Entry::Missing) => ids.push([0; 20]),
+            _ => ids.push(files.content_id(&path)?),
+        }
+    }
+    Some(ids)
+}
+
+impl Root {
+    /// Reads the root of a tree; all that it lists has to be there.
+    ///
+    /// # Errors
+    /// Sentences that name the file and the way out.
+    pub(super) fn read(files: &dyn Files) -> Result<Arc<Self>, String> {
+        let roots = Roots::new(Arc::default());
+        kustomize::resources(files, &RepoPath::root(), Some(&roots.memo)).map_err(|error| sentence(&error))?;
+        roots.of(files)
     }
 
     /// The objects of a unit, checked by the policy that is accepted already; of a project that the root does not list,

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::git::Repository;
+use crate::kustomize::Memo;
 use crate::project::{Action, Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision, allows};
 use crate::sops::Identity;
 
@@ -73,11 +74,12 @@ pub struct Changes {
 
 impl Changes {
     /// Starts the queue on the current runtime. Secrets are encrypted for the recipients that the repository names and
-    /// for the holder of `age_identities`, which also decrypt what is there.
+    /// for the holder of `age_identities`, which also decrypt what is there. `memo` is best shared with whoever renders the
+    /// same repository.
     #[must_use]
-    pub fn start(repository: Repository, age_identities: Arc<Vec<Identity>>, nudge: Nudge) -> Self {
+    pub fn start(repository: Repository, age_identities: Arc<Vec<Identity>>, memo: Arc<Memo>, nudge: Nudge) -> Self {
         let (queue, requests) = mpsc::channel(WAITING);
-        tokio::spawn(queue::run(repository.clone(), age_identities, Arc::clone(&nudge), requests));
+        tokio::spawn(queue::run(repository.clone(), age_identities, memo, Arc::clone(&nudge), requests));
         Self { queue, repository, nudge }
     }
 

@@ -157,7 +157,7 @@ fn check_tree(
         None => None,
     };
     let root_before = before.as_ref().and_then(|tree| Root::read(tree).ok());
-    check_namespace(&root, root_before.as_ref(), reasons);
+    check_namespace(&root, root_before.as_deref(), reasons);
 
     let changed = repository.diff_paths(old, new)?;
     if changed.iter().any(|path| path.as_str() == POLICY_FILE)
@@ -177,7 +177,7 @@ fn check_tree(
     for unit in units {
         let Err(problems) = root.render(&tree, &unit, &policy) else { continue };
         let is_touched = matches!(&unit, Unit::Project(name) if touched.contains(name));
-        if !is_touched && was_broken(before.as_ref(), root_before.as_ref(), &unit, &policy) {
+        if !is_touched && was_broken(before.as_ref(), root_before.as_deref(), &unit, &policy) {
             continue;
         }
         reasons.extend(problems.into_iter().map(|problem| format!("{unit}: {problem}")));

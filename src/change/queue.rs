@@ -8,6 +8,7 @@ use super::judge::policy_in_force;
 use super::write::Writer;
 use super::{ChangeError, Committed, Nudge};
 use crate::git::{CommitError, GitError, Repository};
+use crate::kustomize::Memo;
 use crate::project::{Actor, ErrorKind, Intent};
 use crate::sops::Identity;
 
@@ -36,10 +37,11 @@ pub(super) struct Work {
 pub(super) async fn run(
     repository: Repository,
     identities: Arc<Vec<Identity>>,
+    memo: Arc<Memo>,
     nudge: Nudge,
     mut requests: mpsc::Receiver<Request>,
 ) {
-    let writer = Arc::new(Writer::new(identities));
+    let writer = Arc::new(Writer::new(identities, memo));
     let mut batch = Vec::new();
     while requests.recv_many(&mut batch, BATCH).await > 0 {
         let (works, answers): (Vec<_>, Vec<_>) =

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::judge::{Root, sentence};
+use super::judge::{Roots, sentence};
 use super::queue::{Answer, Work};
 use super::secrets::Keys;
 use super::{ChangeError, Committed, message};
 use crate::edit::{self, EditError};
 use crate::git::{Batch, Tree};
-use crate::kustomize;
+use crate::kustomize::{self, Memo};
 use crate::plan::Policy;
 use crate::project::{ErrorKind, Files, Intent, Overlaid, ProjectName, ProjectSpec, Revision, Unit};
 use crate::sops::Identity;
@@ -16,11 +16,12 @@ use crate::sops::Identity;
 /// What writing needs beside the batch.
 pub(super) struct Writer {
     keys: Keys,
+    roots: Roots,
 }
 
 impl Writer {
-    pub(super) const fn new(identities: Arc<Vec<Identity>>) -> Self {
-        Self { keys: Keys::new(identities) }
+    pub(super) const fn new(identities: Arc<Vec<Identity>>, memo: Arc<Memo>) -> Self {
+        Self { keys: Keys::new(identities), roots: Roots::new(memo) }
     }
 
     /// Makes the edit, judges what it gives, and commits it in the batch.
@@ -36,14 +37,14 @@ impl Writer {
         let is_delete = matches!(work.intent, Intent::Delete(..));
         let after = Overlaid { base: &before, changes: &changes };
         let project = match name {
-            Some(name) if !is_delete => Some(judge(&after, name, policy)?),
+            Some(name) if !is_delete => Some(self.judge(&after, name, policy)?),
             // What is left has to be readable; nothing of the project is.
             Some(_) => {
-                Root::read(&after).map_err(conflict)?;
+                self.roots.of(&after).map_err(conflict)?;
                 None
             }
             None => {
-                let root = Root::read(&after).map_err(conflict)?;
+                let root = self.roots.of(&after).map_err(conflict)?;
                 root.render(&after, &Unit::Base, policy).map_err(|messages| conflict(messages.join("; ")))?;
                 None
             }
@@ -59,6 +60,19 @@ impl Writer {
             None => None,
         };
         Ok(Committed { revision, changed: tip != Some(revision), project, overlay_id })
+    }
+
+    /// The project as it will read, if everything that it builds is allowed.
+    fn judge(&self, files: &dyn Files, name: &ProjectName, policy: &Policy) -> Result<ProjectSpec, ChangeError> {
+        let root = self.roots.of(files).map_err(conflict)?;
+        let unit = Unit::Project(name.clone());
+        let mut objects = root.render(files, &unit, policy).map_err(|messages| conflict(messages.join("; ")))?;
+        if !root.projects.contains(name) {
+            // A folder that the root does not list is not applied, but it is edited and read all the same.
+            let build = kustomize::build(files, &edit::directory(name)).map_err(|error| conflict(sentence(&error)))?;
+            objects = build.objects;
+        }
+        edit::read_spec(name, &objects).map_err(|error| conflict(error.to_string()))
     }
 }
 
@@ -80,19 +94,6 @@ fn overlay_id(files: &dyn Files, name: &ProjectName) -> Option<String> {
 
 fn conflict(message: String) -> ChangeError {
     ChangeError::new(ErrorKind::Conflict, message)
-}
-
-/// The project as it will read, if everything that it builds is allowed.
-fn judge(files: &dyn Files, name: &ProjectName, policy: &Policy) -> Result<ProjectSpec, ChangeError> {
-    let root = Root::read(files).map_err(conflict)?;
-    let unit = Unit::Project(name.clone());
-    let mut objects = root.render(files, &unit, policy).map_err(|messages| conflict(messages.join("; ")))?;
-    if !root.projects.contains(name) {
-        // A folder that the root does not list is not applied, but it is edited and read all the same.
-        let build = kustomize::build(files, &edit::directory(name)).map_err(|error| conflict(sentence(&error)))?;
-        objects = build.objects;
-    }
-    edit::read_spec(name, &objects).map_err(|error| conflict(error.to_string()))
 }
 
 impl From<EditError> for ChangeError {

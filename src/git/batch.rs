@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gix::ObjectId;
+use gix::objs::Blob;
 use gix::objs::tree::{Entry, EntryKind};
-use gix::objs::{Blob, Tree as TreeObject};
 
+use super::directory::{self, Directory};
 use super::objects::{Objects, object_id, revision};
 use super::{CommitError, CommitMeta, GitError, Repository, Tree, WriteLock};
 use crate::project::{ChangeSet, RepoPath, Revision};
@@ -65,7 +66,7 @@ impl Batch {
         let root = nest(changes)?;
         let tree = match write_directory(&self.objects, Some(before), &root)? {
             Some(tree) => tree,
-            None => self.objects.write(&TreeObject::empty())?,
+            None => self.objects.write(&Directory::empty())?,
         };
         if let Some(tip) = self.tip
             && tree == before
@@ -147,11 +148,11 @@ fn write_directory(
     changes: &BTreeMap<&str, Node<'_>>,
 ) -> Result<Option<ObjectId>, GitError> {
     let mut tree = match old {
-        Some(id) => objects.tree(id)?,
-        None => TreeObject::empty(),
+        Some(id) => Directory::clone(&*objects.directory(id)?),
+        None => Directory::empty(),
     };
     for (name, node) in changes {
-        let index = tree.entries.iter().position(|entry| entry.filename == *name);
+        let index = directory::place(&tree, name).ok();
         let there = index.map(|index| (tree.entries[index].mode, tree.entries[index].oid));
         let new = match node {
             // "Removes the file": a directory of that name is none.
@@ -174,19 +175,25 @@ fn write_directory(
         };
         let entry = new.map(|(mode, oid)| Entry { mode, filename: (*name).into(), oid });
         match (index, entry) {
-            (Some(index), Some(entry)) => tree.entries[index] = entry,
-            (Some(index), None) => {
-                tree.entries.remove(index);
+            (Some(index), Some(entry)) if entry.mode.is_tree() == tree.entries[index].mode.is_tree() => {
+                tree.entries[index] = entry;
             }
-            (None, Some(entry)) => tree.entries.push(entry),
-            (None, None) => {}
+            (Some(index), entry) => {
+                tree.entries.remove(index);
+                entry.into_iter().for_each(|entry| insert(&mut tree, entry));
+            }
+            (None, entry) => entry.into_iter().for_each(|entry| insert(&mut tree, entry)),
         }
     }
     if tree.entries.is_empty() {
         return Ok(None);
     }
-    tree.entries.sort();
-    objects.write(&tree).map(Some)
+    objects.write_directory(tree).map(Some)
+}
+
+fn insert(directory: &mut Directory, entry: Entry) {
+    let at = directory.entries.binary_search(&entry).unwrap_or_else(|at| at);
+    directory.entries.insert(at, entry);
 }
 
 fn writes_something(changes: &BTreeMap<&str, Node<'_>>) -> bool {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use gix::ObjectId;
 use gix::objs::Kind;
+use gix::objs::tree::Entry;
 use jiff::Timestamp;
 
 use super::commit::Person;
+use super::directory::{self, Directory};
 use super::objects::{CommitInfo, Objects, object_id, parse_commit, revision};
 use super::{GitError, Repository};
 use crate::project::{ProjectName, RepoPath, Revision};
@@ -37,6 +39,12 @@ pub struct LastChange {
     /// The name of whoever made it.
     pub author: Arc<str>,
 }
+
+/// What has become of projects: the commit that last changed each, or `None` when it is gone.
+pub type Changes = BTreeMap<ProjectName, Option<LastChange>>;
+
+/// So many commits in a row are looked at one by one.
+const LONGEST_CHAIN: usize = 256;
 
 impl Repository {
     /// The newest commits from `from` back, at most `limit`; with a `path` only those that changed something there.
@@ -152,6 +160,41 @@ impl Repository {
             walk.push_parents(&commit)?;
         }
         Ok(found)
+    }
+
+    /// As [`Repository::last_changes`], but only of the folders that the commits from `known` to `head` changed, with `None`
+    /// for those that are gone; what it costs grows with them. `None` when these commits are no short chain.
+    ///
+    /// # Errors
+    /// [`GitError::Object`] when the history is damaged.
+    pub fn changes_since(&self, known: Revision, head: Revision) -> Result<Option<Changes>, GitError> {
+        let objects = self.objects();
+        let mut found = Changes::new();
+        let mut here = object_id(head);
+        for _ in 0..LONGEST_CHAIN {
+            if here == object_id(known) {
+                return Ok(Some(found));
+            }
+            let commit = objects.commit(here)?;
+            let [parent] = commit.parents[..] else { return Ok(None) };
+            let before = projects(&objects, &objects.commit(parent)?)?;
+            let after = projects(&objects, &commit)?;
+            if before != after {
+                let author: Arc<str> = read_entry(&objects, here)?.author.name.into();
+                let change = LastChange { revision: revision(&here), time: timestamp(commit.time), author };
+                let (before, after) = (entries(&objects, before)?, entries(&objects, after)?);
+                for (old, new) in directory::differences(&before, &after) {
+                    let folder = old.into_iter().chain(new).find(|entry| entry.mode.is_tree());
+                    let name = folder.and_then(|entry| std::str::from_utf8(&entry.filename).ok());
+                    let Some(name) = name.and_then(|name| ProjectName::parse(name).ok()) else { continue };
+                    let is_there = directory::find(&after, name.as_str()).is_some_and(|entry| entry.mode.is_tree());
+                    // The newest of them counts.
+                    found.entry(name).or_insert_with(|| is_there.then(|| change.clone()));
+                }
+            }
+            here = parent;
+        }
+        Ok(None)
     }
 
     /// The files that differ between two commits; everything when there is no first. A name that no [`RepoPath`] can
@@ -310,8 +353,8 @@ fn at_path(objects: &Objects, tree: ObjectId, path: &RepoPath) -> Result<Option<
         if !is_tree {
             return Ok(None);
         }
-        let entries = objects.tree(here)?.entries;
-        let Some(entry) = entries.into_iter().find(|entry| entry.filename == part) else { return Ok(None) };
+        let parent = objects.directory(here)?;
+        let Some(entry) = directory::find(&parent, part) else { return Ok(None) };
         is_tree = entry.mode.is_tree();
         here = entry.oid;
     }
@@ -336,15 +379,13 @@ impl<'a> Folders<'a> {
     }
 
     fn of(&mut self, commit: ObjectId) -> Result<Arc<FolderIds>, GitError> {
-        let tree = self.objects.commit(commit)?.tree;
-        let projects = self.objects.tree(tree)?.entries.into_iter().find(|entry| entry.filename == "projects");
-        let projects = projects.filter(|entry| entry.mode.is_tree()).map(|entry| entry.oid);
+        let projects = projects(self.objects, &self.objects.commit(commit)?)?;
         if let Some((_, known)) = self.recent.iter().find(|(id, _)| *id == projects) {
             return Ok(Arc::clone(known));
         }
         let mut folders = FolderIds::new();
         if let Some(projects) = projects {
-            for entry in self.objects.tree(projects)?.entries.into_iter().filter(|entry| entry.mode.is_tree()) {
+            for entry in self.objects.directory(projects)?.entries.iter().filter(|entry| entry.mode.is_tree()) {
                 let name = std::str::from_utf8(&entry.filename).ok().and_then(|name| ProjectName::parse(name).ok());
                 folders.extend(name.map(|name| (name, entry.oid)));
             }
@@ -354,6 +395,17 @@ impl<'a> Folders<'a> {
         self.recent.truncate(Self::REMEMBERED);
         Ok(folders)
     }
+}
+
+/// The folder of a commit that holds the projects.
+fn projects(objects: &Objects, commit: &CommitInfo) -> Result<Option<ObjectId>, GitError> {
+    let root = objects.directory(commit.tree)?;
+    Ok(directory::find(&root, "projects").filter(|entry| entry.mode.is_tree()).map(|entry| entry.oid))
+}
+
+/// The entries of a directory, or none where there is none.
+fn entries(objects: &Objects, id: Option<ObjectId>) -> Result<Arc<Directory>, GitError> {
+    id.map_or_else(|| Ok(Arc::new(Directory::empty())), |id| objects.directory(id))
 }
 
 fn diff(
@@ -366,32 +418,20 @@ fn diff(
     if before == after {
         return Ok(());
     }
-    let entries = |id: Option<ObjectId>| -> Result<BTreeMap<_, _>, GitError> {
-        let Some(id) = id else { return Ok(BTreeMap::new()) };
-        let tree = objects.tree(id)?;
-        Ok(tree.entries.into_iter().map(|entry| (entry.filename, (entry.mode, entry.oid))).collect())
-    };
-    let (before, after) = (entries(before)?, entries(after)?);
-    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    for name in names {
-        let (old, new) = (before.get(name), after.get(name));
-        if old == new {
-            continue;
-        }
+    let (before, after) = (entries(objects, before)?, entries(objects, after)?);
+    for (old, new) in directory::differences(&before, &after) {
+        let Some(name) = old.or(new).map(|entry| &entry.filename) else { continue };
         let path = std::str::from_utf8(name).ok().and_then(|name| directory.join(name).ok());
         let Some(path) = path.filter(|path| path != directory) else {
             paths.insert(directory.clone());
             continue;
         };
-        let subtree = |side: Option<&(gix::objs::tree::EntryMode, ObjectId)>| {
-            side.filter(|(mode, _)| mode.is_tree()).map(|(_, id)| *id)
-        };
-        let is_file =
-            |side: Option<&(gix::objs::tree::EntryMode, ObjectId)>| side.is_some_and(|(mode, _)| !mode.is_tree());
+        let is_file = |side: Option<&Entry>| side.is_some_and(|entry| !entry.mode.is_tree());
         if is_file(old) || is_file(new) {
             paths.insert(path.clone());
         }
-        diff(objects, subtree(old), subtree(new), &path, paths)?;
+        let folder = |side: Option<&Entry>| side.filter(|entry| entry.mode.is_tree()).map(|entry| entry.oid);
+        diff(objects, folder(old), folder(new), &path, paths)?;
     }
     Ok(())
 }

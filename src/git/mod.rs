@@ -13,6 +13,7 @@
 
 mod batch;
 mod commit;
+mod directory;
 mod durable;
 mod error;
 mod history;
@@ -31,7 +32,7 @@ mod watch;
 pub use batch::Batch;
 pub use commit::{CommitMeta, Person};
 pub use error::{CommitError, GitError};
-pub use history::{LastChange, LogEntry};
+pub use history::{Changes, LastChange, LogEntry};
 pub use hook::Quarantine;
 pub use lock::WriteLock;
 pub use reader::{Folder, Reader};

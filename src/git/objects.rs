@@ -8,10 +8,17 @@ use gix::objs::{CommitRef, Find, FindHeader, Kind, WriteTo};
 use gix::odb::memory::{Proxy, Storage};
 
 use super::GitError;
+use super::directory::{Directory, Recent};
 use crate::project::Revision;
 
 /// A handle on the object database, optionally with objects in memory that are not written yet.
-pub(super) struct Objects(Mutex<Proxy<gix::odb::Handle>>);
+pub(super) struct Objects {
+    handle: Mutex<Proxy<gix::odb::Handle>>,
+    recent: Arc<Recent>,
+}
+
+/// The largest directory object that is read; a larger one is a mistake or an attack.
+const MAX_DIRECTORY: u64 = 64 * 1024 * 1024;
 
 /// What history needs of a commit.
 #[derive(Clone, Debug)]
@@ -24,18 +31,20 @@ pub(super) struct CommitInfo {
 
 impl Objects {
     /// A handle that reads what is on disk.
-    pub(super) fn reading(store: &Arc<gix::odb::Store>) -> Self {
-        Self(Mutex::new(Proxy::from(gix::odb::Handle::from(store.to_handle())).with_write_passthrough()))
+    pub(super) fn reading(store: &Arc<gix::odb::Store>, recent: &Arc<Recent>) -> Self {
+        let handle = Proxy::from(gix::odb::Handle::from(store.to_handle())).with_write_passthrough();
+        Self { handle: Mutex::new(handle), recent: Arc::clone(recent) }
     }
 
     /// A handle whose writes stay in memory until [`Objects::take`].
-    pub(super) fn staging(store: &Arc<gix::odb::Store>) -> Self {
-        Self(Mutex::new(Proxy::from(gix::odb::Handle::from(store.to_handle()))))
+    pub(super) fn staging(store: &Arc<gix::odb::Store>, recent: &Arc<Recent>) -> Self {
+        let handle = Proxy::from(gix::odb::Handle::from(store.to_handle()));
+        Self { handle: Mutex::new(handle), recent: Arc::clone(recent) }
     }
 
     fn handle(&self) -> MutexGuard<'_, Proxy<gix::odb::Handle>> {
         // A panic while reading leaves the handle usable: it holds caches only.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The objects that were staged, and none from then on.
@@ -62,14 +71,36 @@ impl Objects {
         Ok(buffer)
     }
 
-    /// A tree as a value; the empty tree needs no object.
-    pub(super) fn tree(&self, id: ObjectId) -> Result<gix::objs::Tree, GitError> {
+    /// The entries of a directory; the empty one needs no object.
+    pub(super) fn directory(&self, id: ObjectId) -> Result<Arc<Directory>, GitError> {
         if id.is_empty_tree() {
-            return Ok(gix::objs::Tree::empty());
+            return Ok(Arc::new(Directory::empty()));
+        }
+        if let Some(known) = self.recent.get(id) {
+            return Ok(known);
+        }
+        if let Some((_, size)) = self.header(id)?
+            && size > MAX_DIRECTORY
+        {
+            return Err(GitError::object(id, format!("the directory has {size} bytes")));
         }
         let bytes = self.read(id, Kind::Tree)?;
         let tree = gix::objs::TreeRef::from_bytes(&bytes, gix::hash::Kind::Sha1);
-        Ok(tree.map_err(|error| GitError::object(id, error))?.into_owned())
+        let mut directory = tree.map_err(|error| GitError::object(id, error))?.into_owned();
+        // Git refuses others, but whoever looks something up must not depend on that.
+        if !directory.entries.is_sorted() {
+            directory.entries.sort();
+        }
+        let directory = Arc::new(directory);
+        self.recent.keep(id, &directory);
+        Ok(directory)
+    }
+
+    /// Writes a directory, which is soon asked for.
+    pub(super) fn write_directory(&self, directory: Directory) -> Result<ObjectId, GitError> {
+        let id = self.write(&directory)?;
+        self.recent.keep(id, &Arc::new(directory));
+        Ok(id)
     }
 
     /// The links and time of a commit.

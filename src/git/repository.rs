@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use gix::odb::memory::Storage;
 
+use super::directory::Recent;
 use super::hook::Scratch;
 use super::objects::{Objects, object_id, open_store, revision};
 use super::{Batch, CommitError, CommitMeta, GitError, Remote, Tree, WriteLock, durable, refs};
@@ -20,6 +21,7 @@ struct Inner {
     branch: String,
     refs: gix::refs::file::Store,
     store: Arc<gix::odb::Store>,
+    recent: Arc<Recent>,
     remote: Option<Remote>,
     /// One fetch at a time: they share a ref.
     fetching: Mutex<()>,
@@ -112,7 +114,8 @@ impl Repository {
             return Err(bad("it is a SHA-256 repository; only SHA-1 ones are supported".to_owned()));
         }
         let refs = opened.to_thread_local().refs.clone();
-        Ok(Self(Arc::new(Inner { path, branch, refs, store, remote, fetching: Mutex::new(()), _scratch: scratch })))
+        let (recent, fetching) = (Arc::default(), Mutex::new(()));
+        Ok(Self(Arc::new(Inner { path, branch, refs, store, recent, remote, fetching, _scratch: scratch })))
     }
 
     fn prepare(path: &Path, branch: &str, remote: Option<Remote>) -> Result<Self, GitError> {
@@ -269,11 +272,11 @@ impl Repository {
     }
 
     pub(super) fn objects(&self) -> Objects {
-        Objects::reading(&self.0.store)
+        Objects::reading(&self.0.store, &self.0.recent)
     }
 
     pub(super) fn staging(&self) -> Objects {
-        Objects::staging(&self.0.store)
+        Objects::staging(&self.0.store, &self.0.recent)
     }
 
     pub(super) fn fetching(&self) -> &Mutex<()> {

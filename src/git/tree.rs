@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gix::ObjectId;
 use gix::objs::Kind;
-use gix::objs::tree::EntryKind;
+use gix::objs::tree::{EntryKind, EntryMode};
 
 use super::GitError;
+use super::directory::{self, Directory};
 use super::objects::Objects;
 use crate::project::{Entry, Files, FilesError, RepoPath};
 
@@ -16,20 +17,15 @@ pub struct Tree {
     root: ObjectId,
     objects: Arc<Objects>,
     /// Directories by their id: one commit's folders are asked for again and again while it is rendered.
-    listings: Mutex<BTreeMap<ObjectId, Arc<Listing>>>,
+    directories: Mutex<BTreeMap<ObjectId, Arc<Directory>>>,
 }
-
-/// The names in a directory. Names that are not UTF-8 are left out: no path of ours can ask for them.
-type Listing = BTreeMap<String, (ObjectId, Entry)>;
 
 impl Tree {
     /// The largest file that is read. Overlays are small; a larger blob is a mistake or an attack.
     pub const MAX_FILE: u64 = 8 * 1024 * 1024;
-    /// The largest directory object that is read, for the same reason.
-    const MAX_DIRECTORY: u64 = 64 * 1024 * 1024;
 
     pub(super) const fn new(root: ObjectId, objects: Arc<Objects>) -> Self {
-        Self { root, objects, listings: Mutex::new(BTreeMap::new()) }
+        Self { root, objects, directories: Mutex::new(BTreeMap::new()) }
     }
 
     /// The id of the root directory.
@@ -38,29 +34,14 @@ impl Tree {
         self.root.to_string()
     }
 
-    fn listing(&self, id: ObjectId) -> Result<Arc<Listing>, GitError> {
-        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = listings.get(&id) {
+    fn directory(&self, id: ObjectId) -> Result<Arc<Directory>, GitError> {
+        let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = directories.get(&id) {
             return Ok(Arc::clone(known));
         }
-        if let Some((_, size)) = self.objects.header(id)?
-            && size > Self::MAX_DIRECTORY
-        {
-            return Err(GitError::object(id, format!("the directory has {size} bytes")));
-        }
-        let mut listing = Listing::new();
-        for entry in self.objects.tree(id)?.entries {
-            let Ok(name) = String::from_utf8(entry.filename.into()) else { continue };
-            let kind = match entry.mode.kind() {
-                EntryKind::Tree => Entry::Directory,
-                EntryKind::Blob | EntryKind::BlobExecutable => Entry::File,
-                EntryKind::Link | EntryKind::Commit => Entry::Other,
-            };
-            listing.insert(name, (entry.oid, kind));
-        }
-        let listing = Arc::new(listing);
-        listings.insert(id, Arc::clone(&listing));
-        Ok(listing)
+        let directory = self.objects.directory(id)?;
+        directories.insert(id, Arc::clone(&directory));
+        Ok(directory)
     }
 
     /// What stands at `path`, or `None`.
@@ -70,8 +51,8 @@ impl Tree {
             if here.1 != Entry::Directory {
                 return Ok(None);
             }
-            match self.listing(here.0)?.get(part) {
-                Some(next) => here = *next,
+            match directory::find(&*self.directory(here.0)?, part) {
+                Some(next) => here = (next.oid, kind(next.mode)),
                 None => return Ok(None),
             }
         }
@@ -110,7 +91,14 @@ impl Files for Tree {
     fn list(&self, directory: &RepoPath) -> Result<Vec<String>, FilesError> {
         let failed = |error: GitError| unreadable(directory, &error);
         match self.find(directory).map_err(failed)? {
-            Some((id, Entry::Directory)) => Ok(self.listing(id).map_err(failed)?.keys().cloned().collect()),
+            Some((id, Entry::Directory)) => {
+                // Names that are not UTF-8 are left out: no path of ours can ask for them.
+                let directory = self.directory(id).map_err(failed)?;
+                let names = directory.entries.iter().map(|entry| std::str::from_utf8(&entry.filename));
+                let mut names: Vec<String> = names.filter_map(|name| name.ok().map(str::to_owned)).collect();
+                names.sort_unstable();
+                Ok(names)
+            }
             _ => Ok(Vec::new()),
         }
     }
@@ -118,6 +106,14 @@ impl Files for Tree {
     fn content_id(&self, path: &RepoPath) -> Option<[u8; 20]> {
         let (id, _) = self.find(path).ok()??;
         id.as_bytes().try_into().ok()
+    }
+}
+
+fn kind(mode: EntryMode) -> Entry {
+    match mode.kind() {
+        EntryKind::Tree => Entry::Directory,
+        EntryKind::Blob | EntryKind::BlobExecutable => Entry::File,
+        EntryKind::Link | EntryKind::Commit => Entry::Other,
     }
 }
 

@@ -23,7 +23,7 @@ use super::resource::Resource;
 use super::schema::Schema;
 use super::transform::{Context, Transformer};
 use super::vars::Vars;
-use super::{BuildError, Object, Options, crds, hash, references, tables, threads};
+use super::{BuildError, Object, Options, Outline, crds, hash, references, tables, threads};
 
 /// The longest chain of directories that build on one another.
 pub(super) const MAX_CHAIN: usize = 64;
@@ -140,10 +140,12 @@ pub(super) fn resources(source: &Source<'_>, directory: &RepoPath) -> Result<Vec
     top.resources.iter().map(|(text, place)| Ok(loader.resolve(directory, text, place)?.0)).collect()
 }
 
-/// The `namespace` of the top directory.
-pub(super) fn namespace(source: &Source<'_>, directory: &RepoPath) -> Result<Option<String>, BuildError> {
+/// What the top directory says of itself.
+pub(super) fn outline(source: &Source<'_>, directory: &RepoPath) -> Result<Outline, BuildError> {
     let top = Loader::new(source).kustomization(directory, None)?;
-    Ok(top.namespace.as_ref().map(|(name, _)| name.clone()))
+    let resources =
+        top.resources.iter().map(|(text, place)| Loader::path(directory, text, place)).collect::<Result<_, _>>()?;
+    Ok(Outline { namespace: top.namespace.as_ref().map(|(name, _)| name.clone()), resources })
 }
 
 /// The objects of a directory, and what it adds for those that build on it.
@@ -388,7 +390,7 @@ impl<'a> Run<'a> {
                 self.warnings.push(place.error("holds nothing, so it does nothing").to_string());
                 continue;
             }
-            let Some(documents) = load::inline_objects(text, place) else {
+            let Some(documents) = load::inline_objects(text, place)? else {
                 paths.push((text.clone(), place.clone()));
                 continue;
             };

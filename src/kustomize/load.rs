@@ -174,13 +174,8 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// What stands at the path that `text` names from `directory`.
-    pub(super) fn resolve(
-        &self,
-        directory: &RepoPath,
-        text: &str,
-        place: &Place,
-    ) -> Result<(RepoPath, Entry), BuildError> {
+    /// The path that `text` names from `directory`.
+    pub(super) fn path(directory: &RepoPath, text: &str, place: &Place) -> Result<RepoPath, BuildError> {
         if is_remote(text) {
             let hint = "copy the files into the repository and name the directory";
             return Err(place.error_with_hint(format!("{text:?} is remote; nothing is fetched"), hint));
@@ -192,12 +187,22 @@ impl<'a> Loader<'a> {
             let hint = "two list entries have become one; indent them alike";
             return Err(place.error_with_hint(format!("{text:?} has `..` inside a name"), hint));
         }
-        let path = directory.join(text).map_err(|error| match error {
+        directory.join(text).map_err(|error| match error {
             PathError::Absolute(_) | PathError::Escapes(_) => {
                 place.error_with_hint(error.to_string(), "name a path inside the repository, relative to this file")
             }
             PathError::Character(_) => place.error(error.to_string()),
-        })?;
+        })
+    }
+
+    /// What stands at the path that `text` names from `directory`.
+    pub(super) fn resolve(
+        &self,
+        directory: &RepoPath,
+        text: &str,
+        place: &Place,
+    ) -> Result<(RepoPath, Entry), BuildError> {
+        let path = Self::path(directory, text, place)?;
         let entry = self.entry(&path).map_err(|error| place.error(error.to_string()))?;
         match entry {
             Entry::Other => Err(place.error_with_hint(
@@ -234,7 +239,12 @@ impl<'a> Loader<'a> {
             return Ok(documents);
         }
         let bytes = self.bytes(path, place)?;
-        let documents = Arc::new(yaml::read(&bytes).map_err(|error| malformed(path, error))?);
+        let mut documents = yaml::read(&bytes).map_err(|error| malformed(path, error))?;
+        if documents.len() == 1 && is_divided(&bytes) {
+            // What says nothing counts all the same: a list beside it is not alone in its file.
+            documents.push(Node::plain(""));
+        }
+        let documents = Arc::new(documents);
         memo.keep_documents(id, &documents, bytes.len());
         Ok(documents)
     }
@@ -316,11 +326,22 @@ pub(super) fn inline(text: &str, place: &Place) -> Result<Vec<Node>, BuildError>
         .map_err(|error| place.error(format!("is no YAML in its line {}: {}", error.line, error.message)))
 }
 
+/// Whether a line divides a text into documents. One that begins the text does not.
+fn is_divided(text: &[u8]) -> bool {
+    text.split_inclusive(|byte| *byte == b'\n').skip(1).any(|line| line.starts_with(b"---") && line.ends_with(b"\n"))
+}
+
 /// The objects that an entry of a list holds itself; `None` for an entry that is a path.
-pub(super) fn inline_objects(text: &str, place: &Place) -> Option<Vec<Node>> {
-    let documents = inline(text, place).ok()?;
-    let objects = !documents.is_empty() && documents.iter().all(|document| matches!(document.kind, Kind::Mapping(_)));
-    objects.then_some(documents)
+///
+/// # Errors
+/// For a text that is neither.
+pub(super) fn inline_objects(text: &str, place: &Place) -> Result<Option<Vec<Node>>, BuildError> {
+    let is_object = |document: &Node| matches!(document.kind, Kind::Mapping(_));
+    match inline(text, place) {
+        Ok(documents) if !documents.is_empty() && documents.iter().all(is_object) => Ok(Some(documents)),
+        Err(error) if text.trim().contains('\n') => Err(error),
+        Ok(_) | Err(_) => Ok(None),
+    }
 }
 
 /// The first document of a text that a field holds; `None` when there is none.

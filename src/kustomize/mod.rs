@@ -90,6 +90,7 @@ use crate::project::{ErrorKind, Files, ObjectKey, RepoPath};
 use crate::yaml;
 
 pub use inputs::Inputs;
+pub use kustomization::FILE_NAMES;
 use load::Source;
 pub use memo::Memo;
 pub use names::Names;
@@ -244,7 +245,7 @@ pub fn build_yaml(
     Ok((text, warnings))
 }
 
-/// The resolved `resources` of the kustomization in `directory`, in order.
+/// The resolved `resources` of the kustomization in `directory`, in order; all of them are there.
 ///
 /// # Errors
 /// As [`build`].
@@ -252,12 +253,21 @@ pub fn resources(files: &dyn Files, directory: &RepoPath, memo: Option<&Memo>) -
     build::resources(&Source::new(files, Restrictions::RootOnly, memo), directory)
 }
 
-/// The `namespace` of the kustomization in `directory`.
+/// What a kustomization says of itself; nothing that it names is looked at.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// Its `namespace`.
+    pub namespace: Option<String>,
+    /// The paths of its `resources`, in order.
+    pub resources: Vec<RepoPath>,
+}
+
+/// What the kustomization in `directory` says of itself.
 ///
 /// # Errors
 /// As [`build`].
-pub fn namespace(files: &dyn Files, directory: &RepoPath, memo: Option<&Memo>) -> Result<Option<String>, BuildError> {
-    build::namespace(&Source::new(files, Restrictions::RootOnly, memo), directory)
+pub fn outline(files: &dyn Files, directory: &RepoPath, memo: Option<&Memo>) -> Result<Outline, BuildError> {
+    build::outline(&Source::new(files, Restrictions::RootOnly, memo), directory)
 }
 
 /// What stands between two documents.

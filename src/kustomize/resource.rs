@@ -300,15 +300,16 @@ impl Resource {
 /// A text in the style of what it replaces: what was a number in its file is one again, and what a transformer has made a
 /// string stays one.
 pub(super) fn in_style_of(old: Option<&Node>, text: &str) -> Node {
-    let new = Node::plain(text);
+    let in_quotes = |old: &Node| {
+        let plain = Node::plain(old.text().unwrap_or_default());
+        old.style == Style::Plain && old.tag == Tag::Str && (!plain.is_string() || plain.is_timestamp())
+    };
     let style = match old {
-        Some(old) if old.style == Style::Plain && old.tag == Tag::Str && (!new.is_string() || new.is_timestamp()) => {
-            Style::DoubleQuoted
-        }
+        Some(old) if in_quotes(old) => Style::DoubleQuoted,
         Some(old) if old.style != Style::Flow => old.style,
         Some(_) | None => Style::Plain,
     };
-    Node { style, ..new }
+    Node { style, ..Node::plain(text) }
 }
 
 /// The pairs of a mapping as text, whatever they resolve to.

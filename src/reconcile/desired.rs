@@ -22,11 +22,14 @@ use render::Common;
 pub(super) use render::render_failed;
 use root::{Layout, Root, own_folder};
 
+/// What each unit should be.
+pub(super) type Wanted = BTreeMap<Unit, Arc<DesiredUnit>>;
+
 /// Everything that one revision wants.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DesiredTree {
-    /// Every unit that the root lists.
-    pub(super) units: BTreeMap<Unit, Arc<DesiredUnit>>,
+    /// Every unit that the root lists; one that was not rendered for this revision is the same thing as before.
+    pub(super) units: Arc<Wanted>,
     /// The units that were rendered for this revision; the others are as they were.
     pub(super) rendered: BTreeSet<Unit>,
     /// Projects whose tombstone gives their volumes up.
@@ -66,7 +69,7 @@ pub(super) struct UnitError {
 pub(super) struct Renderer {
     identities: Arc<Vec<sops::Identity>>,
     /// What builds remember: parsed files, and the bases that units share.
-    memo: Memo,
+    memo: Arc<Memo>,
     /// The root of the last tree.
     layout: Option<Layout>,
     /// The last policy that could be read.
@@ -77,9 +80,9 @@ pub(super) struct Renderer {
 }
 
 impl Renderer {
-    /// A renderer that decrypts with `identities` and remembers nothing yet.
-    pub(super) fn new(identities: Arc<Vec<sops::Identity>>) -> Self {
-        let (memo, known, last) = (Memo::default(), Known::default(), DesiredTree::default());
+    /// A renderer that decrypts with `identities`, and knows no revision yet.
+    pub(super) fn new(identities: Arc<Vec<sops::Identity>>, memo: Arc<Memo>) -> Self {
+        let (known, last) = (Known::default(), DesiredTree::default());
         Self { identities, memo, layout: None, policy: None, packer: Packer::default(), known, last }
     }
 
@@ -151,7 +154,7 @@ impl Renderer {
         };
         match together.map(|reason| (reason, true)).or_else(|| self.known.together().map(|reason| (reason, false))) {
             None => {
-                next.units = self.known.units();
+                next.units = Arc::new(self.known.units());
                 if self.known.may_claim_twice() {
                     refuse_double_claims(&mut next);
                 }
@@ -182,7 +185,7 @@ impl Renderer {
             next.warnings.push(format!("{reason}, but a build of all of them fails: {error}"));
         }
         next.rendered.clear();
-        next.units = self.known.units();
+        next.units = Arc::new(self.known.units());
         for (unit, members) in layout.members.iter() {
             let share = match &mut built {
                 Err(_) if !all && !self.known.reaches_over_others(unit) => continue,
@@ -202,7 +205,7 @@ impl Renderer {
                 Some(last) if last.is_as(&desired) => desired.revision = last.revision,
                 Some(_) | None => drop(next.rendered.insert(unit.clone())),
             }
-            next.units.insert(unit.clone(), Arc::new(desired));
+            Arc::make_mut(&mut next.units).insert(unit.clone(), Arc::new(desired));
         }
     }
 }
@@ -223,7 +226,7 @@ impl DesiredUnit {
 /// else the first; the other is refused.
 fn refuse_double_claims(tree: &mut DesiredTree) {
     let mut claims: BTreeMap<&ObjectKey, Vec<&Unit>> = BTreeMap::new();
-    for (unit, desired) in &tree.units {
+    for (unit, desired) in &*tree.units {
         for object in desired.objects.iter().flat_map(|objects| objects.iter()) {
             claims.entry(&object.key).or_default().push(unit);
         }
@@ -238,7 +241,7 @@ fn refuse_double_claims(tree: &mut DesiredTree) {
         }
     }
     for (unit, message) in refused {
-        if let Some(desired) = tree.units.get_mut(&unit) {
+        if let Some(desired) = Arc::make_mut(&mut tree.units).get_mut(&unit) {
             let error = UnitError { reason: Reason::PolicyViolation, message };
             *desired = Arc::new(DesiredUnit { objects: Err(error), ..DesiredUnit::clone(desired) });
             tree.rendered.insert(unit);

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::agents::{self, Agents};
 use super::crashes::Crashes;
+use super::desired::Wanted;
 use super::execute::Applied;
 use super::follow::Look;
 use super::ledger::{self, Entry};
@@ -153,6 +154,8 @@ struct Driver {
     /// Where the inventory goes.
     ledger: mpsc::UnboundedSender<Entry>,
     units: BTreeMap<Unit, UnitState>,
+    /// What the last head wanted.
+    wanted: Arc<Wanted>,
     /// The units that have to be planned again.
     dirty: BTreeSet<Unit>,
     /// When to look at which units again.
@@ -211,6 +214,7 @@ impl Driver {
             pace: cluster::Pace::default(),
             ledger,
             units,
+            wanted: Arc::default(),
             dirty: BTreeSet::new(),
             timers: BTreeMap::new(),
             runs: BTreeMap::new(),

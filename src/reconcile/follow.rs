@@ -33,17 +33,17 @@ pub(super) struct Look {
     /// What is wanted: by the head, or when this is the first look and its root does not build, by the newest commit
     /// before it whose root does.
     pub(super) desired: Option<DesiredTree>,
-    /// The last commit of each project's folder, with its time.
-    pub(super) last_changes: BTreeMap<ProjectName, git::LastChange>,
+    /// The last commit of each project's folder, of those for which it is another than at the last look.
+    pub(super) changes: git::Changes,
 }
 
 /// Runs until every handle is gone.
 pub(super) async fn run(parts: Parts, mut signals: mpsc::Receiver<Signal>, driver: mpsc::Sender<Message>) {
     let fresh = || Follower {
-        renderer: Renderer::new(Arc::clone(&parts.age_identities)),
+        renderer: Renderer::new(Arc::clone(&parts.age_identities), Arc::clone(&parts.memo)),
         seen: None,
         rendered: None,
-        changes: BTreeMap::new(),
+        last_changes: BTreeMap::new(),
     };
     let mut follower = Some(fresh());
     while let Some(signal) = signals.recv().await {
@@ -89,7 +89,7 @@ struct Follower {
     seen: Option<Revision>,
     /// The last head whose root did build: what the renderer remembers, and what the next difference counts from.
     rendered: Option<Revision>,
-    changes: BTreeMap<ProjectName, git::LastChange>,
+    last_changes: BTreeMap<ProjectName, git::LastChange>,
 }
 
 impl Follower {
@@ -118,11 +118,33 @@ impl Follower {
                 (self.last_that_builds(repository, head)?, Some(error))
             }
         };
-        self.changes = repository.last_changes(head, self.seen.map(|seen| (seen, &self.changes)))?;
+        let changes = self.changes(repository, head)?;
         self.seen = Some(head);
         tracing::debug!(%head, elapsed = ?started.elapsed(), "rendered");
         let author = repository.log(head, None, 1)?.pop().map(|entry| entry.author.name.into()).unwrap_or_default();
-        Ok(Some(Look { head, author, error, desired, last_changes: self.changes.clone() }))
+        Ok(Some(Look { head, author, error, desired, changes }))
+    }
+
+    /// What has changed since the last look.
+    fn changes(&mut self, repository: &git::Repository, head: Revision) -> Result<git::Changes, git::GitError> {
+        let since = match self.seen {
+            Some(seen) => repository.changes_since(seen, head)?,
+            None => None,
+        };
+        if let Some(changes) = since {
+            for (name, change) in &changes {
+                match change {
+                    Some(change) => drop(self.last_changes.insert(name.clone(), change.clone())),
+                    None => drop(self.last_changes.remove(name)),
+                }
+            }
+            return Ok(changes);
+        }
+        let all = repository.last_changes(head, self.seen.map(|seen| (seen, &self.last_changes)))?;
+        let before = std::mem::replace(&mut self.last_changes, all);
+        let gone = before.keys().filter(|name| !self.last_changes.contains_key(*name)).map(|name| (name.clone(), None));
+        let others = self.last_changes.iter().filter(|(name, change)| before.get(*name) != Some(*change));
+        Ok(gone.chain(others.map(|(name, change)| (name.clone(), Some(change.clone())))).collect())
     }
 
     /// After a start: the newest commit before `head` whose root builds. A broken root must not make a fleet look as if it

@@ -67,6 +67,7 @@ pub use once::{OnceError, OnceReport, ask_server, check_at, plan_at, reconcile_o
 
 use crate::agent;
 use crate::git;
+use crate::kustomize::Memo;
 use crate::metrics::Metrics;
 use crate::plan::{Drift, UnitPlan};
 use crate::project::{ProjectName, ProjectSpec, ProjectStatus, Revision, Unit};
@@ -129,6 +130,8 @@ pub struct Parts {
     pub store: Store,
     /// The age identities that decrypt secrets.
     pub age_identities: Arc<Vec<sops::Identity>>,
+    /// What builds remember of one another.
+    pub memo: Arc<Memo>,
     /// The namespace to observe.
     pub namespace: String,
     /// The way to the agents of environments, where there is one.

@@ -64,7 +64,7 @@ pub fn check_at(
     revision: Revision,
 ) -> Result<OnceReport, OnceError> {
     let tree = repository.tree(revision)?;
-    let desired = (Renderer::new(identities).render(&tree, revision, None))
+    let desired = (Renderer::new(identities, Arc::default()).render(&tree, revision, None))
         .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))?;
     let failed = |(unit, desired): (&Unit, &Arc<DesiredUnit>)| {
         desired.objects.as_ref().err().map(|error| (unit.clone(), error.message.clone()))
@@ -97,7 +97,7 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
 /// What `revision` wants, rendered from nothing.
 pub(super) fn render(parts: &Parts, revision: Revision) -> Result<DesiredTree, OnceError> {
     let tree = parts.repository.tree(revision)?;
-    let mut renderer = Renderer::new(Arc::clone(&parts.age_identities));
+    let mut renderer = Renderer::new(Arc::clone(&parts.age_identities), Arc::clone(&parts.memo));
     renderer.fall_back_on(super::follow::policy_before(&parts.repository, revision)?);
     tokio::task::block_in_place(|| renderer.render(&tree, revision, None))
         .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))

@@ -1,5 +1,6 @@
 //! The reconciler's figures on the real API server, beside its peers: `cargo bench --bench reconciler [-- PROJECTS]`
-//! (with `--alone`, without the slow peers).
+//! (with `--alone`, without the slow peers; with `--only change`, `all`, `bad`, `drift` or `quiet`, the manager alone, cold,
+//! and then this stage several times).
 //!
 //! In one run and against one control plane, each in a namespace of its own: a plain loop of concurrent server-side applies
 //! of the same objects (the best that the API server gives), the manager, a small program on Flux's libraries
@@ -34,6 +35,8 @@ const KUBECTL: usize = 100;
 const ROUNDS: usize = 40;
 /// How often the bad neighbours come and go.
 const TURNS: usize = 3;
+/// How often a stage is repeated that is the only one.
+const REPEATS: usize = 4;
 /// How many objects drift at once.
 const DRIFTED: usize = 100;
 /// The parts of the control plane, as far as a process's name goes.
@@ -49,6 +52,10 @@ async fn main() {
         return;
     };
     let fleet = Fleet::make(cluster, projects).await;
+    if let Some(only) = std::env::args().skip_while(|argument| argument != "--only").nth(1) {
+        fleet.only(&only).await;
+        return;
+    }
     let plain = fleet.plain_loop().await;
     fleet.at_rest().await;
     fleet.manager(plain).await;
@@ -63,6 +70,14 @@ async fn main() {
 fn say(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// A manager at work, with the clone that people push from.
+struct Running {
+    manager: Manager,
+    clone: PathBuf,
+    namespace: String,
+    user: User,
 }
 
 /// The state repository of a fleet, in a clone without a home, and its objects.
@@ -157,11 +172,29 @@ impl Fleet {
         parts.map(|(name, (now, then))| format!("{name} {:.1}", now - then)).collect::<Vec<_>>().join(", ") + " CPU s"
     }
 
-    async fn manager(&self, plain: f64) {
+    /// One stage, as often as it takes to see how much it varies.
+    async fn only(&self, stage: &str) {
+        let (mut running, _) = self.cold().await;
+        self.at_rest().await;
+        for _ in 0..REPEATS {
+            match stage {
+                "change" => self.one_change(&running).await,
+                "all" => self.all_changed(&running).await,
+                "bad" => self.bad_neighbours(&running).await,
+                "drift" => self.drift(&running).await,
+                "quiet" => self.quiet(&mut running).await,
+                _ => panic!("there is no stage {stage}"),
+            }
+            self.at_rest().await;
+        }
+    }
+
+    /// Starts a manager and pushes the fleet; gives the rate of objects a second.
+    async fn cold(&self) -> (Running, f64) {
         let namespace = self.cluster.namespace("manager");
         let user = self.cluster.user();
         let kubeconfig = user.kubeconfig.display().to_string();
-        let mut manager =
+        let manager =
             Manager::start(&[("KUBECONFIG", &kubeconfig), ("KUBERNETES_NAMESPACE", &namespace), ("LOG_LEVEL", "warn")]);
         let clone = manager.clone_state("clone");
         copy(&self.state().join("projects"), &clone.join("projects"));
@@ -193,7 +226,13 @@ impl Fleet {
             "manager: cold {took:.2?} from the push that was accepted (its check took {judged:.2?}) to the last answer, \
              {rate:.0} objects/s; all told as applied after {settled:.2?}"
         ));
-        self.figures(&manager, &user, "after the cold apply");
+        let running = Running { manager, clone, namespace, user };
+        self.figures(&running, "after the cold apply");
+        (running, rate)
+    }
+
+    async fn manager(&self, plain: f64) {
+        let (mut running, rate) = self.cold().await;
         self.at_rest().await;
         // Controllers go over all objects that there are again and again: the manager came to those of one fleet, the first
         // plain loop to none, and this one comes to those of two.
@@ -206,11 +245,16 @@ impl Fleet {
         ));
         self.at_rest().await;
 
-        self.one_change(&manager, &namespace, &user).await;
-        self.all_changed(&manager, &clone, &user).await;
-        self.bad_neighbours(&manager, &clone, &namespace, &user).await;
-        self.drift(&manager, &namespace, &user).await;
+        self.one_change(&running).await;
+        self.all_changed(&running).await;
+        self.bad_neighbours(&running).await;
+        self.drift(&running).await;
+        self.quiet(&mut running).await;
+    }
 
+    /// What a resync, nothing to do, and a restart cost.
+    async fn quiet(&self, running: &mut Running) {
+        let Running { manager, user, .. } = running;
         let before = self.writes(&user).len();
         let all = self.cluster.requests(&user.name).len();
         manager.expect("POST", "/api/projects/p0000/refresh", None, 200).await;
@@ -225,14 +269,14 @@ impl Fleet {
         let started = Instant::now();
         manager.run();
         let serving = started.elapsed();
-        self.settled(&manager).await;
+        self.settled(manager).await;
         say(&format!(
             "manager: restart: serving after {serving:.2?}, settled after {:.2?}, {} writes",
             started.elapsed(),
             self.writes(&user).len() - before
         ));
         tokio::time::sleep(Duration::from_secs(3)).await;
-        self.figures(&manager, &user, "after the restart");
+        self.figures(running, "after the restart");
     }
 
     /// Waits until every project is applied.
@@ -261,7 +305,8 @@ impl Fleet {
         }
     }
 
-    async fn one_change(&self, manager: &Manager, namespace: &str, user: &User) {
+    async fn one_change(&self, running: &Running) {
+        let Running { manager, namespace, user, .. } = running;
         let before = self.cluster.requests(&user.name).len();
         let mut times = self.changes(manager, namespace, "Round").await;
         let requests = self.cluster.requests(&user.name).len() - before;
@@ -273,7 +318,8 @@ impl Fleet {
 
     /// Commits to the base that change every project: one object of each, and then two of each, which are shown to the API
     /// server before they are applied.
-    async fn all_changed(&self, manager: &Manager, clone: &Path, user: &User) {
+    async fn all_changed(&self, running: &Running) {
+        let Running { manager, clone, user, .. } = running;
         for (title, files) in [
             ("one object", ["serviceaccount.yaml"].as_slice()),
             ("two objects", ["serviceaccount.yaml", "service.yaml"].as_slice()),
@@ -284,8 +330,10 @@ impl Fleet {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let plain =
                     text.lines().filter(|line| !line.contains("{bench: ")).collect::<Vec<_>>().join("\n") + "\n";
-                let again =
-                    plain.replace("  name: env\n", &format!("  name: env\n  annotations: {{bench: {title}}}\n"));
+                let again = plain.replace(
+                    "  name: env\n",
+                    &format!("  name: env\n  annotations: {{bench: \"{title}, {}\"}}\n", jiff::Timestamp::now()),
+                );
                 assert_ne!(again, plain);
                 std::fs::write(&path, again).unwrap();
             }
@@ -325,7 +373,7 @@ impl Fleet {
         let mut times = Vec::new();
         for round in 0..ROUNDS {
             let name = format!("p{:04}", (round * 7) % (self.projects - 3));
-            let display = format!("{title} {round}");
+            let display = format!("{title} {round}, {}", jiff::Timestamp::now());
             let asked = Instant::now();
             manager.expect("PUT", &format!("/api/projects/{name}"), Some(json!({"name": display})), 200).await;
             loop {
@@ -341,7 +389,8 @@ impl Fleet {
 
     /// What a project with a broken image, one that is no YAML and one over quota do to the others, and how soon the commit
     /// that mends them is in the cluster.
-    async fn bad_neighbours(&self, manager: &Manager, clone: &Path, namespace: &str, user: &User) {
+    async fn bad_neighbours(&self, running: &Running) {
+        let Running { manager, clone, namespace, user } = running;
         self.cluster.apply(vec![
             json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": OVER_QUOTA}, "value": 1}),
             json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": namespace},
@@ -362,7 +411,10 @@ impl Fleet {
         };
         self.cluster.apply(volumes.map(volume).collect());
         // The hook would keep the third one out; a remote repository does not have our hook.
-        std::fs::remove_file(manager.data().join("state.git/hooks/pre-receive")).unwrap();
+        let hook = manager.data().join("state.git/hooks/pre-receive");
+        if hook.exists() {
+            std::fs::remove_file(hook).unwrap();
+        }
         git_ok(clone, &["pull", "-q", "--rebase"]);
         let overlay = |name: &str| clone.join("projects").join(name).join("kustomization.yaml");
         let [good, running] = {
@@ -427,7 +479,8 @@ impl Fleet {
 
     /// Many objects changed by somebody else at once, until each is as it was. One watch looks on: asking for each would
     /// be the load that is measured.
-    async fn drift(&self, manager: &Manager, namespace: &str, user: &User) {
+    async fn drift(&self, running: &Running) {
+        let Running { manager, namespace, user, .. } = running;
         let client = self.cluster.client().await;
         let sets: Api<StatefulSet> = Api::namespaced(client, namespace);
         let count = DRIFTED.min(self.projects);
@@ -470,10 +523,10 @@ impl Fleet {
         all.filter(|verb| !matches!(verb.as_str(), "get" | "list" | "watch")).collect()
     }
 
-    fn figures(&self, manager: &Manager, user: &User, when: &str) {
-        let pid = manager.pid().to_string();
+    fn figures(&self, running: &Running, when: &str) {
+        let pid = running.manager.pid().to_string();
         let mut verbs: BTreeMap<String, usize> = BTreeMap::new();
-        for request in self.cluster.requests(&user.name) {
+        for request in self.cluster.requests(&running.user.name) {
             *verbs.entry(request.verb).or_default() += 1;
         }
         say(&format!(

@@ -39,7 +39,7 @@ impl Fixture {
         let nudge = Arc::new(move || {
             counted.fetch_add(1, Ordering::SeqCst);
         });
-        let changes = Changes::start(repository.clone(), Arc::new(vec![identity]), nudge);
+        let changes = Changes::start(repository.clone(), Arc::new(vec![identity]), Arc::default(), nudge);
         Self { directory, repository, changes, nudges }
     }
 

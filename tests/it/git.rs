@@ -268,6 +268,7 @@ fn the_log_of_a_path_and_the_last_change_of_each_project_agree_with_git() {
     let changes = fixture.repository.last_changes(head, None).unwrap();
     let known = fixture.repository.last_changes(head, Some((first, &early))).unwrap();
     assert_eq!(changes, known, "the incremental walk finds the same");
+    assert!(fixture.repository.changes_since(first, head).unwrap().is_none(), "there is a merge in between");
     assert_eq!(changes.len(), 3);
     for (name, change) in &changes {
         let folder = format!("projects/{name}");
@@ -282,6 +283,38 @@ fn the_log_of_a_path_and_the_last_change_of_each_project_agree_with_git() {
     let entry = &fixture.repository.log(b.revision, None, 1).unwrap()[0];
     assert_eq!(entry.trailers, [("Source".to_owned(), "ui".to_owned())]);
     assert_eq!(entry.author.email, "ana@example.org");
+}
+
+#[test]
+fn what_a_chain_of_commits_changed_is_what_the_whole_history_says() {
+    let fixture = Fixture::new();
+    let file = |name: &str| format!("projects/{name}/kustomization.yaml");
+    fixture.commit(&write(&file("a"), "1"), "a: create");
+    fixture.commit(&write(&file("b"), "1"), "b: create");
+    let known = fixture.commit(&write(&file("c"), "1"), "c: create");
+    let mut after = fixture.repository.last_changes(known, None).unwrap();
+    fixture.commit(&write(&file("a"), "2"), "a: change");
+    fixture.commit(&write(&file("a"), "1"), "a: change back");
+    fixture.commit(&remove(&file("c")), "c: delete");
+    fixture.commit(&write("README.md", "words"), "no project");
+    fixture.commit(&write(&file("d"), "1"), "d: create");
+    fixture.commit(&remove(&file("d")), "d: delete");
+    fixture.commit(&write(&file("e"), "1"), "e: create");
+    // What is no folder is no project.
+    let head = fixture.commit(&write("projects/f", "a file"), "f: a file");
+
+    let changes = fixture.repository.changes_since(known, head).unwrap().expect("a chain");
+    let told: Vec<_> = changes.iter().map(|(name, change)| (name.as_str(), change.is_some())).collect();
+    assert_eq!(told, [("a", true), ("c", false), ("d", false), ("e", true)]);
+    for (name, change) in changes {
+        match change {
+            Some(change) => drop(after.insert(name, change)),
+            None => drop(after.remove(&name)),
+        }
+    }
+    assert_eq!(after, fixture.repository.last_changes(head, None).unwrap());
+    assert_eq!(fixture.repository.changes_since(head, head).unwrap().map(|changes| changes.len()), Some(0));
+    assert!(fixture.repository.changes_since(head, known).unwrap().is_none(), "it went back");
 }
 
 #[test]

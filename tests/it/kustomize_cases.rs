@@ -248,6 +248,11 @@ fn texts_that_need_quotes_have_them_behind_a_json_patch() {
 }
 
 #[test]
+fn a_merge_keeps_the_kind_of_what_it_changes() {
+    case("kind-kept");
+}
+
+#[test]
 fn the_items_of_a_list_are_read_as_json() {
     case("lists-as-json");
 }

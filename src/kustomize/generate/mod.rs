@@ -262,6 +262,10 @@ fn absorb(objects: &mut Collection, mut made: Resource, generator: &Generator) -
             if key == "data" && old.kind() == "Secret" {
                 // As the API server does: what is written as text wins over what is encoded.
                 let text = data_map(old.node.get("stringData"));
+                if !text.is_empty() && old.node.get("data").is_some_and(Node::is_null) {
+                    let hint = "give the data an entry, or take the field away";
+                    return Err(place.error_with_hint(format!("{id} has stringData beside data that is nothing"), hint));
+                }
                 map.extend(text.into_iter().map(|(key, value)| (key, encode(value.as_bytes()))));
             }
             map.extend(data_map(made.node.get(key)));

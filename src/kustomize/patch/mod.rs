@@ -210,7 +210,7 @@ pub(super) fn strategic(
 ) -> Result<(), BuildError> {
     let mut patches = Vec::new();
     for (text, place) in entries {
-        let documents = match load::inline_objects(text, place) {
+        let documents = match load::inline_objects(text, place)? {
             Some(documents) => documents,
             None => {
                 let path = context.loader.file(context.directory, text, place)?;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::DesiredUnit;
 use super::render::Rendered;
 use super::root::{Members, project_of, root_file};
+use super::{DesiredUnit, Wanted};
 use crate::kustomize::{BuildError, Inputs, Names};
 use crate::project::{Files, ObjectKey, RepoPath, Unit};
 
@@ -141,7 +141,7 @@ impl Known {
     }
 
     /// All units as each is for itself.
-    pub(super) fn units(&self) -> BTreeMap<Unit, Arc<DesiredUnit>> {
+    pub(super) fn units(&self) -> Wanted {
         self.units.iter().map(|(unit, known)| (unit.clone(), Arc::clone(&known.desired))).collect()
     }
 

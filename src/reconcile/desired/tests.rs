@@ -84,7 +84,7 @@ impl Tree {
 }
 
 fn renderer() -> Renderer {
-    Renderer::new(Arc::new(Vec::new()))
+    Renderer::new(Arc::default(), Arc::default())
 }
 
 fn rendered(tree: &DesiredTree) -> Vec<String> {

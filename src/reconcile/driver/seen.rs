@@ -1,10 +1,13 @@
 //! What the loop knows, for whoever compares it beside the loop: the same inputs give the same plans there as here.
 
+use std::sync::Arc;
+
 use super::Driver;
 use crate::cluster;
 use crate::plan::UnitPlan;
 use crate::project::{Revision, Unit};
 use crate::reconcile::compare::Known;
+use crate::reconcile::desired::Wanted;
 
 /// What is known at one moment.
 #[derive(Debug)]
@@ -25,12 +28,12 @@ impl Driver {
             head: self.next.head.filter(|_| self.known && self.root_error.is_none()),
             known: Known::default(),
         };
-        let known = &mut seen.known;
+        let (known, mut units) = (&mut seen.known, Wanted::new());
         known.desired.warnings.clone_from(&self.warnings);
         known.desired.policy = self.policy.clone();
         for (unit, state) in self.units.iter().filter(|(unit, _)| only.is_none_or(|only| only == *unit)) {
             match (&state.desired, unit) {
-                (Some(desired), _) => drop(known.desired.units.insert(unit.clone(), desired.clone())),
+                (Some(desired), _) => drop(units.insert(unit.clone(), desired.clone())),
                 (None, Unit::Project(name)) if state.volumes_given_up => {
                     known.desired.volumes_given_up.insert(name.clone());
                 }
@@ -46,6 +49,7 @@ impl Driver {
                 known.settled.insert(unit.clone());
             }
         }
+        known.desired.units = Arc::new(units);
         seen
     }
 

@@ -4,18 +4,42 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::breaker;
+use super::super::desired::{DesiredUnit, Wanted};
 use super::super::follow::Look;
 use super::super::unit::UnitState;
 use super::{Driver, Message, kind_of, observe};
 use crate::plan::{self, Desired};
 use crate::project::{ProjectName, Unit};
 
+/// The units that are not what they were, and those that are no more. What is the same thing in both was not rendered since,
+/// which is all that a commit leaves as it is.
+fn differences(before: &Wanted, after: &Wanted) -> (Vec<(Unit, Arc<DesiredUnit>)>, Vec<Unit>) {
+    let (mut changed, mut gone) = (Vec::new(), Vec::new());
+    let mut before = before.iter().peekable();
+    for (unit, wanted) in after {
+        while let Some((unit, _)) = before.next_if(|(known, _)| *known < unit) {
+            gone.push(unit.clone());
+        }
+        let known = before.next_if(|(known, _)| *known == unit);
+        if known.is_none_or(|(_, known)| !Arc::ptr_eq(known, wanted)) {
+            changed.push((unit.clone(), Arc::clone(wanted)));
+        }
+    }
+    gone.extend(before.map(|(unit, _)| unit.clone()));
+    (changed, gone)
+}
+
 impl Driver {
     /// Takes what a newer head wants.
     pub(super) fn looked(&mut self, look: Look) {
         self.publishing.changed();
         self.next.head = Some(look.head);
-        let before = std::mem::replace(&mut self.last_changes, look.last_changes);
+        for (name, change) in &look.changes {
+            match change {
+                Some(change) => drop(self.last_changes.insert(name.clone(), change.clone())),
+                None => drop(self.last_changes.remove(name)),
+            }
+        }
         self.root_error = look.error;
         // A root that does not build wants nothing new and gives nothing up.
         let Some(desired) = look.desired else { return };
@@ -26,38 +50,35 @@ impl Driver {
             self.dirty.extend(self.units.keys().cloned());
         }
         self.turns.changed(&desired.rendered, self.policy.rollout.restarts);
-        let is_unlisted = |unit: &Unit| !desired.units.contains_key(unit);
-        let mut unlisted = self.observer.units(is_unlisted);
-        unlisted.extend(self.units.keys().filter(|unit| is_unlisted(unit)).cloned());
-        for unit in unlisted {
+        let before = std::mem::replace(&mut self.wanted, Arc::clone(&desired.units));
+        let (changed, gone) = differences(&before, &desired.units);
+        // What is left of a unit that went earlier may be given up only now.
+        let left = self.units.iter().filter(|(_, state)| state.desired.is_none()).map(|(unit, _)| unit.clone());
+        for unit in left.collect::<Vec<_>>().into_iter().chain(gone) {
             let given_up = matches!(&unit, Unit::Project(name) if desired.volumes_given_up.contains(name));
-            self.units.entry(unit.clone()).or_default().want(None, given_up);
-            self.dirty.insert(unit);
-        }
-        let rendered = desired.rendered.len();
-        for (unit, wanted) in desired.units {
-            let known = self.units.get(&unit).and_then(|state| state.desired.as_ref());
-            if known.is_none_or(|known| !Arc::ptr_eq(known, &wanted)) {
-                let state = self.units.entry(unit.clone()).or_default();
-                for object in wanted.objects.iter().flat_map(|objects| objects.iter()) {
-                    self.observer.watch_kind(&kind_of(&object.key));
-                }
-                state.want(Some(wanted), false);
-                state.changed_with = rendered;
-                if let Some(attempt) = &mut state.attempt {
-                    // Of several commits at once, the one that touched the project's own folder.
-                    let own = match &unit {
-                        Unit::Base => None,
-                        Unit::Project(name) => {
-                            let own = self.last_changes.get(name);
-                            own.filter(|own| before.get(name).is_none_or(|before| before.revision != own.revision))
-                        }
-                    };
-                    attempt.by(own.map_or(&look.author, |own| &own.author));
-                    state.applied_before = self.applied.get(&unit).is_some_and(|digest| digest == attempt.digest());
-                }
+            if !desired.units.contains_key(&unit) {
+                self.units.entry(unit.clone()).or_default().want(None, given_up);
                 self.dirty.insert(unit);
             }
+        }
+        let rendered = desired.rendered.len();
+        for (unit, wanted) in changed {
+            let state = self.units.entry(unit.clone()).or_default();
+            for object in wanted.objects.iter().flat_map(|objects| objects.iter()) {
+                self.observer.watch_kind(&kind_of(&object.key));
+            }
+            state.want(Some(wanted), false);
+            state.changed_with = rendered;
+            if let Some(attempt) = &mut state.attempt {
+                // Of several commits at once, the one that touched the project's own folder.
+                let own = match &unit {
+                    Unit::Base => None,
+                    Unit::Project(name) => look.changes.get(name).and_then(Option::as_ref),
+                };
+                attempt.by(own.map_or(&look.author, |own| &own.author));
+                state.applied_before = self.applied.get(&unit).is_some_and(|digest| digest == attempt.digest());
+            }
+            self.dirty.insert(unit);
         }
         self.applied.clear();
         self.judge_deletions(None);
@@ -111,5 +132,33 @@ impl Driver {
                 }
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_rendered_since_is_another_thing() {
+        let unit = |name: &str| Unit::Project(ProjectName::parse(name).unwrap());
+        let thing = || {
+            Arc::new(DesiredUnit {
+                revision: crate::project::Revision::from_bytes([1; 20]),
+                objects: Ok(Arc::default()),
+                spec: None,
+                overlay_id: None,
+                suspended: None,
+            })
+        };
+        let before: Wanted = ["b", "d", "f", "g"].map(|name| (unit(name), thing())).into();
+        let mut after = before.clone();
+        after.remove(&unit("d"));
+        after.remove(&unit("g"));
+        after.insert(unit("a"), thing());
+        after.insert(unit("f"), thing());
+        let (changed, gone) = differences(&before, &after);
+        assert_eq!(changed.iter().map(|(unit, _)| unit.clone()).collect::<Vec<_>>(), ["a", "f"].map(unit));
+        assert_eq!(gone, ["d", "g"].map(unit));
     }
 }

@@ -57,6 +57,11 @@ fn errors_name_the_file_the_line_the_field_and_a_way_out() {
             "",
         ),
         (
+            &[("kustomization.yaml", "patchesStrategicMerge:\n- |\n  kind: X\n  metadata: {name: a}\n  kind: X\n")],
+            "kustomization.yaml:3: patchesStrategicMerge[0]: is no YAML in its line 3: the key \"kind\" stands here a second time",
+            "",
+        ),
+        (
             &[("kustomization.yaml", "resources: [a.yaml]\n"), ("a.yaml", "\nmetadata: {name: a}\n")],
             "a.yaml:2: is no Kubernetes object: it has no kind",
             "apiVersion and kind",
