@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::kustomize::{self, BuildError, Memo};
 use crate::project::{Entry, Files, ProjectName, RepoPath, Unit};
+use crate::yaml;
 
 /// The root and what lies beside it.
 #[derive(Clone, Debug)]
@@ -86,12 +87,13 @@ fn read_root(tree: &dyn Files) -> Result<Root, BuildError> {
         hint: Some("the root of the state repository needs a kustomization.yaml; `init` shows one".to_owned()),
     };
     let bytes = tree.read(&file).map_err(|error| fail(error.to_string()))?;
-    let mut fields: serde_yaml::Mapping =
-        serde_yaml::from_slice(&bytes).map_err(|error| fail(format!("is no YAML mapping: {error}")))?;
+    let read = yaml::read_first(&bytes, yaml::Repeats::LastCounts);
+    let (document, _) = read.map_err(|error| fail(format!("is no YAML: {error}")))?;
+    let mut fields = document.ok_or_else(|| fail("is empty".to_owned()))?;
     fields.remove("resources");
-    let namespace = fields.get("namespace").and_then(|value| value.as_str()).map(str::to_owned);
-    let rest = serde_yaml::to_string(&fields).map_err(|error| fail(error.to_string()))?;
-    Ok(Root { namespace, skeleton: Sha256::digest(rest.as_bytes()).into() })
+    let namespace = fields.get("namespace").and_then(yaml::Node::text).map(str::to_owned);
+    let rest = fields.to_json().map_err(|(mark, message)| fail(format!("line {}: {message}", mark.line)))?;
+    Ok(Root { namespace, skeleton: Sha256::digest(rest.to_string().as_bytes()).into() })
 }
 
 /// The root's resources, by the unit that they belong to, and what is not applied.
