@@ -27,10 +27,8 @@ pub(super) fn prune(
     plan: &mut UnitPlan,
 ) {
     let inventory = observation.inventory.get(unit);
-    let rollout = match desired {
-        Desired::Objects(_) => unfinished_rollout(unit, wanted, observation, plan),
-        Desired::Absent { .. } => None,
-    };
+    // Looked into only when something hangs on it.
+    let mut rollout = None;
     for (key, live) in &observation.objects {
         let object = &live.object;
         if wanted.contains(key) || live.owner.as_ref() != Some(unit) || is_derived(key, object) {
@@ -43,9 +41,13 @@ pub(super) fn prune(
         let held = if live.is_going {
             Some(format!("is being deleted{}", waiting_for(object)))
         } else {
-            kept(unit, desired, key)
-                .or_else(|| opted_out(object))
-                .or_else(|| rollout.as_ref().filter(|_| is_generated(key)).map(|why| format!("still in use: {why}")))
+            kept(unit, desired, key).or_else(|| opted_out(object)).or_else(|| {
+                if !is_generated(key) || matches!(desired, Desired::Absent { .. }) {
+                    return None;
+                }
+                let why = rollout.get_or_insert_with(|| unfinished_rollout(unit, wanted, observation, plan));
+                why.as_ref().map(|why| format!("still in use: {why}"))
+            })
         };
         let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
         match (held, uid) {

@@ -352,7 +352,9 @@ impl Node {
                     None => return,
                 },
                 (Kind::Scalar(_), Some(Value::String(text))) => {
-                    if matches!(node.style, Style::Literal | Style::Folded) && (text.ends_with("\n\n") || text == "\n")
+                    if matches!(node.style, Style::Literal | Style::Folded)
+                        && scalar::stays_block(text)
+                        && (text.ends_with("\n\n") || text == "\n")
                     {
                         text.push('\n');
                     }
