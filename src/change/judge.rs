@@ -27,8 +27,11 @@ pub(super) struct Root {
 /// Reads roots, and remembers the last one: nearly all edits leave it as it is.
 pub(super) struct Roots {
     memo: Arc<Memo>,
-    last: Mutex<Option<(Vec<[u8; 20]>, Arc<Root>)>>,
+    last: Mutex<Option<(RootIds, Arc<Root>)>>,
 }
+
+/// By what the kustomization of a root is known: what stands at each name that it may have.
+type RootIds = [Option<[u8; 20]>; kustomize::FILE_NAMES.len()];
 
 impl Roots {
     /// A reader that shares `memo` with others.
@@ -69,14 +72,13 @@ impl Roots {
     }
 }
 
-/// By what the kustomization of a root is known; `None` when it is not stored yet.
-fn root_ids(files: &dyn Files) -> Option<Vec<[u8; 20]>> {
-    let mut ids = Vec::new();
-    for name in kustomize::FILE_NAMES {
+/// `None` when it is not stored yet.
+fn root_ids(files: &dyn Files) -> Option<RootIds> {
+    let mut ids = RootIds::default();
+    for (id, name) in ids.iter_mut().zip(kustomize::FILE_NAMES) {
         let path = RepoPath::parse(name).ok()?;
-        match files.entry(&path) {
-            Ok(Entry::Missing) => ids.push([0; 20]),
-            _ => ids.push(files.content_id(&path)?),
+        if !matches!(files.entry(&path), Ok(Entry::Missing)) {
+            *id = Some(files.content_id(&path)?);
         }
     }
     Some(ids)

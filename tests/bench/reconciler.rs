@@ -255,14 +255,14 @@ impl Fleet {
     /// What a resync, nothing to do, and a restart cost.
     async fn quiet(&self, running: &mut Running) {
         let Running { manager, user, .. } = running;
-        let before = self.writes(&user).len();
+        let before = self.writes(user).len();
         let all = self.cluster.requests(&user.name).len();
         manager.expect("POST", "/api/projects/p0000/refresh", None, 200).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         say(&format!(
             "manager: resync and 5 s of quiet: {} requests ({} writes)",
             self.cluster.requests(&user.name).len() - all,
-            self.writes(&user).len() - before
+            self.writes(user).len() - before
         ));
 
         manager.kill();
@@ -273,7 +273,7 @@ impl Fleet {
         say(&format!(
             "manager: restart: serving after {serving:.2?}, settled after {:.2?}, {} writes",
             started.elapsed(),
-            self.writes(&user).len() - before
+            self.writes(user).len() - before
         ));
         tokio::time::sleep(Duration::from_secs(3)).await;
         self.figures(running, "after the restart");
