@@ -163,3 +163,69 @@ pub(super) fn policy_in_force(repository: &Repository, head: Option<Revision>) -
     let trees = entries.iter().filter_map(|entry| repository.tree(entry.revision).ok());
     Ok(Policy::newest_valid(trees).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::project::{ChangeSet, FilesError, MemoryFiles, Overlaid};
+
+    /// Files whose ids are known, as those of a commit are.
+    struct Stored(MemoryFiles);
+
+    impl Files for Stored {
+        fn entry(&self, path: &RepoPath) -> Result<Entry, FilesError> {
+            self.0.entry(path)
+        }
+
+        fn read(&self, path: &RepoPath) -> Result<Arc<[u8]>, FilesError> {
+            self.0.read(path)
+        }
+
+        fn list(&self, directory: &RepoPath) -> Result<Vec<String>, FilesError> {
+            self.0.list(directory)
+        }
+
+        fn content_id(&self, path: &RepoPath) -> Option<[u8; 20]> {
+            Sha256::digest(self.0.read(path).ok()?)[..20].try_into().ok()
+        }
+    }
+
+    fn path(text: &str) -> RepoPath {
+        RepoPath::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_root_is_read_again_only_when_it_is_another() {
+        let mut files = Stored(MemoryFiles::default());
+        files.0.insert(path("kustomization.yaml"), "resources: [projects/a, projects/b, base]\n");
+        let roots = Roots::new(Arc::default());
+        let projects = |root: &Root| root.projects.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
+        let first = roots.of(&files).unwrap();
+        assert_eq!(projects(&first), ["a", "b"]);
+        let mut changes = ChangeSet::default();
+        changes.write(path("projects/a/kustomization.yaml"), "resources: [../../base]\n");
+        let edited = Overlaid { base: &files, changes: &changes };
+        assert!(Arc::ptr_eq(&first, &roots.of(&edited).unwrap()));
+
+        let mut changes = ChangeSet::default();
+        changes.write(path("kustomization.yaml"), "resources: [projects/b]\n");
+        assert_eq!(projects(&roots.of(&Overlaid { base: &files, changes: &changes }).unwrap()), ["b"]);
+        assert_eq!(projects(&roots.of(&files).unwrap()), ["a", "b"], "it was not stored");
+        let mut changes = ChangeSet::default();
+        changes.write(path("Kustomization"), "resources: []\n");
+        assert!(roots.of(&Overlaid { base: &files, changes: &changes }).is_err(), "there are two");
+        files.0.insert(path("kustomization.yaml"), "resources: [projects/c]\n");
+        assert_eq!(projects(&roots.of(&files).unwrap()), ["c"]);
+    }
+
+    #[test]
+    fn what_a_push_brings_has_to_be_there_and_what_an_edit_does_not_touch_need_not() {
+        let mut files = Stored(MemoryFiles::default());
+        files.0.insert(path("kustomization.yaml"), "resources: [projects/a]\n");
+        assert_eq!(Roots::new(Arc::default()).of(&files).unwrap().projects.len(), 1);
+        let told = Root::read(&files).map(|root| root.projects.len()).unwrap_err();
+        assert!(told.contains("projects/a does not exist"), "{told}");
+    }
+}

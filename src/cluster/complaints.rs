@@ -3,15 +3,20 @@
 //! The newest complaint about each object is kept, until its event expires. Events are many and small, and anybody may write
 //! them, so that both their number and their length are bounded.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::project::ObjectKey;
 
-/// The reasons of the events that are watched.
-pub(super) const REASONS: [&str; 4] = ["FailedBinding", "FailedCreate", "ProvisioningFailed", "VolumeResizeFailed"];
+/// The reasons of the events that count.
+const REASONS: [&str; 4] = ["FailedBinding", "FailedCreate", "ProvisioningFailed", "VolumeResizeFailed"];
+/// Which events are watched. A selector cannot say "one of these reasons", and the API server reads each event once for each
+/// watch, as it keeps none of them: so one watch leaves out what there is much of, and the reasons are looked at here.
+pub(super) const SELECTOR: &str = "involvedObject.kind!=Pod,reason!=SuccessfulCreate,reason!=SuccessfulDelete,\
+    reason!=WaitForFirstConsumer,reason!=ExternalProvisioning";
 /// At most so many complaints are kept.
 const MOST: usize = 4096;
 /// At most so many characters of one.
@@ -26,75 +31,127 @@ pub struct Complaint {
     pub seen: Instant,
 }
 
+/// What is read of an event.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Event<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Metadata<'a>,
+    #[serde(borrow)]
+    involved_object: About<'a>,
+    #[serde(borrow)]
+    reason: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    message: Option<Cow<'a, str>>,
+    last_timestamp: Option<Cow<'a, str>>,
+    event_time: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Metadata<'a> {
+    uid: Option<Cow<'a, str>>,
+    creation_timestamp: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) resource_version: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct About<'a> {
+    #[serde(borrow)]
+    api_version: Option<Cow<'a, str>>,
+    kind: Option<Cow<'a, str>>,
+    namespace: Option<Cow<'a, str>>,
+    name: Option<Cow<'a, str>>,
+}
+
+impl Event<'_> {
+    /// The object that it is about; `None` when it is no complaint.
+    fn about(&self) -> Option<ObjectKey> {
+        if !REASONS.contains(&self.reason.as_deref()?) {
+            return None;
+        }
+        let object = &self.involved_object;
+        Some(ObjectKey::new(
+            object.api_version.as_deref()?.split_once('/').map_or("", |(group, _)| group),
+            object.kind.as_deref()?,
+            object.namespace.as_deref(),
+            object.name.as_deref()?,
+        ))
+    }
+
+    /// When it was last said. Times of this form sort as texts.
+    fn time(&self) -> Option<&str> {
+        let times = [&self.last_timestamp, &self.event_time, &self.metadata.creation_timestamp];
+        times.into_iter().find_map(Option::as_deref)
+    }
+}
+
 /// The complaints by what they are about.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(BTreeMap<ObjectKey, Kept>);
+pub(super) struct Complaints {
+    kept: BTreeMap<ObjectKey, Kept>,
+    /// The same ones, oldest first.
+    by_time: BTreeSet<(Box<str>, ObjectKey)>,
+}
 
 #[derive(Debug)]
 struct Kept {
-    event: String,
-    time: String,
+    event: Box<str>,
+    time: Box<str>,
     complaint: Complaint,
 }
 
 impl Complaints {
     /// Takes an event. Gives what it is about when it is news, which the same sentence once more is not: controllers repeat
     /// themselves for every volume of a fleet.
-    pub(super) fn seen(&mut self, event: &Value, now: Instant) -> Option<ObjectKey> {
-        let about = about(event)?;
-        let uid = event.pointer("/metadata/uid").and_then(Value::as_str)?.to_owned();
-        let time = time(event)?;
-        if self.0.get(&about).is_some_and(|known| known.time > time) {
+    pub(super) fn seen(&mut self, event: &Event<'_>, now: Instant) -> Option<ObjectKey> {
+        let about = event.about()?;
+        let (uid, time) = (event.metadata.uid.as_deref()?, event.time()?);
+        let message: String = event.message.as_deref()?.chars().take(LONGEST).collect();
+        let known = self.kept.get(&about);
+        if known.is_some_and(|known| *known.time > *time) {
             return None;
         }
-        let message: String = event["message"].as_str()?.chars().take(LONGEST).collect();
-        let is_said = self.0.get(&about).is_some_and(|known| known.complaint.message == message);
-        if self.0.len() >= MOST && !self.0.contains_key(&about) {
-            let oldest = self.0.iter().min_by(|(_, one), (_, other)| one.time.cmp(&other.time));
-            let oldest = oldest.map(|(about, _)| about.clone());
-            oldest.map(|about| self.0.remove(&about));
+        let is_said = known.is_some_and(|known| known.complaint.message == message);
+        self.forget(&about);
+        if self.kept.len() >= MOST
+            && let Some((_, oldest)) = self.by_time.pop_first()
+        {
+            self.kept.remove(&oldest);
         }
-        self.0.insert(about.clone(), Kept { event: uid, time, complaint: Complaint { message, seen: now } });
+        self.by_time.insert((time.into(), about.clone()));
+        let complaint = Complaint { message, seen: now };
+        self.kept.insert(about.clone(), Kept { event: uid.into(), time: time.into(), complaint });
         (!is_said).then_some(about)
     }
 
     /// Takes that an event is gone: it has expired.
-    pub(super) fn gone(&mut self, event: &Value) {
-        let uid = event.pointer("/metadata/uid").and_then(Value::as_str);
-        if let Some(about) = about(event)
-            && self.0.get(&about).is_some_and(|known| uid == Some(&known.event))
+    pub(super) fn gone(&mut self, event: &Event<'_>) {
+        let uid = event.metadata.uid.as_deref();
+        if let Some(about) = event.about()
+            && self.kept.get(&about).is_some_and(|known| uid == Some(&*known.event))
         {
-            self.0.remove(&about);
+            self.forget(&about);
+        }
+    }
+
+    fn forget(&mut self, about: &ObjectKey) {
+        if let Some(known) = self.kept.remove(about) {
+            self.by_time.remove(&(known.time, about.clone()));
         }
     }
 
     /// The newest complaint about an object.
     pub(super) fn of(&self, key: &ObjectKey) -> Option<&Complaint> {
-        self.0.get(key).map(|kept| &kept.complaint)
+        self.kept.get(key).map(|kept| &kept.complaint)
     }
-}
-
-/// The object that an event is about.
-fn about(event: &Value) -> Option<ObjectKey> {
-    let object = event.get("involvedObject")?;
-    let text = |field: &str| object[field].as_str();
-    Some(ObjectKey::new(
-        object["apiVersion"].as_str()?.split_once('/').map_or("", |(group, _)| group),
-        text("kind")?,
-        text("namespace"),
-        text("name")?,
-    ))
-}
-
-/// When it was last said. Times of this form sort as texts.
-fn time(event: &Value) -> Option<String> {
-    let times = ["/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
-    times.iter().find_map(|time| event.pointer(time)?.as_str().map(str::to_owned))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -104,6 +161,15 @@ mod tests {
             "involvedObject": {"apiVersion": "apps/v1", "kind": "StatefulSet", "namespace": "n", "name": name},
             "reason": "FailedCreate", "message": message, "lastTimestamp": time,
         })
+    }
+
+    /// What a watch does with an event.
+    fn seen(complaints: &mut Complaints, event: &Value, now: Instant) -> Option<ObjectKey> {
+        complaints.seen(&Event::deserialize(event).unwrap(), now)
+    }
+
+    fn gone(complaints: &mut Complaints, event: &Value) {
+        complaints.gone(&Event::deserialize(event).unwrap());
     }
 
     fn key(name: &str) -> ObjectKey {
@@ -119,23 +185,27 @@ mod tests {
         let now = Instant::now();
         let mut complaints = Complaints::default();
         let (one, two) = ("2026-11-24T10:00:01Z", "2026-11-24T10:00:02Z");
-        assert!(complaints.seen(&event("a", "shop-env", two, "quota"), now).is_some());
-        assert!(complaints.seen(&event("b", "shop-env", one, "older"), now).is_none());
+        assert!(seen(&mut complaints, &event("a", "shop-env", two, "quota"), now).is_some());
+        assert!(seen(&mut complaints, &event("b", "shop-env", one, "older"), now).is_none());
         assert_eq!((said(&complaints, "shop-env"), said(&complaints, "other-env")), (Some("quota"), None));
-        complaints.gone(&event("b", "shop-env", one, "older"));
+        gone(&mut complaints, &event("b", "shop-env", one, "older"));
         assert_eq!(said(&complaints, "shop-env"), Some("quota"), "it was another event");
-        complaints.gone(&event("a", "shop-env", two, "quota"));
+        gone(&mut complaints, &event("a", "shop-env", two, "quota"));
         assert_eq!(said(&complaints, "shop-env"), None);
         // Of events of the newer kind only the time of the series' beginning is sure.
         let newer = json!({
             "metadata": {"uid": "c", "creationTimestamp": one}, "lastTimestamp": null, "eventTime": two,
             "involvedObject": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "shop-workspace"}, "message": "no class",
+            "reason": "ProvisioningFailed",
         });
-        assert_eq!(complaints.seen(&newer, now).unwrap().to_string(), "PersistentVolumeClaim shop-workspace");
+        assert_eq!(seen(&mut complaints, &newer, now).unwrap().to_string(), "PersistentVolumeClaim shop-workspace");
         let later = now + std::time::Duration::from_secs(1);
-        assert!(complaints.seen(&newer, later).is_none(), "that was said before");
-        assert_eq!(complaints.0.values().next().unwrap().complaint.seen, later, "but it still holds");
-        assert!(complaints.seen(&json!({"metadata": {}}), now).is_none(), "no event at all");
+        assert!(seen(&mut complaints, &newer, later).is_none(), "that was said before");
+        assert_eq!(complaints.kept.values().next().unwrap().complaint.seen, later, "but it still holds");
+        assert!(seen(&mut complaints, &json!({"metadata": {}, "involvedObject": {}}), now).is_none(), "of nothing");
+        let mut other = event("d", "shop-env", two, "it is made");
+        other["reason"] = json!("SuccessfulCreate");
+        assert!(seen(&mut complaints, &other, now).is_none(), "no complaint");
     }
 
     #[test]
@@ -145,9 +215,9 @@ mod tests {
         for number in 0..MOST + 10 {
             let time = format!("2026-11-24T10:{:02}:{:02}Z", number / 60 % 60, number % 60);
             let time = if number >= 3600 { time.replace("T10", "T11") } else { time };
-            complaints.seen(&event("a", &format!("p{number}"), &time, &"x".repeat(100_000)), now);
+            seen(&mut complaints, &event("a", &format!("p{number}"), &time, &"x".repeat(100_000)), now);
         }
-        assert_eq!(complaints.0.len(), MOST);
+        assert_eq!((complaints.kept.len(), complaints.by_time.len()), (MOST, MOST));
         assert_eq!(said(&complaints, "p0"), None, "the oldest went");
         assert_eq!(said(&complaints, &format!("p{}", MOST + 9)).map(str::len), Some(LONGEST));
     }

@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use kube::Client;
-use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::cache::{Cache, Head, Keeper, Listing, Scope};
-use super::complaints::{Complaint, Complaints, REASONS};
+use super::complaints::{Complaint, Complaints, Event};
 use super::kinds::{Kind, Kinds, Resource};
 use super::watch::{PAGES, Watch};
 use super::{Error, error};
@@ -78,10 +77,8 @@ impl Observer {
             shared: Arc::default(),
             watches: Arc::default(),
         };
-        for reason in REASONS {
-            let (client, shared) = (observer.client.clone(), Arc::clone(&observer.shared));
-            lock(&observer.watches).tasks.spawn(super::watch::complaints(client, shared, namespace.to_owned(), reason));
-        }
+        let (client, shared) = (observer.client.clone(), Arc::clone(&observer.shared));
+        lock(&observer.watches).tasks.spawn(super::watch::complaints(client, shared, namespace.to_owned()));
         let always = ALWAYS.iter().map(|(group, kind)| Kind::new(group, kind));
         for kind in always.chain(kinds) {
             observer.watch_kind(&kind);
@@ -274,7 +271,7 @@ impl Shared {
     }
 
     /// Takes an event, and wakes the readers of whom it is about.
-    pub(super) fn complained(&self, event: &Value) {
+    pub(super) fn complained(&self, event: &Event<'_>) {
         self.change_with(|cache, complaints| match complaints.seen(event, Instant::now()) {
             Some(key) => cache.unit_of(&key).into_iter().collect(),
             None => BTreeSet::new(),
@@ -282,7 +279,7 @@ impl Shared {
     }
 
     /// Takes that an event has expired.
-    pub(super) fn expired(&self, event: &Value) {
+    pub(super) fn expired(&self, event: &Event<'_>) {
         lock(&self.state).complaints.gone(event);
     }
 

@@ -9,11 +9,11 @@ use futures::io::{AsyncBufRead, AsyncBufReadExt as _, Lines};
 use kube::Client;
 use kube::core::Status;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::cache::{Head, Scope};
+use super::complaints::{self, SELECTOR};
 use super::kinds::{Kind, Kinds, Resource};
 use super::observe::Shared;
 use super::{Error, request};
@@ -136,9 +136,9 @@ impl Watch {
     }
 }
 
-/// Follows what controllers complain of for one reason. Never ends by itself, but where a cluster has no events.
-pub(super) async fn complaints(client: Client, shared: Arc<Shared>, namespace: String, reason: &'static str) {
-    let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=reason%3D{reason}");
+/// Follows what controllers complain of. Never ends by itself, but where a cluster has no events.
+pub(super) async fn complaints(client: Client, shared: Arc<Shared>, namespace: String) {
+    let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector={}", percent_encode(SELECTOR));
     let mut failures = 0_u32;
     loop {
         let began = Instant::now();
@@ -151,7 +151,7 @@ pub(super) async fn complaints(client: Client, shared: Arc<Shared>, namespace: S
             Err(Error::Api { code: 404, .. }) => return,
             Err(Error::Api { code: 410, .. }) => {}
             Err(error) => {
-                tracing::debug!(reason, %error, "events cannot be watched");
+                tracing::debug!(%error, "events cannot be watched");
                 tokio::time::sleep(pause_after(failures, &error)).await;
                 failures = failures.saturating_add(1);
             }
@@ -175,7 +175,10 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
                 request::get(client, &format!("{path}&limit={PAGE}&continue={token}")).await?
             }
         };
-        page["items"].as_array().into_iter().flatten().for_each(|event| shared.complained(event));
+        let events = page["items"].as_array().into_iter().flatten();
+        events
+            .filter_map(|event| complaints::Event::deserialize(event).ok())
+            .for_each(|event| shared.complained(&event));
         page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut token);
         if token.is_empty() {
             let version = page["metadata"]["resourceVersion"].as_str().map(str::to_owned);
@@ -186,16 +189,19 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
         let began = Instant::now();
         let mut events = Events::open(client, path, &position).await?;
         while let Some(event) = events.next().await? {
-            let read = |event: &RawValue| serde_json::from_str::<Value>(event.get()).unwrap_or_default();
             match event {
                 Event::Put(event) => {
-                    let event = read(&event);
-                    if let Some(version) = event["metadata"]["resourceVersion"].as_str() {
-                        version.clone_into(&mut position);
+                    let Ok(event) = serde_json::from_str::<complaints::Event<'_>>(event.get()) else { continue };
+                    if let Some(version) = &event.metadata.resource_version {
+                        version.as_ref().clone_into(&mut position);
                     }
                     shared.complained(&event);
                 }
-                Event::Deleted(event) => shared.expired(&read(&event)),
+                Event::Deleted(event) => {
+                    if let Ok(event) = serde_json::from_str(event.get()) {
+                        shared.expired(&event);
+                    }
+                }
                 Event::Bookmark(version) => position = version,
             }
         }

@@ -1,6 +1,6 @@
 //! The reconciler's figures on the real API server, beside its peers: `cargo bench --bench reconciler [-- PROJECTS]`
-//! (with `--alone`, without the slow peers; with `--only change`, `all`, `bad`, `drift` or `quiet`, the manager alone, cold,
-//! and then this stage several times).
+//! (with `--alone`, without the slow peers; with `--only change`, `all`, `bad`, `drift` or `quiet`, this stage several
+//! times after the cold apply, and with `--only cold`, that one in turns with the plain loop).
 //!
 //! In one run and against one control plane, each in a namespace of its own: a plain loop of concurrent server-side applies
 //! of the same objects (the best that the API server gives), the manager, a small program on Flux's libraries
@@ -58,7 +58,7 @@ async fn main() {
     }
     let plain = fleet.plain_loop().await;
     fleet.at_rest().await;
-    fleet.manager(plain).await;
+    fleet.manager(&plain).await;
     if std::env::args().any(|argument| argument == "--alone") {
         return;
     }
@@ -78,6 +78,27 @@ struct Running {
     clone: PathBuf,
     namespace: String,
     user: User,
+}
+
+/// Whoever applies objects without looking at anything, in a namespace of his own.
+struct Plain {
+    namespace: String,
+    client: kube::Client,
+    /// Objects a second.
+    rate: f64,
+}
+
+impl Plain {
+    /// One forced server-side apply.
+    fn apply(&self, object: &Value) -> impl Future<Output = ()> + use<> {
+        let mut object = object.clone();
+        object["metadata"]["namespace"] = json!(self.namespace);
+        let api = api_of(&self.client, &object, &self.namespace);
+        async move {
+            let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+            api.patch(&name, &PatchParams::apply("plain").force(), &Patch::Apply(&object)).await.expect("applied");
+        }
+    }
 }
 
 /// The state repository of a fleet, in a clone without a home, and its objects.
@@ -122,32 +143,26 @@ impl Fleet {
         self.directory.path().join("state")
     }
 
-    /// Every object once by a forced server-side apply, stage by stage as they come: objects a second.
-    async fn plain_loop(&self) -> f64 {
+    /// Every object once by a forced server-side apply, stage by stage as they come.
+    async fn plain_loop(&self) -> Plain {
         let namespace = self.cluster.namespace("plain");
         // An account like the manager's: the administrator's requests are neither queued nor noted.
         let client = control_plane::client(&self.cluster.user().kubeconfig).await;
+        let mut plain = Plain { namespace, client, rate: 0.0 };
         let before = cpu("self");
         let servers = self.servers_cpu();
         let began = Instant::now();
-        let apply = |object: &Value| {
-            let mut object = object.clone();
-            object["metadata"]["namespace"] = json!(namespace);
-            let api = api_of(&client, &object, &namespace);
-            async move {
-                let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-                api.patch(&name, &PatchParams::apply("plain").force(), &Patch::Apply(&object)).await.expect("applied");
-            }
-        };
-        stream::iter(self.objects.iter().map(apply)).buffer_unordered(LOOP).collect::<Vec<()>>().await;
+        let applies = self.objects.iter().map(|object| plain.apply(object));
+        stream::iter(applies).buffer_unordered(LOOP).collect::<Vec<()>>().await;
         let took = began.elapsed();
-        let rate = self.objects.len() as f64 / took.as_secs_f64();
+        plain.rate = self.objects.len() as f64 / took.as_secs_f64();
         say(&format!(
-            "plain loop of {LOOP} concurrent applies: cold {took:.2?}, {rate:.0} objects/s, {:.1} CPU s; {}",
+            "plain loop of {LOOP} concurrent applies: cold {took:.2?}, {:.0} objects/s, {:.1} CPU s; {}",
+            plain.rate,
             cpu("self") - before,
             self.servers(&servers)
         ));
-        rate
+        plain
     }
 
     /// When the API server had answered this user's last write.
@@ -174,6 +189,11 @@ impl Fleet {
 
     /// One stage, as often as it takes to see how much it varies.
     async fn only(&self, stage: &str) {
+        if stage == "cold" {
+            return self.colds().await;
+        }
+        let plain = self.plain_loop().await;
+        self.at_rest().await;
         let (mut running, _) = self.cold().await;
         self.at_rest().await;
         for _ in 0..REPEATS {
@@ -181,12 +201,31 @@ impl Fleet {
                 "change" => self.one_change(&running).await,
                 "all" => self.all_changed(&running).await,
                 "bad" => self.bad_neighbours(&running).await,
-                "drift" => self.drift(&running).await,
+                "drift" => self.drift(&running, &plain).await,
                 "quiet" => self.quiet(&mut running).await,
                 _ => panic!("there is no stage {stage}"),
             }
             self.at_rest().await;
         }
+    }
+
+    /// Plain loops and managers in turns, each in a namespace of its own: the speed of a shared machine changes within
+    /// minutes, and what there is already slows its controllers down.
+    async fn colds(&self) {
+        let mut plain = vec![self.plain_loop().await.rate];
+        let mut shares = Vec::new();
+        for _ in 0..REPEATS {
+            self.at_rest().await;
+            let (running, rate) = self.cold().await;
+            drop(running);
+            self.at_rest().await;
+            plain.push(self.plain_loop().await.rate);
+            let both = &plain[plain.len() - 2..];
+            shares.push(200.0 * rate / both.iter().sum::<f64>());
+        }
+        shares.sort_by(f64::total_cmp);
+        let shown: Vec<String> = shares.iter().map(|share| format!("{share:.0} %")).collect();
+        say(&format!("manager: of the plain loops before and after each: {}", shown.join(", ")));
     }
 
     /// Starts a manager and pushes the fleet; gives the rate of objects a second.
@@ -231,7 +270,7 @@ impl Fleet {
         (running, rate)
     }
 
-    async fn manager(&self, plain: f64) {
+    async fn manager(&self, plain: &Plain) {
         let (mut running, rate) = self.cold().await;
         self.at_rest().await;
         // Controllers go over all objects that there are again and again: the manager came to those of one fleet, the first
@@ -239,16 +278,16 @@ impl Fleet {
         let again = self.plain_loop().await;
         say(&format!(
             "manager: {:.0} % of the plain loop before it, {:.0} % of the one after it, {:.0} % of both",
-            100.0 * rate / plain,
-            100.0 * rate / again,
-            200.0 * rate / (plain + again)
+            100.0 * rate / plain.rate,
+            100.0 * rate / again.rate,
+            200.0 * rate / (plain.rate + again.rate)
         ));
         self.at_rest().await;
 
         self.one_change(&running).await;
         self.all_changed(&running).await;
         self.bad_neighbours(&running).await;
-        self.drift(&running).await;
+        self.drift(&running, plain).await;
         self.quiet(&mut running).await;
     }
 
@@ -478,15 +517,13 @@ impl Fleet {
     }
 
     /// Many objects changed by somebody else at once, until each is as it was. One watch looks on: asking for each would
-    /// be the load that is measured.
-    async fn drift(&self, running: &Running) {
-        let Running { manager, namespace, user, .. } = running;
-        let client = self.cluster.client().await;
-        let sets: Api<StatefulSet> = Api::namespaced(client, namespace);
+    /// be the load that is measured. `heal` is called with the name of each that it sees changed.
+    async fn drifted(&self, namespace: &str, heal: impl Fn(&str)) -> String {
+        let sets: Api<StatefulSet> = Api::namespaced(self.cluster.client().await, namespace);
         let count = DRIFTED.min(self.projects);
-        let writes = self.writes(user).len();
         let version = sets.list_metadata(&ListParams::default().limit(1)).await.unwrap().metadata.resource_version;
         let mut events = sets.watch(&WatchParams::default(), &version.unwrap()).await.unwrap().boxed();
+        let servers = self.servers_cpu();
         let began = Instant::now();
         let change = move |number: usize| {
             let sets = sets.clone();
@@ -504,18 +541,40 @@ impl Fleet {
             let Some(Ok(WatchEvent::Modified(set))) = events.next().await else { continue };
             let name = set.metadata.name.clone().unwrap();
             match display_name(&set).map(String::as_str) {
-                Some("drifted") => drop(drifted.insert(name, Instant::now())),
+                Some("drifted") => {
+                    heal(&name);
+                    drifted.insert(name, Instant::now());
+                }
                 _ => times.extend(drifted.remove(&name).map(|at: Instant| at.elapsed())),
             }
         }
         let all = began.elapsed();
-        let changed = changed.await.unwrap();
+        format!(
+            "drift of {count} objects within {:.2?}, each healed after: {}; all after {all:.2?}; {}",
+            changed.await.unwrap(),
+            spread(&mut times),
+            self.servers(&servers)
+        )
+    }
+
+    async fn drift(&self, running: &Running, plain: &Plain) {
+        let Running { manager, namespace, user, .. } = running;
+        let writes = self.writes(user).len();
+        let used = cpu(&manager.pid().to_string());
+        let told = self.drifted(namespace, |_| {}).await;
         self.settled(manager).await;
         say(&format!(
-            "manager: drift of {count} objects within {changed:.2?}, each healed after: {}; all after {all:.2?}, {} writes",
-            spread(&mut times),
+            "manager: {told}; {:.1} CPU s of its own, {} writes",
+            cpu(&manager.pid().to_string()) - used,
             self.writes(user).len() - writes
         ));
+        self.at_rest().await;
+        // The best that the API server gives: whoever sees a change and writes the object again at once.
+        let sets = self.objects.iter().filter(|object| object["kind"] == "StatefulSet");
+        let sets: BTreeMap<&str, &Value> =
+            sets.map(|object| (object["metadata"]["name"].as_str().unwrap(), object)).collect();
+        let heal = |name: &str| drop(tokio::spawn(plain.apply(sets[name])));
+        say(&format!("plain healer: {}", self.drifted(&plain.namespace, heal).await));
     }
 
     fn writes(&self, user: &User) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures::{StreamExt as _, stream};
 use http::{Request, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::*;
@@ -255,7 +255,7 @@ async fn a_kind_can_be_added_and_is_discovered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_complaint_wakes_whom_it_is_about_until_it_expires_and_events_that_may_not_be_read_hold_nothing_up() {
+async fn a_complaint_wakes_whom_it_is_about_until_it_expires() {
     let lists = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&lists);
     let client = scripted(move |uri| {
@@ -265,9 +265,6 @@ async fn a_complaint_wakes_whom_it_is_about_until_it_expires_and_events_that_may
         if !uri.contains("/events?") {
             return silent(uri);
         }
-        if !uri.contains("fieldSelector=reason%3DFailedCreate") {
-            return json(403, &json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"}));
-        }
         if !uri.contains("watch=1") {
             counted.fetch_add(1, Ordering::Relaxed);
             return list("1", &json!([]));
@@ -276,7 +273,7 @@ async fn a_complaint_wakes_whom_it_is_about_until_it_expires_and_events_that_may
             let event = json!({
                 "apiVersion": "v1", "kind": "Event", "metadata": {"uid": "e", "resourceVersion": "9"},
                 "involvedObject": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "n", "name": "a"}, "message": "quota",
-                "lastTimestamp": "2026-11-24T10:00:00Z",
+                "reason": "FailedCreate", "lastTimestamp": "2026-11-24T10:00:00Z",
             });
             format!("{}\n", json!({"type": kind, "object": event}))
         };
@@ -302,4 +299,19 @@ async fn a_complaint_wakes_whom_it_is_about_until_it_expires_and_events_that_may
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(observer.complaint(&key), None);
     assert_eq!(lists.load(Ordering::Relaxed), 1, "a watch that ends goes on where it was");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_may_not_be_read_hold_nothing_up() {
+    let client = scripted(|uri| match uri {
+        uri if uri.contains("/events?") => {
+            json(403, &json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"}))
+        }
+        uri if is_subject(uri) && !uri.contains("watch=1") => list("5", &json!([config("a", "1")])),
+        uri => silent(uri),
+    });
+    let observer = Observer::start(client, "n", []);
+    observer.synced().await;
+    assert!(observer.connection().borrow().refused.is_empty());
+    assert_eq!(observer.objects(None).len(), 1);
 }
