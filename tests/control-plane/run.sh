@@ -68,7 +68,7 @@ start kube-apiserver --etcd-servers="http://127.0.0.1:$etcd_port" --bind-address
   --service-account-signing-key-file=sa.key --service-cluster-ip-range=10.0.0.0/16 \
   --disable-admission-plugins=ServiceAccount --kubelet-preferred-address-types=InternalIP \
   --max-requests-inflight=2000 --max-mutating-requests-inflight=1000 \
-  --audit-policy-file=audit.yaml --audit-log-path=audit.log --audit-log-mode=blocking
+  --audit-policy-file=audit.yaml --audit-log-path=audit.log --audit-log-mode=blocking --audit-log-maxsize=4096
 api_pid=${pids[1]}
 
 cat > kubeconfig << EOF
