@@ -30,9 +30,9 @@ async fn a_quota_that_refuses_the_pod_is_told_in_its_own_words_until_it_is_gone(
     cluster.expect(["-n", &namespace, "delete", "resourcequota", "none"]);
     manager.project_until("shop", |shop| shop["phase"] == "Running").await;
 
-    // Each start lists once for each reason; everything else is watched.
+    // Each start lists once; everything else is watched.
     let requests = cluster.requests(&user.name);
     let events = requests.iter().filter(|request| request.uri.contains("/events?"));
     let listed = events.filter(|request| request.verb == "list").count();
-    assert_eq!(listed, 2 * 4, "{requests:#?}");
+    assert_eq!(listed, 2, "{requests:#?}");
 }
