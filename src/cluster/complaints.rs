@@ -188,6 +188,8 @@ mod tests {
         assert!(seen(&mut complaints, &event("a", "shop-env", two, "quota"), now).is_some());
         assert!(seen(&mut complaints, &event("b", "shop-env", one, "older"), now).is_none());
         assert_eq!((said(&complaints, "shop-env"), said(&complaints, "other-env")), (Some("quota"), None));
+        assert!(seen(&mut complaints, &event("a", "shop-env", "2026-11-24T10:00:03Z", "quota"), now).is_none());
+        assert_eq!((complaints.kept.len(), complaints.by_time.len()), (1, 1), "said again, it is still one");
         gone(&mut complaints, &event("b", "shop-env", one, "older"));
         assert_eq!(said(&complaints, "shop-env"), Some("quota"), "it was another event");
         gone(&mut complaints, &event("a", "shop-env", two, "quota"));
