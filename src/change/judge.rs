@@ -166,31 +166,8 @@ pub(super) fn policy_in_force(repository: &Repository, head: Option<Revision>) -
 
 #[cfg(test)]
 mod tests {
-    use sha2::{Digest, Sha256};
-
     use super::*;
-    use crate::project::{ChangeSet, FilesError, MemoryFiles, Overlaid};
-
-    /// Files whose ids are known, as those of a commit are.
-    struct Stored(MemoryFiles);
-
-    impl Files for Stored {
-        fn entry(&self, path: &RepoPath) -> Result<Entry, FilesError> {
-            self.0.entry(path)
-        }
-
-        fn read(&self, path: &RepoPath) -> Result<Arc<[u8]>, FilesError> {
-            self.0.read(path)
-        }
-
-        fn list(&self, directory: &RepoPath) -> Result<Vec<String>, FilesError> {
-            self.0.list(directory)
-        }
-
-        fn content_id(&self, path: &RepoPath) -> Option<[u8; 20]> {
-            Sha256::digest(self.0.read(path).ok()?)[..20].try_into().ok()
-        }
-    }
+    use crate::project::{ChangeSet, Identified, MemoryFiles, Overlaid};
 
     fn path(text: &str) -> RepoPath {
         RepoPath::parse(text).unwrap()
@@ -198,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_root_is_read_again_only_when_it_is_another() {
-        let mut files = Stored(MemoryFiles::default());
+        let mut files = Identified(MemoryFiles::default());
         files.0.insert(path("kustomization.yaml"), "resources: [projects/a, projects/b, base]\n");
         let roots = Roots::new(Arc::default());
         let projects = |root: &Root| root.projects.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
@@ -222,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_a_push_brings_has_to_be_there_and_what_an_edit_does_not_touch_need_not() {
-        let mut files = Stored(MemoryFiles::default());
+        let mut files = Identified(MemoryFiles::default());
         files.0.insert(path("kustomization.yaml"), "resources: [projects/a]\n");
         assert_eq!(Roots::new(Arc::default()).of(&files).unwrap().projects.len(), 1);
         let told = Root::read(&files).map(|root| root.projects.len()).unwrap_err();

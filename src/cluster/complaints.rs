@@ -3,7 +3,6 @@
 //! The newest complaint about each object is kept, until its event expires. Events are many and small, and anybody may write
 //! them, so that both their number and their length are bounded.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -34,39 +33,33 @@ pub struct Complaint {
 /// What is read of an event.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Event<'a> {
-    #[serde(borrow)]
-    pub(super) metadata: Metadata<'a>,
-    #[serde(borrow)]
-    involved_object: About<'a>,
-    #[serde(borrow)]
-    reason: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    message: Option<Cow<'a, str>>,
-    last_timestamp: Option<Cow<'a, str>>,
-    event_time: Option<Cow<'a, str>>,
+pub(super) struct Event {
+    pub(super) metadata: Metadata,
+    involved_object: About,
+    reason: Option<String>,
+    message: Option<String>,
+    last_timestamp: Option<String>,
+    event_time: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Metadata<'a> {
-    uid: Option<Cow<'a, str>>,
-    creation_timestamp: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(super) resource_version: Option<Cow<'a, str>>,
+pub(super) struct Metadata {
+    uid: Option<String>,
+    creation_timestamp: Option<String>,
+    pub(super) resource_version: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct About<'a> {
-    #[serde(borrow)]
-    api_version: Option<Cow<'a, str>>,
-    kind: Option<Cow<'a, str>>,
-    namespace: Option<Cow<'a, str>>,
-    name: Option<Cow<'a, str>>,
+struct About {
+    api_version: Option<String>,
+    kind: Option<String>,
+    namespace: Option<String>,
+    name: Option<String>,
 }
 
-impl Event<'_> {
+impl Event {
     /// The object that it is about; `None` when it is no complaint.
     fn about(&self) -> Option<ObjectKey> {
         if !REASONS.contains(&self.reason.as_deref()?) {
@@ -84,7 +77,7 @@ impl Event<'_> {
     /// When it was last said. Times of this form sort as texts.
     fn time(&self) -> Option<&str> {
         let times = [&self.last_timestamp, &self.event_time, &self.metadata.creation_timestamp];
-        times.into_iter().find_map(Option::as_deref)
+        times.into_iter().find_map(|time| time.as_deref())
     }
 }
 
@@ -106,7 +99,7 @@ struct Kept {
 impl Complaints {
     /// Takes an event. Gives what it is about when it is news, which the same sentence once more is not: controllers repeat
     /// themselves for every volume of a fleet.
-    pub(super) fn seen(&mut self, event: &Event<'_>, now: Instant) -> Option<ObjectKey> {
+    pub(super) fn seen(&mut self, event: &Event, now: Instant) -> Option<ObjectKey> {
         let about = event.about()?;
         let (uid, time) = (event.metadata.uid.as_deref()?, event.time()?);
         let message: String = event.message.as_deref()?.chars().take(LONGEST).collect();
@@ -128,7 +121,7 @@ impl Complaints {
     }
 
     /// Takes that an event is gone: it has expired.
-    pub(super) fn gone(&mut self, event: &Event<'_>) {
+    pub(super) fn gone(&mut self, event: &Event) {
         let uid = event.metadata.uid.as_deref();
         if let Some(about) = event.about()
             && self.kept.get(&about).is_some_and(|known| uid == Some(&*known.event))

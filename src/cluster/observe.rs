@@ -271,7 +271,7 @@ impl Shared {
     }
 
     /// Takes an event, and wakes the readers of whom it is about.
-    pub(super) fn complained(&self, event: &Event<'_>) {
+    pub(super) fn complained(&self, event: &Event) {
         self.change_with(|cache, complaints| match complaints.seen(event, Instant::now()) {
             Some(key) => cache.unit_of(&key).into_iter().collect(),
             None => BTreeSet::new(),
@@ -279,7 +279,7 @@ impl Shared {
     }
 
     /// Takes that an event has expired.
-    pub(super) fn expired(&self, event: &Event<'_>) {
+    pub(super) fn expired(&self, event: &Event) {
         lock(&self.state).complaints.gone(event);
     }
 

@@ -191,9 +191,9 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
         while let Some(event) = events.next().await? {
             match event {
                 Event::Put(event) => {
-                    let Ok(event) = serde_json::from_str::<complaints::Event<'_>>(event.get()) else { continue };
+                    let Ok(event) = serde_json::from_str::<complaints::Event>(event.get()) else { continue };
                     if let Some(version) = &event.metadata.resource_version {
-                        version.as_ref().clone_into(&mut position);
+                        version.clone_into(&mut position);
                     }
                     shared.complained(&event);
                 }

@@ -43,6 +43,16 @@ pub struct LastChange {
 /// What has become of projects: the commit that last changed each, or `None` when it is gone.
 pub type Changes = BTreeMap<ProjectName, Option<LastChange>>;
 
+/// Takes what has become of projects into what was known of them.
+pub fn take_changes(known: &mut BTreeMap<ProjectName, LastChange>, changes: &Changes) {
+    for (name, change) in changes {
+        match change {
+            Some(change) => drop(known.insert(name.clone(), change.clone())),
+            None => drop(known.remove(name)),
+        }
+    }
+}
+
 /// So many commits in a row are looked at one by one.
 const LONGEST_CHAIN: usize = 256;
 

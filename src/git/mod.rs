@@ -32,7 +32,7 @@ mod watch;
 pub use batch::Batch;
 pub use commit::{CommitMeta, Person};
 pub use error::{CommitError, GitError};
-pub use history::{Changes, LastChange, LogEntry};
+pub use history::{Changes, LastChange, LogEntry, take_changes};
 pub use hook::Quarantine;
 pub use lock::WriteLock;
 pub use reader::{Folder, Reader};

@@ -104,6 +104,30 @@ impl Files for MemoryFiles {
     }
 }
 
+/// Files in memory that have ids, as those of a Git tree have.
+#[cfg(test)]
+pub(crate) struct Identified(pub(crate) MemoryFiles);
+
+#[cfg(test)]
+impl Files for Identified {
+    fn entry(&self, path: &RepoPath) -> Result<Entry, FilesError> {
+        self.0.entry(path)
+    }
+
+    fn read(&self, path: &RepoPath) -> Result<Arc<[u8]>, FilesError> {
+        self.0.read(path)
+    }
+
+    fn list(&self, directory: &RepoPath) -> Result<Vec<String>, FilesError> {
+        self.0.list(directory)
+    }
+
+    fn content_id(&self, path: &RepoPath) -> Option<[u8; 20]> {
+        use sha2::{Digest, Sha256};
+        Sha256::digest(self.0.read(path).ok()?)[..20].try_into().ok()
+    }
+}
+
 /// A tree with a change set laid over it: what the tree will be when the change is committed.
 pub struct Overlaid<'a> {
     /// The tree below.

@@ -19,6 +19,8 @@ mod status;
 pub use actor::{Action, Actor, Principal, Role, Source, allows};
 pub use changes::ChangeSet;
 pub use error::{ErrorKind, FieldError};
+#[cfg(test)]
+pub(crate) use files::Identified;
 pub use files::{Entry, Files, FilesError, MemoryFiles, Overlaid};
 pub use intent::{AgentKey, Intent, NewProject, ProjectChange, SecretChange, SecretKey, Volumes};
 pub use key::{ObjectKey, Unit};

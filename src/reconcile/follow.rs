@@ -132,12 +132,7 @@ impl Follower {
             None => None,
         };
         if let Some(changes) = since {
-            for (name, change) in &changes {
-                match change {
-                    Some(change) => drop(self.last_changes.insert(name.clone(), change.clone())),
-                    None => drop(self.last_changes.remove(name)),
-                }
-            }
+            git::take_changes(&mut self.last_changes, &changes);
             return Ok(changes);
         }
         let all = repository.last_changes(head, self.seen.map(|seen| (seen, &self.last_changes)))?;

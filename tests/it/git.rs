@@ -306,12 +306,7 @@ fn what_a_chain_of_commits_changed_is_what_the_whole_history_says() {
     let changes = fixture.repository.changes_since(known, head).unwrap().expect("a chain");
     let told: Vec<_> = changes.iter().map(|(name, change)| (name.as_str(), change.is_some())).collect();
     assert_eq!(told, [("a", true), ("c", false), ("d", false), ("e", true)]);
-    for (name, change) in changes {
-        match change {
-            Some(change) => drop(after.insert(name, change)),
-            None => drop(after.remove(&name)),
-        }
-    }
+    claude_manager::git::take_changes(&mut after, &changes);
     assert_eq!(after, fixture.repository.last_changes(head, None).unwrap());
     assert_eq!(fixture.repository.changes_since(head, head).unwrap().map(|changes| changes.len()), Some(0));
     assert!(fixture.repository.changes_since(head, known).unwrap().is_none(), "it went back");

@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::kustomize::Object;
 use crate::plan::Wanted;
-use crate::project::{ChangeSet, GitUrl, Image, Intent, MemoryFiles, NewProject, Quantity, Resources, Volumes};
+use crate::project::{
+    ChangeSet, GitUrl, Identified, Image, Intent, MemoryFiles, NewProject, Quantity, Resources, Volumes,
+};
 
 fn path(text: &str) -> RepoPath {
     RepoPath::parse(text).unwrap()
@@ -333,17 +335,17 @@ fn where_all_are_built_together_a_broken_project_still_costs_only_itself() {
 fn without_a_list_of_changes_what_was_looked_at_is_compared() {
     let mut tree = Tree::with_projects(&["one", "two"]);
     let mut renderer = renderer();
-    renderer.render(&Identified(&tree.0), revision(1), None).unwrap();
-    let desired = renderer.render(&Identified(&tree.0), revision(2), None).unwrap();
+    renderer.render(&Identified(tree.0.clone()), revision(1), None).unwrap();
+    let desired = renderer.render(&Identified(tree.0.clone()), revision(2), None).unwrap();
     assert_eq!(rendered(&desired), Vec::<String>::new());
     tree.intend(Intent::Stop(name("one")));
-    let desired = renderer.render(&Identified(&tree.0), revision(3), None).unwrap();
+    let desired = renderer.render(&Identified(tree.0.clone()), revision(3), None).unwrap();
     assert_eq!(rendered(&desired), ["one"]);
     // An absence counts: a second kustomization file makes the directory ambiguous.
     let mut changes = ChangeSet::default();
     changes.write(path("projects/two/kustomization.yml"), "resources: []\n");
     tree.change(changes);
-    let desired = renderer.render(&Identified(&tree.0), revision(4), None).unwrap();
+    let desired = renderer.render(&Identified(tree.0.clone()), revision(4), None).unwrap();
     assert_eq!(rendered(&desired), ["two"]);
     assert!(desired.units[&unit("two")].objects.is_err());
 }
@@ -364,26 +366,4 @@ fn a_project_that_builds_on_anothers_folder_is_rendered_with_it() {
     let changed = tree.replace("projects/one/more/note.yaml", "a: b", "a: c");
     let desired = renderer.render(&tree.0, revision(2), Some(&changed)).unwrap();
     assert_eq!(rendered(&desired), ["one", "two"]);
-}
-
-/// Files that have ids, as those of a Git tree have.
-struct Identified<'a>(&'a MemoryFiles);
-
-impl Files for Identified<'_> {
-    fn entry(&self, path: &RepoPath) -> Result<crate::project::Entry, crate::project::FilesError> {
-        self.0.entry(path)
-    }
-
-    fn read(&self, path: &RepoPath) -> Result<Arc<[u8]>, crate::project::FilesError> {
-        self.0.read(path)
-    }
-
-    fn list(&self, directory: &RepoPath) -> Result<Vec<String>, crate::project::FilesError> {
-        self.0.list(directory)
-    }
-
-    fn content_id(&self, path: &RepoPath) -> Option<[u8; 20]> {
-        use sha2::{Digest, Sha256};
-        Sha256::digest(self.0.read(path).ok()?)[..20].try_into().ok()
-    }
 }

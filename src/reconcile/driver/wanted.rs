@@ -8,6 +8,7 @@ use super::super::desired::{DesiredUnit, Wanted};
 use super::super::follow::Look;
 use super::super::unit::UnitState;
 use super::{Driver, Message, kind_of, observe};
+use crate::git;
 use crate::plan::{self, Desired};
 use crate::project::{ProjectName, Unit};
 
@@ -34,12 +35,7 @@ impl Driver {
     pub(super) fn looked(&mut self, look: Look) {
         self.publishing.changed();
         self.next.head = Some(look.head);
-        for (name, change) in &look.changes {
-            match change {
-                Some(change) => drop(self.last_changes.insert(name.clone(), change.clone())),
-                None => drop(self.last_changes.remove(name)),
-            }
-        }
+        git::take_changes(&mut self.last_changes, &look.changes);
         self.root_error = look.error;
         // A root that does not build wants nothing new and gives nothing up.
         let Some(desired) = look.desired else { return };
