@@ -46,7 +46,7 @@ pub use policy::{
 };
 pub use show::show;
 pub use stateful::restarts;
-pub use status::{CrashLoop, StatusInput, crash_loop, status};
+pub use status::{Awaited, CrashLoop, StatusInput, crash_loop, is_growing, status};
 pub use unit::{is_gone, unit};
 
 /// What is known of the cluster.

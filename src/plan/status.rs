@@ -19,6 +19,7 @@ use super::{Live, Observation, Operation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectSpec, ProjectStatus, Reason, Revision, Unit};
 pub use pod::CrashLoop;
 use text::{bounded, last_lines, quote};
+pub use volume::is_growing;
 
 /// So many of the objects that the API server refuses are told with its words.
 const TOLD_ERRORS: usize = 3;
@@ -52,8 +53,8 @@ pub struct StatusInput<'a> {
     pub waits_for_turn: Option<usize>,
     /// How long the end of a turn is waited for, where one runs.
     pub busy_for: Option<Duration>,
-    /// What the newest event says of the pod that is not made, or of the volume that is not bound, where events are read.
-    pub pod_refusal: Option<&'a str>,
+    /// What the newest event says of what the project waits for, where events are read.
+    pub complaint: Option<(Awaited, &'a str)>,
     /// What the agent of a pod that runs and is not ready says: a reason and a sentence.
     pub agent: Option<(Reason, &'a str)>,
     /// What a container that ends again and again wrote last, without secrets.
@@ -68,6 +69,23 @@ pub struct StatusInput<'a> {
     pub head: Option<Revision>,
     /// The present time; graces are counted against it.
     pub now: Timestamp,
+}
+
+impl<'a> StatusInput<'a> {
+    fn said_of(&self, awaited: Awaited) -> Option<&'a str> {
+        self.complaint.filter(|(what, _)| *what == awaited).map(|(_, said)| said)
+    }
+}
+
+/// What a project may wait for that only the cluster's events explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Its pod is to be made.
+    Pod,
+    /// A volume is to be bound.
+    Volume,
+    /// A volume is to become as big as Git says.
+    Growth,
 }
 
 /// A phase with its reason and sentence.
@@ -232,7 +250,10 @@ fn deleting(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
 fn workload(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     let environment = environment(unit, input);
     match environment.phase {
-        Phase::Running | Phase::Stopped => other::failed(unit, input.observation).unwrap_or(environment),
+        Phase::Running | Phase::Stopped => {
+            let with_others = other::beside(unit, input.observation, environment);
+            if with_others.phase == Phase::Failed { with_others } else { volume::growing(unit, input, with_others) }
+        }
         _ => environment,
     }
 }
@@ -242,8 +263,7 @@ fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     if let Some(verdict) = volume::lost(unit, input.observation) {
         return verdict;
     }
-    let set = of(unit, input.observation).find(|(key, _)| key.group == "apps" && key.kind == "StatefulSet");
-    let Some((key, live)) = set else {
+    let Some((key, live)) = main_set(unit, input.observation) else {
         return match input.applied_revision {
             None => Verdict::new(Phase::Pending, Reason::WaitingForApply, "Waits for its turn to be applied."),
             Some(_) => Verdict::new(
@@ -255,14 +275,7 @@ fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     };
     let (name, set) = (&key.name, &*live.object);
     let number = |pointer: &str| set.pointer(pointer).and_then(Value::as_i64);
-    let mut pods: Vec<&Value> = of(unit, input.observation)
-        .filter(|(key, _)| key.group.is_empty() && key.kind == "Pod")
-        .map(|(_, pod)| &*pod.object)
-        .filter(|pod| {
-            let set = pod.pointer("/metadata/ownerReferences/0/name").and_then(Value::as_str);
-            set.is_none_or(|set| set == name)
-        })
-        .collect();
+    let mut pods: Vec<&Value> = pods_of(name, unit, input.observation).map(|(_, pod)| &*pod.object).collect();
     if number("/spec/replicas") == Some(0) {
         return match pods.first() {
             Some(pod) => Verdict::new(
@@ -308,11 +321,11 @@ fn environment(unit: &Unit, input: &StatusInput<'_>) -> Verdict {
     }
 }
 
-/// The first container of a project that ends again and again.
+/// The first container of a project's environment that ends again and again.
 #[must_use]
 pub fn crash_loop(unit: &Unit, observation: &Observation) -> Option<CrashLoop> {
-    let mut pods =
-        of(unit, observation).filter(|(key, pod)| key.group.is_empty() && key.kind == "Pod" && !pod.is_going);
+    let (set, _) = main_set(unit, observation)?;
+    let mut pods = pods_of(&set.name, unit, observation).filter(|(_, pod)| !pod.is_going);
     pods.find_map(|(key, pod)| pod::crash_of(key.namespace.as_deref().unwrap_or_default(), &pod.object))
 }
 
@@ -337,7 +350,7 @@ fn no_pod(name: &str, set: &Value, going: usize, input: &StatusInput<'_>) -> Ver
         condition["status"] == "True"
             && (condition["reason"] == "FailedCreate" || condition["type"] == "ReplicaFailure")
     });
-    let refusal = condition.and_then(|condition| condition["message"].as_str()).or(input.pod_refusal);
+    let refusal = condition.and_then(|condition| condition["message"].as_str()).or(input.said_of(Awaited::Pod));
     if let Some(refusal) = refusal {
         let message = format!(
             "The cluster refuses the pod of StatefulSet {name}: {}. Ask for less, or have the quota or rule changed.",
@@ -349,6 +362,30 @@ fn no_pod(name: &str, set: &Value, going: usize, input: &StatusInput<'_>) -> Ver
         "StatefulSet {name} has no pod yet. If that lasts, its events say why (kubectl describe statefulset {name})."
     );
     Verdict::new(Phase::Starting, Reason::WaitingForPod, message)
+}
+
+/// The StatefulSet that is the environment: the one that is called so, where there are others beside it.
+pub(super) fn main_set<'a>(unit: &'a Unit, observation: &'a Observation) -> Option<(&'a ObjectKey, &'a Live)> {
+    let sets = of(unit, observation).filter(|(key, _)| key.group == "apps" && key.kind == "StatefulSet");
+    sets.min_by_key(|(key, _)| (!is_main_name(unit, &key.name), !key.name.ends_with("-env")))
+}
+
+/// The pods of a StatefulSet.
+fn pods_of<'a>(
+    set: &'a str,
+    unit: &'a Unit,
+    observation: &'a Observation,
+) -> impl Iterator<Item = (&'a ObjectKey, &'a Live)> {
+    let pods = of(unit, observation).filter(|(key, _)| key.group.is_empty() && key.kind == "Pod");
+    pods.filter(move |(_, pod)| {
+        let owner = pod.object.pointer("/metadata/ownerReferences/0/name").and_then(Value::as_str);
+        owner.is_none_or(|owner| owner == set)
+    })
+}
+
+/// Whether an object is called as those of the base are in this project.
+fn is_main_name(unit: &Unit, name: &str) -> bool {
+    matches!(unit, Unit::Project(project) if name.strip_suffix("-env") == Some(project.as_str()))
 }
 
 /// The live objects of `unit`.

@@ -79,6 +79,8 @@ pub enum Reason {
     Unschedulable,
     /// A volume is not bound yet.
     WaitingForVolume,
+    /// A volume does not become as big as Git says.
+    VolumeGrowthFailed,
     /// The image cannot be pulled.
     ImagePullFailed,
     /// A container ends again and again.

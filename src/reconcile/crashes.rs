@@ -82,8 +82,10 @@ mod tests {
             "metadata": {"name": "shop-env-0", "uid": uid, "labels": {"claude-manager.io/project": "shop"}},
             "status": {"containerStatuses": [container]},
         });
+        let set = ObjectKey::new("apps", "StatefulSet", Some("team"), "shop-env");
+        let labels = json!({"metadata": {"labels": {"claude-manager.io/project": "shop"}}});
         let mut observation = Observation::default();
-        observation.objects.insert(key, Live::new(object));
+        observation.objects.extend([(key, Live::new(object)), (set, Live::new(labels))]);
         observation
     }
 

@@ -11,7 +11,7 @@ use super::desired::DesiredUnit;
 use super::fights::Fights;
 use super::history::Attempt;
 use crate::cluster::Complaint;
-use crate::plan::{self, Desired, Drift, POLICY_FILE, Policy, UnitPlan};
+use crate::plan::{self, Awaited, Desired, Drift, POLICY_FILE, Policy, UnitPlan};
 use crate::project::{ObjectKey, Reason, Revision};
 
 /// The longest wait between two tries of one failing unit.
@@ -71,16 +71,7 @@ impl Granted {
     }
 }
 
-/// What a project may wait for that only the cluster's events explain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Awaited {
-    /// Its pod is to be made.
-    Pod,
-    /// A volume is to be bound.
-    Volume,
-}
-
-/// The wait for a pod or a volume.
+/// The wait for what only events explain.
 #[derive(Debug)]
 struct Waiting {
     what: Awaited,
@@ -146,11 +137,15 @@ impl UnitState {
 
     /// Why it has to wait, as far as a controller complains of it. A complaint that is older than the wait counts when a
     /// controller that is not hindered would have been done by now; it may be about an earlier try.
-    pub(super) fn refusal(&self, now: Instant, complaint: impl FnOnce(Awaited) -> Option<Complaint>) -> Option<String> {
+    pub(super) fn complaint(
+        &self,
+        now: Instant,
+        complaint: impl FnOnce(Awaited) -> Option<Complaint>,
+    ) -> Option<(Awaited, String)> {
         let waiting = self.waiting.as_ref()?;
         let complaint = complaint(waiting.what)?;
         let lasts = now.duration_since(waiting.since) >= PATIENCE;
-        (lasts || complaint.seen >= waiting.since).then_some(complaint.message)
+        (lasts || complaint.seen >= waiting.since).then_some((waiting.what, complaint.message))
     }
 
     /// Whether it is in the cluster, but neither in Git nor applied by this manager: the work of another one, whose
@@ -417,7 +412,7 @@ mod tests {
         let now = Instant::now();
         let mut unit = UnitState::default();
         let says = |unit: &UnitState, at: Instant, seen: Instant| {
-            unit.refusal(at, |_| Some(Complaint { message: "quota".into(), seen }))
+            unit.complaint(at, |_| Some(Complaint { message: "quota".into(), seen })).map(|(_, said)| said)
         };
         assert_eq!(says(&unit, now, now), None, "it waits for nothing");
         unit.waits_for(Some(Awaited::Pod), now);
@@ -428,7 +423,7 @@ mod tests {
         assert_eq!(says(&unit, now + PATIENCE, earlier).as_deref(), Some("quota"), "it lasts");
         unit.waits_for(Some(Awaited::Volume), now + PATIENCE);
         let about = std::cell::Cell::new(None);
-        unit.refusal(now + PATIENCE, |awaited| {
+        unit.complaint(now + PATIENCE, |awaited| {
             about.set(Some(awaited));
             None
         });

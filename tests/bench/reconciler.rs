@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt as _, stream};
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
@@ -27,8 +28,10 @@ use serde_json::{Value, json};
 use control_plane::{ControlPlane, MISSING_IMAGE, User};
 use manager::{Manager, git_ok};
 
-/// How many requests the plain loop has on their way.
-const LOOP: usize = 128;
+/// How many requests the plain loops have on their way: as many as one usually has, and as many as the manager has at most.
+const LOOPS: [usize; 2] = [32, 128];
+/// How many of those who drift objects and heal them have.
+const AT_ONCE: usize = 128;
 /// `kubectl apply -k` is quadratic; more than this would only be waited for.
 const KUBECTL: usize = 100;
 /// How often one project is changed.
@@ -56,9 +59,7 @@ async fn main() {
         fleet.only(&only).await;
         return;
     }
-    let plain = fleet.plain_loop().await;
-    fleet.at_rest().await;
-    fleet.manager(&plain).await;
+    fleet.manager().await;
     if std::env::args().any(|argument| argument == "--alone") {
         return;
     }
@@ -98,6 +99,31 @@ impl Plain {
             let name = object["metadata"]["name"].as_str().unwrap().to_owned();
             api.patch(&name, &PatchParams::apply("plain").force(), &Patch::Apply(&object)).await.expect("applied");
         }
+    }
+}
+
+/// Looks on at the StatefulSets of a namespace by one watch: asking again and again would take one of the cores.
+struct Onlooker(BoxStream<'static, kube::Result<WatchEvent<StatefulSet>>>);
+
+impl Onlooker {
+    async fn new(cluster: &ControlPlane, namespace: &str) -> Self {
+        let sets: Api<StatefulSet> = Api::namespaced(cluster.client().await, namespace);
+        let version = sets.list_metadata(&ListParams::default().limit(1)).await.unwrap().metadata.resource_version;
+        Self(sets.watch(&WatchParams::default(), &version.unwrap()).await.unwrap().boxed())
+    }
+
+    /// The next one that was changed.
+    async fn next(&mut self) -> StatefulSet {
+        loop {
+            if let WatchEvent::Modified(set) = self.0.next().await.expect("the watch goes on").unwrap() {
+                return set;
+            }
+        }
+    }
+
+    /// Waits until one has this display name.
+    async fn sees(&mut self, display: &str) {
+        while display_name(&self.next().await).map(String::as_str) != Some(display) {}
     }
 }
 
@@ -144,7 +170,7 @@ impl Fleet {
     }
 
     /// Every object once by a forced server-side apply, stage by stage as they come.
-    async fn plain_loop(&self) -> Plain {
+    async fn plain_loop(&self, at_once: usize) -> Plain {
         let namespace = self.cluster.namespace("plain");
         // An account like the manager's: the administrator's requests are neither queued nor noted.
         let client = control_plane::client(&self.cluster.user().kubeconfig).await;
@@ -153,11 +179,11 @@ impl Fleet {
         let servers = self.servers_cpu();
         let began = Instant::now();
         let applies = self.objects.iter().map(|object| plain.apply(object));
-        stream::iter(applies).buffer_unordered(LOOP).collect::<Vec<()>>().await;
+        stream::iter(applies).buffer_unordered(at_once).collect::<Vec<()>>().await;
         let took = began.elapsed();
         plain.rate = self.objects.len() as f64 / took.as_secs_f64();
         say(&format!(
-            "plain loop of {LOOP} concurrent applies: cold {took:.2?}, {:.0} objects/s, {:.1} CPU s; {}",
+            "plain loop of {at_once} concurrent applies: cold {took:.2?}, {:.0} objects/s, {:.1} CPU s; {}",
             plain.rate,
             cpu("self") - before,
             self.servers(&servers)
@@ -192,13 +218,13 @@ impl Fleet {
         if stage == "cold" {
             return self.colds().await;
         }
-        let plain = self.plain_loop().await;
+        let plain = self.plain_loop(AT_ONCE).await;
         self.at_rest().await;
         let (mut running, _) = self.cold().await;
         self.at_rest().await;
         for _ in 0..REPEATS {
             match stage {
-                "change" => self.one_change(&running).await,
+                "change" => self.one_change(&running, &plain).await,
                 "all" => self.all_changed(&running).await,
                 "bad" => self.bad_neighbours(&running).await,
                 "drift" => self.drift(&running, &plain).await,
@@ -212,20 +238,33 @@ impl Fleet {
     /// Plain loops and managers in turns, each in a namespace of its own: the speed of a shared machine changes within
     /// minutes, and what there is already slows its controllers down.
     async fn colds(&self) {
-        let mut plain = vec![self.plain_loop().await.rate];
-        let mut shares = Vec::new();
+        let mut before = self.plain_loops().await;
+        let mut shares = LOOPS.map(|_| Vec::new());
         for _ in 0..REPEATS {
-            self.at_rest().await;
             let (running, rate) = self.cold().await;
             drop(running);
             self.at_rest().await;
-            plain.push(self.plain_loop().await.rate);
-            let both = &plain[plain.len() - 2..];
-            shares.push(200.0 * rate / both.iter().sum::<f64>());
+            let after = self.plain_loops().await;
+            for (shares, (before, after)) in shares.iter_mut().zip(before.iter().zip(&after)) {
+                shares.push(200.0 * rate / (before.rate + after.rate));
+            }
+            before = after;
         }
-        shares.sort_by(f64::total_cmp);
-        let shown: Vec<String> = shares.iter().map(|share| format!("{share:.0} %")).collect();
-        say(&format!("manager: of the plain loops before and after each: {}", shown.join(", ")));
+        for (at_once, mut shares) in LOOPS.into_iter().zip(shares) {
+            shares.sort_by(f64::total_cmp);
+            let shown: Vec<String> = shares.iter().map(|share| format!("{share:.0} %")).collect();
+            say(&format!("manager: of the plain loops of {at_once} before and after each: {}", shown.join(", ")));
+        }
+    }
+
+    /// The plain loops, each at rest.
+    async fn plain_loops(&self) -> [Plain; LOOPS.len()] {
+        let mut loops = Vec::new();
+        for at_once in LOOPS {
+            loops.push(self.plain_loop(at_once).await);
+            self.at_rest().await;
+        }
+        loops.try_into().unwrap_or_else(|_| panic!("one for each"))
     }
 
     /// Starts a manager and pushes the fleet; gives the rate of objects a second.
@@ -270,24 +309,27 @@ impl Fleet {
         (running, rate)
     }
 
-    async fn manager(&self, plain: &Plain) {
+    async fn manager(&self) {
+        let before = self.plain_loops().await;
         let (mut running, rate) = self.cold().await;
         self.at_rest().await;
         // Controllers go over all objects that there are again and again: the manager came to those of one fleet, the first
-        // plain loop to none, and this one comes to those of two.
-        let again = self.plain_loop().await;
-        say(&format!(
-            "manager: {:.0} % of the plain loop before it, {:.0} % of the one after it, {:.0} % of both",
-            100.0 * rate / plain.rate,
-            100.0 * rate / again.rate,
-            200.0 * rate / (plain.rate + again.rate)
-        ));
-        self.at_rest().await;
+        // plain loop to none, and these come to those of all.
+        let after = self.plain_loops().await;
+        for ((at_once, before), after) in LOOPS.iter().zip(&before).zip(&after) {
+            say(&format!(
+                "manager: {:.0} % of the plain loop of {at_once} before it, {:.0} % of the one after it, {:.0} % of both",
+                100.0 * rate / before.rate,
+                100.0 * rate / after.rate,
+                200.0 * rate / (before.rate + after.rate)
+            ));
+        }
+        let [.., plain] = before;
 
-        self.one_change(&running).await;
+        self.one_change(&running, &plain).await;
         self.all_changed(&running).await;
         self.bad_neighbours(&running).await;
-        self.drift(&running, plain).await;
+        self.drift(&running, &plain).await;
         self.quiet(&mut running).await;
     }
 
@@ -344,14 +386,31 @@ impl Fleet {
         }
     }
 
-    async fn one_change(&self, running: &Running) {
+    /// One project changed, in turns with the same write by whoever looks at nothing: what is more, is the manager's.
+    async fn one_change(&self, running: &Running, plain: &Plain) {
         let Running { manager, namespace, user, .. } = running;
         let before = self.cluster.requests(&user.name).len();
-        let mut times = self.changes(manager, namespace, "Round").await;
+        let mut ours = Onlooker::new(self.cluster, namespace).await;
+        let mut theirs = Onlooker::new(self.cluster, &plain.namespace).await;
+        let (mut times, mut writes) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            times.push(self.change(manager, &mut ours, &format!("Round {round}"), round).await);
+            let name = format!("{}-env", self.healthy(round));
+            let is_it = |object: &&Value| object["kind"] == "StatefulSet" && object["metadata"]["name"] == *name;
+            let mut set = self.objects.iter().find(is_it).unwrap().clone();
+            let display = format!("Round {round}, {}", jiff::Timestamp::now());
+            set["metadata"]["annotations"]["claude-manager.io/display-name"] = json!(display);
+            let asked = Instant::now();
+            plain.apply(&set).await;
+            theirs.sees(&display).await;
+            writes.push(asked.elapsed());
+        }
         let requests = self.cluster.requests(&user.name).len() - before;
         say(&format!(
-            "manager: one project changed, commit to applied: {}, {requests} requests for {ROUNDS}",
-            spread(&mut times)
+            "manager: one project changed, call to applied: {}, {requests} requests for {ROUNDS}; a plain apply of the same, \
+             in turns: {}",
+            spread(&mut times),
+            spread(&mut writes)
         ));
     }
 
@@ -403,27 +462,28 @@ impl Fleet {
         }
     }
 
-    /// Changes one healthy project after the other, and waits for each in the cluster. One watch looks on: asking again and
-    /// again would take one of the cores.
+    /// Changes one healthy project after the other, and waits for each in the cluster.
     async fn changes(&self, manager: &Manager, namespace: &str, title: &str) -> Vec<Duration> {
-        let sets: Api<StatefulSet> = Api::namespaced(self.cluster.client().await, namespace);
-        let version = sets.list_metadata(&ListParams::default().limit(1)).await.unwrap().metadata.resource_version;
-        let mut events = sets.watch(&WatchParams::default(), &version.unwrap()).await.unwrap().boxed();
+        let mut onlooker = Onlooker::new(self.cluster, namespace).await;
         let mut times = Vec::new();
         for round in 0..ROUNDS {
-            let name = format!("p{:04}", (round * 7) % (self.projects - 3));
-            let display = format!("{title} {round}, {}", jiff::Timestamp::now());
-            let asked = Instant::now();
-            manager.expect("PUT", &format!("/api/projects/{name}"), Some(json!({"name": display})), 200).await;
-            loop {
-                let event = events.next().await.expect("the watch goes on").unwrap();
-                if matches!(event, WatchEvent::Modified(set) if display_name(&set) == Some(&display)) {
-                    break;
-                }
-            }
-            times.push(asked.elapsed());
+            times.push(self.change(manager, &mut onlooker, &format!("{title} {round}"), round).await);
         }
         times
+    }
+
+    async fn change(&self, manager: &Manager, onlooker: &mut Onlooker, title: &str, round: usize) -> Duration {
+        let display = format!("{title}, {}", jiff::Timestamp::now());
+        let asked = Instant::now();
+        let path = format!("/api/projects/{}", self.healthy(round));
+        manager.expect("PUT", &path, Some(json!({"name": display})), 200).await;
+        onlooker.sees(&display).await;
+        asked.elapsed()
+    }
+
+    /// The project whose turn it is; the last three are the bad ones.
+    fn healthy(&self, round: usize) -> String {
+        format!("p{:04}", (round * 7) % (self.projects - 3))
     }
 
     /// What a project with a broken image, one that is no YAML and one over quota do to the others, and how soon the commit
@@ -516,13 +576,11 @@ impl Fleet {
         self.settled(manager).await;
     }
 
-    /// Many objects changed by somebody else at once, until each is as it was. One watch looks on: asking for each would
-    /// be the load that is measured. `heal` is called with the name of each that it sees changed.
+    /// Many objects changed by somebody else at once, until each is as it was. `heal` is called with the name of each that it sees changed.
     async fn drifted(&self, namespace: &str, heal: impl Fn(&str)) -> String {
         let sets: Api<StatefulSet> = Api::namespaced(self.cluster.client().await, namespace);
         let count = DRIFTED.min(self.projects);
-        let version = sets.list_metadata(&ListParams::default().limit(1)).await.unwrap().metadata.resource_version;
-        let mut events = sets.watch(&WatchParams::default(), &version.unwrap()).await.unwrap().boxed();
+        let mut onlooker = Onlooker::new(self.cluster, namespace).await;
         let servers = self.servers_cpu();
         let began = Instant::now();
         let change = move |number: usize| {
@@ -533,12 +591,12 @@ impl Fleet {
             }
         };
         let changed = tokio::spawn(async move {
-            stream::iter((0..count).map(change)).buffer_unordered(LOOP).collect::<Vec<()>>().await;
+            stream::iter((0..count).map(change)).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
             began.elapsed()
         });
         let (mut drifted, mut times) = (BTreeMap::new(), Vec::new());
         while times.len() < count {
-            let Some(Ok(WatchEvent::Modified(set))) = events.next().await else { continue };
+            let set = onlooker.next().await;
             let name = set.metadata.name.clone().unwrap();
             match display_name(&set).map(String::as_str) {
                 Some("drifted") => {

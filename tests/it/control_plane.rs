@@ -232,6 +232,13 @@ impl ControlPlane {
         })
     }
 
+    /// Adds a line to what every pod has written.
+    pub(crate) fn pods_write(&self, line: &str) {
+        use std::io::Write as _;
+        let log = std::fs::File::options().append(true).open(self.directory.join("pod.log"));
+        writeln!(log.expect("run.sh made it"), "{} stdout F {line}", jiff::Timestamp::now()).expect("written");
+    }
+
     /// Applies these objects.
     pub(crate) fn apply(&self, objects: Vec<serde_json::Value>) {
         let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});

@@ -6,12 +6,14 @@ mod confinement;
 mod deletion;
 mod drift;
 mod halves;
+mod health;
 mod history;
 mod plan;
 mod rollout;
 mod stateful;
 mod suspension;
 mod upgrade;
+mod volumes;
 
 use std::path::Path;
 

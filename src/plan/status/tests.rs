@@ -62,7 +62,7 @@ fn applied<'a>(plan: &'a UnitPlan, observation: &'a Observation) -> StatusInput<
         suspended: None,
         deletion_held: None,
         waits_for_turn: None,
-        pod_refusal: None,
+        complaint: None,
         agent: None,
         plan,
         observation,
@@ -245,7 +245,7 @@ fn a_refused_pod_is_a_failure_that_quotes_the_refusal() {
     let (plan, observation) = (empty_plan(), seen(&[set(1)]));
     let refusal = "pods \"a-env-0\" is forbidden: exceeded quota: team";
     let mut input = applied(&plan, &observation);
-    input.pod_refusal = Some(refusal);
+    input.complaint = Some((Awaited::Pod, refusal));
     let (phase, reason, message) = told(&input);
     assert_eq!((phase, reason), (Phase::Failed, Reason::PodRefused));
     assert!(message.contains(refusal), "{message}");
@@ -306,6 +306,63 @@ fn volumes_are_judged_by_whether_a_pod_waits_for_them() {
         let (phase, reason, _) = of_cluster(&[set(replicas), claim("Lost", old)]);
         assert_eq!((phase, reason), (Phase::Failed, Reason::WaitingForVolume));
     }
+}
+
+#[test]
+fn a_volume_that_is_not_yet_as_big_as_git_says_is_told_beside_what_the_environment_does() {
+    let claim = |has: &str, status: Value| {
+        let mut claim = json!({"spec": {"resources": {"requests": {"storage": "60Gi"}}}, "status": status});
+        claim["status"]["phase"] = json!("Bound");
+        claim["status"]["capacity"] = json!({"storage": has});
+        ("PersistentVolumeClaim", "a-workspace", claim)
+    };
+    let ready = || pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}));
+    let running = |claim| of_cluster(&[set(1), ready(), claim]);
+    let condition = |kind: &str, said: &str| json!({"conditions": [{"type": kind, "status": "True", "message": said}]});
+
+    for enough in ["60Gi", "64424509440", "100Gi"] {
+        assert_eq!(running(claim(enough, json!({}))).2, "Pod a-env-0 is ready.", "{enough}");
+    }
+    let (phase, reason, message) = running(claim("40Gi", condition("Resizing", "")));
+    assert_eq!((phase, reason), (Phase::Running, Reason::Ready));
+    assert_eq!(message, "Pod a-env-0 is ready. Volume a-workspace grows from 40Gi to 60Gi.");
+    for waits in [
+        condition("FileSystemResizePending", "waiting for a pod"),
+        json!({"allocatedResourceStatuses": {"storage": "NodeResizePending"}}),
+    ] {
+        let (phase, _, message) = running(claim("40Gi", waits.clone()));
+        assert!(phase == Phase::Running && message.contains("stop and start the project"), "{message}");
+        let (phase, _, message) = of_cluster(&[set(0), claim("40Gi", waits)]);
+        assert!(phase == Phase::Stopped && message.contains("when a pod mounts it next"), "{message}");
+    }
+
+    // It cannot: by what the claim says, and by what events say, which count for this wait alone.
+    let failures = [
+        condition("ControllerResizeError", "disk is full"),
+        condition("NodeResizeError", "disk is full"),
+        json!({"allocatedResourceStatuses": {"storage": "ControllerResizeInfeasible"}}),
+        json!({"allocatedResourceStatuses": {"storage": "NodeResizeInfeasible"}}),
+    ];
+    for failed in failures {
+        let (phase, reason, message) = running(claim("40Gi", failed.clone()));
+        assert_eq!((phase, reason), (Phase::Failed, Reason::VolumeGrowthFailed), "{failed}");
+        assert_eq!(message.contains("(disk is full)"), failed["conditions"].is_array(), "{message}");
+    }
+    let (plan, observation) = (empty_plan(), seen(&[set(1), ready(), claim("40Gi", json!({}))]));
+    let of = |awaited| told(&StatusInput { complaint: Some((awaited, "no room")), ..applied(&plan, &observation) });
+    assert_eq!(of(Awaited::Pod).1, Reason::Ready);
+    let (_, reason, message) = of(Awaited::Growth);
+    assert_eq!(reason, Reason::VolumeGrowthFailed);
+    assert_eq!(
+        message,
+        "Volume a-workspace stays at 40Gi and does not grow to 60Gi (no room). Have the storage looked at, or ask in Git for a \
+         size in between that it can give; the environment itself is not touched."
+    );
+    // What keeps the pod from running comes first.
+    let loops = json!([{"name": "agent", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]);
+    let observation =
+        [set(1), pod(json!({"containerStatuses": loops})), claim("40Gi", condition("NodeResizeError", ""))];
+    assert_eq!(of_cluster(&observation).1, Reason::CrashLoop);
 }
 
 #[test]
@@ -404,6 +461,19 @@ fn a_deleted_project_says_what_is_still_going() {
 }
 
 #[test]
+fn a_stateful_set_beside_the_environment_does_not_speak_for_it() {
+    let ready = || pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}));
+    let (kind, _, mut database) = set(1);
+    database["metadata"]["generation"] = json!(3);
+    let (phase, reason, message) = of_cluster(&[(kind, "a-db", database), set(1), ready()]);
+    assert_eq!((phase, reason), (Phase::Running, Reason::Ready));
+    assert_eq!(
+        message,
+        "Pod a-env-0 is ready. StatefulSet a-db is not ready yet (its controller has not seen the change)."
+    );
+}
+
+#[test]
 fn a_project_without_a_stateful_set_waits_or_says_that_it_has_none() {
     let (plan, observation) = (empty_plan(), Observation::default());
     let input = applied(&plan, &observation);
@@ -447,6 +517,18 @@ fn a_crash_loop_is_told_with_the_last_lines_of_its_log_and_nothing_else_is() {
     let observation = seen(&[set(1), pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}))]);
     let input = StatusInput { observation: &observation, ..input };
     assert_eq!(status(&project(), &input).message, "Pod a-env-0 is ready.");
+}
+
+#[test]
+fn whose_log_is_asked_for_is_the_environments_own() {
+    let crashes = json!([{"name": "x", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]);
+    let (kind, name, mut own) = pod(json!({"containerStatuses": crashes}));
+    own["metadata"]["uid"] = json!("1");
+    let mut cache = own.clone();
+    cache["metadata"]["ownerReferences"][0]["name"] = json!("a-cache-7d9f");
+    let asked = |objects: &[(&str, &str, Value)]| crash_loop(&project(), &seen(objects)).map(|crash| crash.pod);
+    assert_eq!(asked(&[set(1), (kind, "a-cache-x", cache.clone())]), None);
+    assert_eq!(asked(&[set(1), (kind, "a-cache-x", cache), (kind, name, own)]).as_deref(), Some("a-env-0"));
 }
 
 #[test]

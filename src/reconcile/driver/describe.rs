@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use super::super::ProjectState;
 use super::super::announce::{announce, announcement};
 use super::super::ledger::Entry;
-use super::super::unit::{Awaited, PATIENCE};
+use super::super::unit::PATIENCE;
 use super::Driver;
 use super::ask::{ask_agent, ask_last_words};
 use crate::cluster;
-use crate::plan::{self, Content, Observation, UnitPlan};
+use crate::plan::{self, Awaited, Content, Live, Observation, UnitPlan};
 use crate::project::{ObjectKey, Phase, ProjectName, Reason, Unit};
 
 /// After these times a project that still starts is looked at again: some reasons only count when they last (a moment for
@@ -81,7 +81,7 @@ impl Driver {
         let violations: Vec<String> = because(Reason::PolicyViolation).map(str::to_owned).into_iter().collect();
         let contested = state.contested(Instant::now());
         let answer = if state.desired.is_some() { self.agents.answer(name) } else { None };
-        let refusal = state.refusal(Instant::now(), |awaited| complaint(&self.observer, awaited, observation));
+        let complaint = state.complaint(Instant::now(), |awaited| complaint(&self.observer, awaited, observation));
         let input = plan::StatusInput {
             agent: answer.map(|answer| (answer.reason, answer.message.as_str())),
             spec: state.desired.as_ref().and_then(|desired| desired.spec.as_ref()),
@@ -97,7 +97,7 @@ impl Driver {
             deletion_held: state.deletion_held.as_deref(),
             waits_for_turn: self.turns.waits(unit).then_some(self.policy.rollout.restarts).flatten(),
             busy_for: self.turns.is_busy(unit).then_some(self.policy.rollout.busy),
-            pod_refusal: refusal.as_deref(),
+            complaint: complaint.as_ref().map(|(awaited, said)| (*awaited, said.as_str())),
             last_words: self.crashes.words(name),
             plan: &plan,
             observation,
@@ -109,7 +109,7 @@ impl Driver {
         let awaited = match status.reason {
             Reason::WaitingForPod | Reason::PodRefused => Some(Awaited::Pod),
             Reason::WaitingForVolume => Some(Awaited::Volume),
-            _ => None,
+            _ => observation.objects.iter().any(grows).then_some(Awaited::Growth),
         };
         let comes_up = matches!(status.phase, Phase::Pending | Phase::Starting | Phase::Failed | Phase::Suspended);
         if matches!(status.phase, Phase::Running | Phase::Stopped)
@@ -157,11 +157,17 @@ impl Driver {
     }
 }
 
+/// Whether it is a volume that is smaller than Git says.
+fn grows((key, live): (&ObjectKey, &Live)) -> bool {
+    key.kind == "PersistentVolumeClaim" && plan::is_growing(&live.object)
+}
+
 /// What a controller complained of last about what a project waits for.
 fn complaint(observer: &cluster::Observer, awaited: Awaited, observation: &Observation) -> Option<cluster::Complaint> {
     let mut concerned = observation.objects.iter().filter(|(key, live)| match awaited {
         Awaited::Pod => key.kind == "StatefulSet",
         Awaited::Volume => key.kind == "PersistentVolumeClaim" && live.object["status"]["phase"] == "Pending",
+        Awaited::Growth => grows((key, live)),
     });
     concerned.find_map(|(key, _)| observer.complaint(key))
 }
