@@ -12,7 +12,10 @@ use crate::store::{Passage, Store};
 /// So much is written in one transaction: whoever comes first should not wait for too many others.
 const BATCH: usize = 256;
 /// What nobody waits for is gathered for so long.
-const GATHERING: Duration = Duration::from_millis(50);
+const GATHERING: Duration = Duration::from_millis(200);
+/// After a transaction that somebody waited for, others gather for so many times as long as it took: when a fleet comes up,
+/// one for each project would keep the disk, and a core, busy.
+const SHARE: u32 = 10;
 
 /// Something on its way to the store.
 pub(super) enum Entry {
@@ -30,40 +33,47 @@ pub(super) enum Entry {
 
 /// Writes entries in order: an older one must never overwrite a newer one.
 pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entry>) {
-    let (mut batch, mut passages, mut is_open) = (Vec::new(), Vec::new(), true);
-    let mut due = Instant::now();
+    let (mut batch, mut is_open) = (Vec::new(), true);
+    let (mut inventory, mut waiting, mut passages) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut inventory_due, mut history_due) = (Instant::now(), Instant::now());
     while is_open {
-        // Somebody waits for an inventory; the history can wait until there is more of it.
-        if passages.is_empty() {
-            is_open = entries.recv_many(&mut batch, BATCH).await > 0;
-            due = Instant::now() + GATHERING;
-        } else if let Ok(count) = tokio::time::timeout_at(due, entries.recv_many(&mut batch, BATCH)).await {
-            is_open = count > 0;
-        }
-        let (mut inventory, mut waiting) = (Vec::new(), Vec::new());
+        let due = [(!inventory.is_empty()).then_some(inventory_due), (!passages.is_empty()).then_some(history_due)];
+        let more = entries.recv_many(&mut batch, BATCH);
+        is_open = match due.into_iter().flatten().min() {
+            None => more.await > 0,
+            // Nothing more until it is due.
+            Some(due) => tokio::time::timeout_at(due, more).await.unwrap_or(1) > 0,
+        };
         for entry in batch.drain(..) {
             match entry {
                 Entry::Inventory { unit, keys, written } => {
                     inventory.push((unit, keys));
                     waiting.extend(written);
                 }
-                Entry::History(passage) => passages.push(passage),
+                Entry::History(passage) => {
+                    if passages.is_empty() {
+                        history_due = Instant::now() + GATHERING;
+                    }
+                    passages.push(passage);
+                }
             }
         }
-        if !inventory.is_empty() {
+        let is_due = |count: usize, due: Instant| !is_open || count >= BATCH || Instant::now() >= due;
+        if !inventory.is_empty() && is_due(inventory.len(), inventory_due) {
+            let began = Instant::now();
             let result = store.set_inventories(&inventory).await.map_err(|error| error.to_string());
             if let Err(error) = &result {
                 tracing::warn!(error, "the inventory could not be written");
             }
-            for written in waiting {
+            inventory.clear();
+            for written in waiting.drain(..) {
                 let _ = written.send(result.clone());
             }
+            inventory_due = Instant::now() + began.elapsed() * SHARE;
         }
-        if !is_open || passages.len() >= BATCH || Instant::now() >= due {
+        if !passages.is_empty() && is_due(passages.len(), history_due) {
             let told = newest(std::mem::take(&mut passages));
-            if !told.is_empty()
-                && let Err(error) = store.record_passages(&told).await
-            {
+            if let Err(error) = store.record_passages(&told).await {
                 tracing::warn!(%error, "the history could not be written");
             }
         }
@@ -98,6 +108,42 @@ mod tests {
             applied_ms: None,
             healthy_ms: None,
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_when_it_is_there_and_the_end_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(directory.path()).await.unwrap();
+        let (entries, received) = mpsc::unbounded_channel();
+        let ledger = tokio::spawn(keep(store.clone(), received));
+        let unit = |number: usize| Unit::Project(ProjectName::parse(&format!("p{number}")).unwrap());
+        let keys = |name: &str| BTreeSet::from([ObjectKey::new("", "Secret", None, name)]);
+        let send = |number: usize, name: &str| {
+            let (written, wait) = oneshot::channel();
+            let entry = Entry::Inventory { unit: unit(number), keys: keys(name), written: Some(written) };
+            assert!(entries.send(entry).is_ok());
+            wait
+        };
+        let began = Instant::now();
+        send(0, "first").await.unwrap().unwrap();
+        assert!(began.elapsed() < GATHERING, "the first waits for nobody");
+        // More than one transaction takes, the same units again among them.
+        let waits: Vec<_> =
+            (0..2 * BATCH).map(|number| send(number % BATCH, &format!("n{}", number / BATCH))).collect();
+        for wait in waits {
+            wait.await.unwrap().unwrap();
+        }
+        let stored = store.inventory().await.unwrap();
+        assert_eq!(stored.len(), BATCH);
+        assert!(stored.values().all(|stored| *stored == keys("n1")), "the newest of each: {stored:?}");
+
+        // What nobody waits for is there when the program ends.
+        assert!(entries.send(Entry::History(passage("p1", 1, "applied"))).is_ok());
+        assert!(entries.send(Entry::Inventory { unit: unit(1), keys: keys("last"), written: None }).is_ok());
+        drop(entries);
+        ledger.await.unwrap();
+        assert_eq!(store.inventory().await.unwrap()[&unit(1)], keys("last"));
+        assert_eq!(store.passages(&ProjectName::parse("p1").unwrap()).await.unwrap().len(), 1);
     }
 
     #[test]
