@@ -18,7 +18,7 @@ use super::kinds::{Kind, Kinds};
 use super::pace::Pace;
 use super::{Error, request, take_over};
 use crate::plan::{Action, Content, Operation, UnitPlan};
-use crate::project::{FIELD_MANAGER, ObjectKey};
+use crate::project::ObjectKey;
 
 /// How many requests of one plan are on their way at once, of those that [`Pace`] allows to all plans together.
 const CONCURRENCY: usize = 16;
@@ -64,7 +64,8 @@ async fn execute(
     cancel: &Cancel,
     dry: bool,
 ) -> Vec<Outcome> {
-    let writer = Writer { client, kinds, pace, cancel, dry };
+    let field_manager = plan.unit.field_manager();
+    let writer = Writer { client, kinds, pace, cancel, field_manager: &field_manager, dry };
     let mut outcomes = Vec::with_capacity(plan.actions.len());
     for stage in plan.actions.chunk_by(|one, next| one.stage == next.stage) {
         // `buffered`, not `buffer_unordered`: results are told in the plan's order.
@@ -79,6 +80,7 @@ struct Writer<'a> {
     kinds: &'a Kinds,
     pace: &'a Pace,
     cancel: &'a Cancel,
+    field_manager: &'a str,
     dry: bool,
 }
 
@@ -120,23 +122,40 @@ impl Writer<'_> {
         let collection = resource.collection(&action.api_version, action.key.namespace.as_deref());
         let path = format!("{collection}/{}", action.key.name);
         match &action.operation {
-            Operation::Create(object) => self.patch(&path, object).await,
+            Operation::Create(object) => self.create(&path, object).await,
             Operation::Update { object, take_over } => {
                 if *take_over && !self.dry {
                     self.take_over(&path).await?;
                 }
-                self.patch(&path, object).await
+                self.patch(&path, object, true).await
             }
             Operation::Remake { uid, object } => self.remake(&path, uid, object).await,
             Operation::Delete { uid } => self.delete(&path, uid, "Background").await,
         }
     }
 
-    async fn patch(&self, path: &str, object: &Content) -> Result<Done, Error> {
+    /// What is not seen may be there all the same: watches see only what has a label of ours. So nothing is taken from
+    /// anybody by force, before it is known from whom.
+    async fn create(&self, path: &str, object: &Content) -> Result<Done, Error> {
+        match self.patch(path, object, false).await {
+            Err(error) if error.is_about_owners() => match request::get(self.client, path).await {
+                Ok(live) => match take_over::strangers(&live, self.field_manager) {
+                    Some(strangers) => Err(Error::Taken(strangers)),
+                    None => self.patch(path, object, true).await,
+                },
+                // Gone meanwhile.
+                Err(Error::Api { code: 404, .. }) => self.patch(path, object, false).await,
+                Err(error) => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    async fn patch(&self, path: &str, object: &Content, force: bool) -> Result<Done, Error> {
         let dry = if self.dry { "&dryRun=All" } else { "" };
         // Not strict: a field that the schema does not have is refused by every server-side apply. Only the search for
         // doubled keys is left out, which JSON made here does not have, and for which the server reads it a second time.
-        let uri = format!("{path}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Ignore{dry}");
+        let uri = format!("{path}?fieldManager={}&force={force}&fieldValidation=Ignore{dry}", self.field_manager);
         // JSON is YAML; a content type of its own for JSON came with Kubernetes 1.30 and is not everywhere on.
         let answer = self.send(Method::PATCH, &uri, "application/apply-patch+yaml", object.text()).await?;
         let answer = String::from_utf8(answer.into()).map_err(|error| Error::Answer(error.to_string()))?;
@@ -150,8 +169,8 @@ impl Writer<'_> {
             Err(Error::Api { code: 404, .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let Some(patch) = take_over::patch(&live) else { return Ok(()) };
-        let uri = format!("{path}?fieldManager={FIELD_MANAGER}");
+        let Some(patch) = take_over::patch(&live, self.field_manager) else { return Ok(()) };
+        let uri = format!("{path}?fieldManager={}", self.field_manager);
         match self.send(Method::PATCH, &uri, "application/json-patch+json", text(&patch)).await {
             Ok(_) => Ok(()),
             // The test of the version failed: a race like any other.
@@ -179,7 +198,7 @@ impl Writer<'_> {
                 Err(error) => return Err(error),
             }
         }
-        self.patch(path, object).await
+        self.patch(path, object, true).await
     }
 
     async fn would_take(&self, path: &str, object: &Value) -> Result<(), Error> {
@@ -187,8 +206,10 @@ impl Writer<'_> {
         let mut object = object.clone();
         object["metadata"]["name"] = Value::from(name.as_str());
         let collection = path.rsplit_once('/').map_or(path, |(collection, _)| collection);
-        let uri =
-            format!("{collection}/{name}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Ignore&dryRun=All");
+        let uri = format!(
+            "{collection}/{name}?fieldManager={}&force=true&fieldValidation=Ignore&dryRun=All",
+            self.field_manager
+        );
         self.send(Method::PATCH, &uri, "application/apply-patch+yaml", text(&object)).await.map(drop)
     }
 

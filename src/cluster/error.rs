@@ -43,6 +43,9 @@ pub enum Error {
     /// The object has fields that its kind does not have, or values of another type.
     #[error("{0}")]
     Fields(String),
+    /// What is to be made is there already, unseen as it has no label of ours, and these field managers have made it.
+    #[error("it is in the cluster already and belongs to {0}")]
+    Taken(String),
     /// The API server does not know the kind.
     #[error("the cluster knows no kind {kind} in {group}: install its CustomResourceDefinition, or remove the object")]
     UnknownKind {
@@ -70,6 +73,7 @@ impl Error {
             Self::Unreachable(_) | Self::Certificate(_) | Self::Cancelled => ErrorKind::Unavailable,
             Self::Credentials(_) => ErrorKind::Unauthenticated,
             Self::Answer(_) => ErrorKind::Internal,
+            Self::Taken(_) => ErrorKind::Conflict,
             Self::Api { code, .. } => match code {
                 400 | 413 | 415 | 422 => ErrorKind::Invalid,
                 401 => ErrorKind::Unauthenticated,
@@ -94,6 +98,7 @@ impl Error {
             | Self::Certificate(_)
             | Self::Credentials(_)
             | Self::Fields(_)
+            | Self::Taken(_)
             | Self::UnknownKind { .. }
             | Self::Answer(_)
             | Self::Cancelled => None,
@@ -129,9 +134,18 @@ impl Error {
             Self::Api { code: 422, message, .. } if is_about_immutability(message) => Some(
                 "the field can only be set when the object is made: undo the change in Git, or delete the object by hand and let it be made again",
             ),
+            Self::Taken(_) => Some(
+                "give it another name in the overlay, or delete the one that is there; one that has the project's label \
+                 claude-manager.io/project is taken over",
+            ),
             Self::Fields(_) => Some("check the spelling of the field and the indentation around it"),
             Self::Api { .. } | Self::UnknownKind { .. } | Self::Answer(_) | Self::Cancelled => None,
         }
+    }
+
+    /// Whether an apply without force would have taken fields from others.
+    pub(super) fn is_about_owners(&self) -> bool {
+        matches!(self, Self::Api { code: 409, message, .. } if message.starts_with("Apply failed with"))
     }
 
     /// Whether the very same request may succeed in a moment.
@@ -144,6 +158,7 @@ impl Error {
             | Self::Certificate(_)
             | Self::Credentials(_)
             | Self::Fields(_)
+            | Self::Taken(_)
             | Self::UnknownKind { .. }
             | Self::Answer(_)
             | Self::Cancelled => false,

@@ -63,7 +63,7 @@ pub fn as_sent(mut object: Object) -> Object {
 
 /// Compares the object that would be sent with the live one. What `rules` say to leave is no difference.
 pub(super) fn diff(key: &ObjectKey, desired: &Value, live: &Value, rules: &Rules<'_>) -> Diff {
-    let ownership = Ownership::of(live);
+    let ownership = Ownership::of(live, &rules.field_manager);
     let mut comparison = Comparison { key, ownership: &ownership, path: Vec::new(), found: Vec::new() };
     comparison.members(desired, live);
     let mut found = comparison.found;
@@ -95,15 +95,15 @@ pub(super) fn diff(key: &ObjectKey, desired: &Value, live: &Value, rules: &Rules
     };
     let changes = found.into_iter().map(|difference| mask::change(key, difference)).collect();
     // What is left to a person with kubectl must stay theirs: what is ours and is not sent goes away.
-    let take_over = ownership.kubectl && reduced.is_none();
+    let take_over = ownership.former.is_some() && reduced.is_none();
     Diff { changes, reason, take_over, reduced, left }
 }
 
 /// Tells drift (somebody set a field of ours to another value) from a change in Git, as far as ownership shows it.
 fn reason(found: &[Difference], ownership: &Ownership<'_>) -> Option<String> {
     let Some(first) = found.first() else {
-        if ownership.kubectl {
-            return Some("applied by kubectl: its field ownership is taken over".to_owned());
+        if let Some(former) = ownership.former {
+            return Some(format!("applied by {former}: its field ownership is taken over"));
         }
         return (!ownership.has_ours()).then(|| "made by somebody else: it is taken over".to_owned());
     };

@@ -1,5 +1,7 @@
 //! What is done about differences that somebody else made: the `drift` section of the policy, for one unit.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::field::Step;
@@ -8,9 +10,10 @@ use super::{Action, Unit};
 use crate::project::{ObjectKey, ProjectName};
 
 /// The rules for the objects of one unit.
-#[derive(Clone, Copy)]
 pub(super) struct Rules<'a> {
     project: Option<&'a ProjectName>,
+    /// The unit's own field manager, whose fields Git speaks for.
+    pub(super) field_manager: Cow<'static, str>,
     drift: &'a Drift,
     /// Whether the cluster had been brought to what is desired, so that all that differs came afterwards.
     pub(super) came_later: bool,
@@ -22,7 +25,7 @@ impl<'a> Rules<'a> {
             Unit::Base => None,
             Unit::Project(name) => Some(name),
         };
-        Self { project, drift, came_later }
+        Self { project, field_manager: unit.field_manager(), drift, came_later }
     }
 
     /// What is done when `manager` has changed the field at `path`; an empty name when nobody knows who. The most exact rule

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::diff::Difference;
 use super::field::{Step, has_key};
-use crate::project::FIELD_MANAGER;
+use crate::project::is_field_manager;
 
 /// The field ownership of one live object.
 pub(super) struct Ownership<'a> {
@@ -14,9 +14,10 @@ pub(super) struct Ownership<'a> {
     ours: Vec<&'a Map<String, Value>>,
     /// The field sets of everybody else.
     others: Vec<Other<'a>>,
-    /// Whether `kubectl` owns fields, and would keep them alive after they left Git.
-    pub(super) kubectl: bool,
-    /// The field sets of `kubectl` that hold what somebody asked for and nothing else: an apply after the take-over
+    /// Who owns fields that are to be ours, and would keep them alive after they left Git: `kubectl`, or a field manager that
+    /// another unit has or an earlier version had.
+    pub(super) former: Option<&'a str>,
+    /// The field sets of these that hold what somebody asked for and nothing else: an apply after the take-over
     /// removes what Git does not have.
     by_hand: Vec<&'a Map<String, Value>>,
 }
@@ -30,10 +31,10 @@ struct Other<'a> {
 }
 
 impl<'a> Ownership<'a> {
-    /// Reads the ownership of `object`.
-    pub(super) fn of(object: &'a Value) -> Self {
+    /// Reads the ownership of `object`, where `field_manager` is ours.
+    pub(super) fn of(object: &'a Value, field_manager: &str) -> Self {
         let mut ownership =
-            Self { recorded: false, ours: Vec::new(), others: Vec::new(), kubectl: false, by_hand: Vec::new() };
+            Self { recorded: false, ours: Vec::new(), others: Vec::new(), former: None, by_hand: Vec::new() };
         let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
         // Whoever observes may leave the entries of controllers out: none left is a record, too, of nothing of ours.
         ownership.recorded = entries.is_some();
@@ -41,17 +42,18 @@ impl<'a> Ownership<'a> {
             let Some(fields) = entry.get("fieldsV1").and_then(Value::as_object) else { continue };
             let manager = entry["manager"].as_str().unwrap_or_default();
             let subresource = entry["subresource"].as_str().unwrap_or_default();
-            if manager == FIELD_MANAGER && entry["operation"] == "Apply" && subresource.is_empty() {
+            if manager == field_manager && entry["operation"] == "Apply" && subresource.is_empty() {
                 ownership.ours.push(fields);
                 continue;
             }
             let whole = matches!(manager, "kubectl-client-side-apply" | "kubectl-last-applied" | "before-first-apply");
-            let restores = whole || (manager == "kubectl" && entry["operation"] == "Apply");
+            let earlier = is_field_manager(manager);
+            let restores = whole || earlier || (manager == "kubectl" && entry["operation"] == "Apply");
             ownership.others.push(Other { manager, restores, fields });
             let kubectl = manager.starts_with("kubectl") || manager == "before-first-apply";
             let more_than_status = fields.keys().any(|name| !matches!(name.as_str(), "f:status" | "."));
-            if kubectl && subresource.is_empty() && more_than_status {
-                ownership.kubectl = true;
+            if (kubectl || earlier) && subresource.is_empty() && more_than_status {
+                ownership.former = Some(if kubectl { "kubectl" } else { manager });
                 if entry["operation"] == "Apply" || edits(manager) {
                     ownership.by_hand.push(fields);
                 }
@@ -69,6 +71,11 @@ impl<'a> Ownership<'a> {
     /// Whether the record says that we applied the object.
     pub(super) fn applied_by_us(&self) -> bool {
         !self.ours.is_empty()
+    }
+
+    /// Whether the record says that this manager program applied the object, for whatever unit.
+    pub(super) fn was_ours(&self) -> bool {
+        self.applied_by_us() || self.others.iter().any(|other| is_field_manager(other.manager))
     }
 
     /// Whether our last apply set the field at `path`.

@@ -34,7 +34,8 @@ pub(super) fn prune(
         if wanted.contains(key) || live.owner.as_ref() != Some(unit) || is_derived(key, object) {
             continue;
         }
-        let applied_before = inventory.is_some_and(|keys| keys.contains(key)) || Ownership::of(object).applied_by_us();
+        let applied_before =
+            inventory.is_some_and(|keys| keys.contains(key)) || Ownership::of(object, &unit.field_manager()).was_ours();
         if !applied_before {
             continue;
         }

@@ -370,7 +370,7 @@ pub(super) fn main_set<'a>(unit: &'a Unit, observation: &'a Observation) -> Opti
     sets.min_by_key(|(key, _)| (!is_main_name(unit, &key.name), !key.name.ends_with("-env")))
 }
 
-/// The pods of a StatefulSet.
+/// The pods of a StatefulSet, and those that nobody owns: while a set is made anew around its pods, they are such.
 fn pods_of<'a>(
     set: &'a str,
     unit: &'a Unit,

@@ -100,7 +100,7 @@ impl Cluster {
                     merged["metadata"]["uid"] = json!(action.key.name);
                     merged["metadata"]["resourceVersion"] = json!(self.clock.to_string());
                     merged["metadata"]["managedFields"] =
-                        json!([{"manager": "claude-manager", "operation": "Apply", "fieldsV1": fields}]);
+                        json!([{"manager": plan.unit.field_manager(), "operation": "Apply", "fieldsV1": fields}]);
                     self.objects.insert(action.key.clone(), (merged, (**object).clone()));
                 }
                 Operation::Delete { uid } => {
@@ -280,7 +280,7 @@ fn a_deleted_project_is_gone_when_only_kept_volumes_are_left() {
     let live = |kind: &str, more: Value| {
         let key = ObjectKey::new("", kind, None, "x");
         let mut object = json!({"metadata": {"uid": "1", "labels": {"claude-manager.io/project": "x"},
-            "managedFields": [{"manager": "claude-manager", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]}});
+            "managedFields": [{"manager": x().field_manager(), "operation": "Apply", "fieldsV1": {"f:spec": {}}}]}});
         more.as_object().unwrap().iter().for_each(|(name, value)| object["metadata"][name] = value.clone());
         Observation { objects: BTreeMap::from([(key, Live::new(object))]), ..Observation::default() }
     };

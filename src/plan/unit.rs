@@ -22,9 +22,10 @@ pub fn unit(unit: &Unit, desired: &Desired, observation: &Observation, drift: &D
     let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
     let mut wanted = BTreeSet::new();
     if let Desired::Objects(objects) = desired {
+        let rules = Rules::of(unit, drift, observation.was_applied);
         for object in objects {
             wanted.insert(&object.key);
-            apply(unit, object, observation, &Rules::of(unit, drift, observation.was_applied), &mut plan);
+            apply(unit, object, observation, &rules, &mut plan);
         }
     }
     prune::prune(unit, desired, &wanted, observation, &mut plan);

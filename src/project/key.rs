@@ -1,12 +1,13 @@
 //! Which object, and whose.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::ProjectName;
+use super::{FIELD_MANAGER, ProjectName};
 
 /// The identity of a Kubernetes object; the version of its API is no part of it. Cheap to clone: what is rendered, seen,
 /// applied and noted of a fleet is kept by key.
@@ -75,6 +76,23 @@ pub enum Unit {
     Base,
     /// One project's objects.
     Project(ProjectName),
+}
+
+impl Unit {
+    /// The field manager of this unit's applies: what the cluster says of a field names the project that set it.
+    #[must_use]
+    pub fn field_manager(&self) -> Cow<'static, str> {
+        match self {
+            Self::Base => FIELD_MANAGER.into(),
+            Self::Project(name) => format!("{FIELD_MANAGER}/{name}").into(),
+        }
+    }
+}
+
+/// Whether a field manager is that of some unit.
+#[must_use]
+pub fn is_field_manager(name: &str) -> bool {
+    name.strip_prefix(FIELD_MANAGER).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl fmt::Display for Unit {

@@ -23,7 +23,7 @@ pub use error::{ErrorKind, FieldError};
 pub(crate) use files::Identified;
 pub use files::{Entry, Files, FilesError, MemoryFiles, Overlaid};
 pub use intent::{AgentKey, Intent, NewProject, ProjectChange, SecretChange, SecretKey, Volumes};
-pub use key::{ObjectKey, Unit};
+pub use key::{ObjectKey, Unit, is_field_manager};
 pub use name::{NameError, ProjectName};
 pub use passed::PASSED;
 pub use path::{PathError, RepoPath};
@@ -40,5 +40,5 @@ pub const SCOPE_LABEL: &str = "claude-manager.io/scope";
 pub const ANNOTATION_PREFIX: &str = "claude-manager.io/";
 /// The annotation of a project's StatefulSet by which an overlay says that nothing of it is to be applied, and why.
 pub const SUSPENDED_ANNOTATION: &str = "claude-manager.io/suspended";
-/// The field manager of every server-side apply.
+/// The field manager of what belongs to no project, and the beginning of every project's own: [`Unit::field_manager`].
 pub const FIELD_MANAGER: &str = "claude-manager";

@@ -144,7 +144,8 @@ impl UnitState {
     ) -> Option<(Awaited, String)> {
         let waiting = self.waiting.as_ref()?;
         let complaint = complaint(waiting.what)?;
-        let lasts = now.duration_since(waiting.since) >= PATIENCE;
+        // Nobody can say how soon a disk is larger.
+        let lasts = waiting.what != Awaited::Growth && now.duration_since(waiting.since) >= PATIENCE;
         (lasts || complaint.seen >= waiting.since).then_some((waiting.what, complaint.message))
     }
 
@@ -429,6 +430,9 @@ mod tests {
         });
         assert_eq!(about.get(), Some(Awaited::Volume));
         assert_eq!(says(&unit, now + PATIENCE, earlier), None, "another wait");
+        unit.waits_for(Some(Awaited::Growth), now + PATIENCE * 2);
+        assert_eq!(says(&unit, now + PATIENCE * 9, earlier), None, "it was said of an earlier growth");
+        assert_eq!(says(&unit, now + PATIENCE * 9, now + PATIENCE * 2).as_deref(), Some("quota"));
         unit.waits_for(None, now + PATIENCE * 2);
         assert_eq!(says(&unit, now + PATIENCE * 9, now + PATIENCE * 9), None);
     }

@@ -38,7 +38,7 @@ const LOOPS: [Loop; 3] = [
     Loop { at_once: AT_ONCE, by_project: false },
     Loop { at_once: AT_ONCE, by_project: true },
 ];
-/// Fleets of more projects than this have minutes for each loop.
+/// In fleets of more projects than this each loop takes minutes, and leaves its controllers busy for more: then there are two.
 const LARGE: usize = 2000;
 /// `kubectl apply -k` is quadratic; more than this would only be waited for.
 const KUBECTL: usize = 100;
@@ -90,7 +90,7 @@ struct Running {
 }
 
 /// How a plain loop goes over the objects of a fleet.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Loop {
     /// How many requests it has on their way.
     at_once: usize,
@@ -144,8 +144,10 @@ impl Onlooker {
     /// The next one that was changed.
     async fn next(&mut self) -> StatefulSet {
         loop {
-            if let WatchEvent::Modified(set) = self.0.next().await.expect("the watch goes on").unwrap() {
-                return set;
+            match self.0.next().await.expect("the watch goes on").unwrap() {
+                WatchEvent::Modified(set) => return set,
+                WatchEvent::Error(status) => panic!("the watch ends: {status:?}"),
+                _ => {}
             }
         }
     }
@@ -271,13 +273,13 @@ impl Fleet {
     /// Plain loops and managers in turns, each in a namespace of its own: the speed of a shared machine changes within
     /// minutes, and what there is already slows its controllers down.
     async fn colds(&self) {
-        let mut before = self.plain_loops().await;
+        let mut before = self.plain_loops(&LOOPS).await;
         let mut shares = vec![Vec::new(); before.len()];
         for _ in 0..REPEATS {
             let (running, rate) = self.cold().await;
             drop(running);
             self.at_rest().await;
-            let after = self.plain_loops().await;
+            let after = self.plain_loops(&LOOPS).await;
             for (shares, (before, after)) in shares.iter_mut().zip(before.iter().zip(&after)) {
                 shares.push(200.0 * rate / (before.rate + after.rate));
             }
@@ -290,11 +292,11 @@ impl Fleet {
         }
     }
 
-    /// The plain loops, each at rest; of a large fleet not the slow one.
-    async fn plain_loops(&self) -> Vec<Plain> {
+    /// Plain loops, each at rest.
+    async fn plain_loops(&self, all: &[Loop]) -> Vec<Plain> {
         let mut loops = Vec::new();
-        for how in LOOPS.into_iter().filter(|how| how.at_once == AT_ONCE || self.projects <= LARGE) {
-            loops.push(self.plain_loop(how).await);
+        for how in all {
+            loops.push(self.plain_loop(*how).await);
             self.at_rest().await;
         }
         loops
@@ -343,20 +345,20 @@ impl Fleet {
     }
 
     async fn manager(&self) {
-        let before = self.plain_loops().await;
+        // Controllers go over all objects that there are again and again: the manager comes to those of some loops, the first
+        // loop to none, and the last to those of all.
+        let (first, last) = if self.projects <= LARGE { (&LOOPS[..], &LOOPS[..]) } else { (&LOOPS[1..2], &LOOPS[2..]) };
+        let before = self.plain_loops(first).await;
         let (mut running, rate) = self.cold().await;
         self.at_rest().await;
-        // Controllers go over all objects that there are again and again: the manager came to those of one fleet, the first
-        // plain loop to none, and these come to those of all.
-        let after = self.plain_loops().await;
-        for (before, after) in before.iter().zip(&after) {
-            say(&format!(
-                "manager: {:.0} % of the {} before it, {:.0} % of the one after it, {:.0} % of both",
-                100.0 * rate / before.rate,
-                before.how,
-                100.0 * rate / after.rate,
-                200.0 * rate / (before.rate + after.rate)
-            ));
+        let after = self.plain_loops(last).await;
+        for how in LOOPS {
+            let same = before.iter().chain(&after).filter(|plain| plain.how == how);
+            let shares: Vec<f64> = same.map(|plain| 100.0 * rate / plain.rate).collect();
+            if !shares.is_empty() {
+                let shown: Vec<String> = shares.iter().map(|share| format!("{share:.0} %")).collect();
+                say(&format!("manager: of the {how}, in the same run: {}", shown.join(", ")));
+            }
         }
         let plain = before.into_iter().next().unwrap();
 

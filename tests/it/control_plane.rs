@@ -171,7 +171,17 @@ impl ControlPlane {
 
     /// One object, or `None` when there is none of that kind and name.
     pub(crate) fn object(&self, namespace: &str, kind: &str, name: &str) -> Option<serde_json::Value> {
-        let text = self.expect(["-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "json"]);
+        let text = self.expect([
+            "-n",
+            namespace,
+            "get",
+            kind,
+            name,
+            "--ignore-not-found",
+            "--show-managed-fields",
+            "-o",
+            "json",
+        ]);
         (!text.is_empty()).then(|| serde_json::from_str(&text).expect("kubectl prints JSON"))
     }
 

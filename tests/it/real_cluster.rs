@@ -180,7 +180,10 @@ async fn kubectl_apply_restores_the_same_objects_and_the_manager_settles_without
     git_ok(&clone, &["push", "-q"]);
     let set =
         eventually("the note to go", || cluster.object(&namespace, "statefulset", "one-env").filter(|set| !note(set)));
-    let managers: Vec<&str> = (set["metadata"]["managedFields"].as_array().into_iter().flatten())
+    let managers: Vec<&str> = set["metadata"]["managedFields"]
+        .as_array()
+        .expect("kubectl shows them")
+        .iter()
         .filter_map(|entry| entry["manager"].as_str())
         .filter(|manager| manager.starts_with("kubectl"))
         .collect();

@@ -8,6 +8,7 @@ mod drift;
 mod halves;
 mod health;
 mod history;
+mod owners;
 mod plan;
 mod rollout;
 mod stateful;

@@ -358,3 +358,28 @@ fn ports_of_a_service_are_told_apart_by_number_and_protocol() {
         {"port": 53, "protocol": "TCP", "name": "web", "targetPort": 53}]}});
     assert_eq!(changes(&service, &desired, &live), [r#"spec.ports[port=53,protocol=TCP].name: "web" -> "tcp""#]);
 }
+
+#[test]
+fn what_an_earlier_version_or_another_unit_applied_is_taken_over() {
+    let shop = Unit::Project(crate::project::ProjectName::parse("shop").unwrap());
+    let entry = |manager: &str, field: &str| json!({"manager": manager, "operation": "Apply", "fieldsV1": {"f:data": {format!("f:{field}"): {}}}});
+    let of = |managers: Value, live: Value| {
+        let live = managed(live, managers);
+        let drift = Drift::default();
+        super::diff(&key("", "ConfigMap"), &json!({"data": {"a": "1"}}), &live, &Rules::of(&shop, &drift, true))
+    };
+    let same = json!({"data": {"a": "1"}});
+    let ours = of(json!([entry("claude-manager/shop", "a")]), same.clone());
+    assert_eq!((ours.reason, ours.take_over), (None, false));
+    for former in ["claude-manager", "claude-manager/other"] {
+        let taken = of(json!([entry(former, "a")]), same.clone());
+        let reason = format!("applied by {former}: its field ownership is taken over");
+        assert_eq!((taken.reason, taken.take_over), (Some(reason), true));
+        // What only it had applied goes, and is nobody's drift.
+        let both = json!([entry("claude-manager/shop", "a"), entry(former, "b")]);
+        let more = of(both, json!({"data": {"a": "1", "b": "2"}}));
+        assert_eq!((more.changes.len(), more.left.len(), more.take_over), (1, 0, true));
+    }
+    // A name that only begins like ours is somebody else's.
+    assert!(!of(json!([entry("claude-manager-plugin", "a")]), same).take_over);
+}

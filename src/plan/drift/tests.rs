@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::kustomize::Object;
 use crate::plan::{Desired, Live, Observation, Operation, Policy, UnitPlan, unit};
-use crate::project::{FIELD_MANAGER, PROJECT_LABEL};
+use crate::project::PROJECT_LABEL;
+
+/// That of the project's own applies.
+const OURS: &str = "claude-manager/shop";
 
 fn drift(text: &str) -> Drift {
     Policy::parse(format!("schemaVersion: 1\ndrift: {text}\n").as_bytes()).unwrap().drift
@@ -49,15 +52,14 @@ fn plan_after(
         }
         *at = json!({});
     };
-    let known =
-        |manager: &str| ["hpa-1", "kubectl-edit", FIELD_MANAGER].into_iter().find(|known| *known == manager).unwrap();
-    owns(FIELD_MANAGER, &["f:metadata", "f:annotations", "f:a"]);
+    let known = |manager: &str| ["hpa-1", "kubectl-edit", OURS].into_iter().find(|known| *known == manager).unwrap();
+    owns(OURS, &["f:metadata", "f:annotations", "f:a"]);
     if replicas.1 != "nobody" {
         owns(known(replicas.1), &["f:spec", "f:replicas"]);
     }
     owns(known(image.1), &["f:spec", "f:template", "f:spec", "f:containers", r#"k:{"name":"agent"}"#, "f:image"]);
     let entries = managers.into_iter().map(|(manager, fields)| {
-        let operation = if manager == FIELD_MANAGER { "Apply" } else { "Update" };
+        let operation = if manager == OURS { "Apply" } else { "Update" };
         json!({"manager": manager, "operation": operation, "fieldsV1": fields})
     });
     live["metadata"]["managedFields"] = entries.collect();
@@ -79,7 +81,7 @@ fn sent(plan: &UnitPlan) -> &Value {
 fn what_nobody_owns_is_drift_only_once_the_cluster_was_as_git_says() {
     let warn = drift("{mode: warn}");
     let scaled_to_none = (0, "nobody");
-    let image = ("i:1", FIELD_MANAGER);
+    let image = ("i:1", OURS);
     let plan = plan_after(true, &warn, scaled_to_none, image, "old");
     assert!(plan.actions.is_empty(), "{plan:?}");
     assert!(plan.held[0].reason.starts_with("differs in spec.replicas and is left so"), "{plan:?}");
@@ -98,7 +100,7 @@ fn plan_of_nothing() -> UnitPlan {
 
 #[test]
 fn drift_is_changed_back_unless_git_says_otherwise() {
-    let ours = ("i:1", FIELD_MANAGER);
+    let ours = ("i:1", OURS);
     let corrected = plan(&Drift::default(), (3, "hpa-1"), ours, "old");
     assert_eq!(sent(&corrected)["spec"]["replicas"], 1);
     assert_eq!(drifted_by(&corrected.actions[0]), Some("hpa-1"), "{}", corrected.actions[0].reason);
@@ -146,7 +148,7 @@ fn what_is_left_alone_is_not_sent_while_git_changes_something_else() {
     );
     assert_eq!(changed.held.len(), 1);
     // What Git itself changes is no drift, whatever the mode.
-    let git = plan(&rules, (3, FIELD_MANAGER), ("i:1", FIELD_MANAGER), "old");
+    let git = plan(&rules, (3, OURS), ("i:1", OURS), "old");
     assert_eq!(self::sent(&git)["spec"]["replicas"], 1);
 }
 

@@ -28,7 +28,7 @@ fn desired(keys: &[&ObjectKey]) -> Desired {
 fn live(key: &ObjectKey, more: Value) -> (ObjectKey, Live) {
     let mut object = json!({
         "metadata": {"name": key.name, "uid": format!("uid-{}", key.name), "labels": {"claude-manager.io/project": "a"},
-            "managedFields": [{"manager": "claude-manager", "operation": "Apply",
+            "managedFields": [{"manager": "claude-manager/a", "operation": "Apply",
                 "fieldsV1": {"f:metadata": {"f:labels": {"f:claude-manager.io/project": {}}}}}]}
     });
     merge(&mut object, more);

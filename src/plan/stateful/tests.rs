@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::kustomize::Object;
 use crate::plan::{Desired, Drift, Live, unit};
-use crate::project::{FIELD_MANAGER, PROJECT_LABEL, ProjectName};
+use crate::project::{PROJECT_LABEL, ProjectName};
 
 fn shop() -> Unit {
     Unit::Project(ProjectName::parse("shop").unwrap())
@@ -32,8 +32,7 @@ fn pod(revision: &str, ready: &str) -> Value {
 fn planned(desired: Value, mut live: Value, pods: &[Value]) -> (UnitPlan, Observation) {
     live["metadata"]["uid"] = json!("set-uid");
     live["metadata"]["generation"] = json!(2);
-    live["metadata"]["managedFields"] =
-        json!([{"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:serviceName": {}}}}]);
+    live["metadata"]["managedFields"] = json!([{"manager": shop().field_manager(), "operation": "Apply", "fieldsV1": {"f:spec": {"f:serviceName": {}}}}]);
     live["status"] = json!({"observedGeneration": 2, "updateRevision": "two", "currentRevision": "one"});
     let seen = |value: &Value| Live::new(value.clone());
     let object = Object { key: key("apps", "StatefulSet", "shop-env"), api_version: "apps/v1".into(), value: desired };
