@@ -8,36 +8,47 @@
 //! an older one. One unit's failure delays no other. A unit that does not build is left as it is.
 //!
 //! # Figures
-//! `cargo bench --bench reconciler -- 1000 --alone`, and `-- 5000 --alone`, on 27 November 2026: release build, 2 cores of a
-//! virtual machine that API server, etcd, controllers and manager share, so that what one of them uses the others lack; seven
-//! objects for each project. "Beside three bad ones" is a project with a bad image, one whose overlay is no YAML and one over
-//! quota, which come and go three times. The speed of the machine changed by half within the hour, so that only what stands in
-//! one column can be compared, and of the cold apply only what was measured in turns (`-- 500 --only cold`): 72, 81, 82 and
-//! 91 % of the plain loops before and after. Drift costs the API server 13 ms for each of its 200 requests, and is healed as
-//! fast as by a plain healer that writes back whatever it sees changed (`-- 400 --only drift`, four times each: p95 1,151 ms
-//! beside its 1,105, 1,155 beside 1,189, 1,252 beside 990, 1,573 beside 1,344; 712 ms in a faster hour). What is marked with a
-//! star is of the version before, in a faster hour; the peer on Flux's libraries is from a run of 25 November, in which the
-//! manager took 13.2 s:
+//! `cargo bench --bench reconciler -- 1000`, and `-- 5000 --alone`, on 27 November 2026: release build, 2 cores of a virtual
+//! machine that API server, etcd, controllers and manager share, so that what one of them uses the others lack; seven objects
+//! for each project. The speed of the machine changes by half within the hour, so that only what was measured in turns can be
+//! compared.
+//!
+//! *Cold.* A build gives its objects kind by kind, and a loop that applies them so comes to the StatefulSets, whose controller
+//! works on the same cores, when it is nearly done. The manager makes whole environments, the first within a second, and has
+//! that controller beside it all the time; so does a loop that goes project by project. In turns (`-- 500 --only cold`), of
+//! the loops before and after each of four runs: 102 to 111 % of one with 32 requests on their way, kind by kind; 83, 87, 89 and
+//! 94 % of one with 128, kind by kind; 93, 98, 100 and 106 % of one with 128, project by project.
+//!
+//! *Drift* costs the API server 16 to 18 ms of processor time for each of its 200 requests (4 for one of a cold apply: to
+//! apply on what is there is dearer), and is healed as fast as by a plain healer that writes back whatever it sees changed.
+//! `-- 400 --only drift`, four times: p95 1,398 to 1,832 ms beside its 1,397 to 1,637 (712 ms on 25 November, in a faster
+//! hour).
+//!
+//! "Beside three bad ones" is a project with a bad image, one whose overlay is no YAML and one over quota, which come and go
+//! three times. What is marked with a star is of an earlier version, and with two, of a run that a tracer disturbed.
 //! ```text
 //!                                             1,000 projects             5,000 projects
-//! plain loop of 128 concurrent applies        12.8 s before, 14.9 after  84.6 s before, 89.6 after
-//! check of the push of all of them            2.2 s                      12.8 s
-//! manager, cold, to the last answer           17.2 s, 80 % of both       114.9 s, 76 % of both
-//! its processor time of these                 5.1 s                      36.2 s
-//! small program on Flux's libraries, cold     140 s, 21,002 requests     not measured
-//! the same with nothing to do                 116 s, 14,002 requests     not measured
-//! one project changed, call to applied        p50 34 ms, p95 75 ms       p50 60 ms, p95 136 ms; one request
-//! the same just before and after the bad ones p50 45 ms, p95 79 ms       p50 87 ms, p95 135 ms *
-//! the same beside three bad ones              p50 39 ms, p95 68 ms       p50 85 ms, p95 207 ms *
-//! the three mended, push to healthy           at most 833 ms             at most 2 s *
-//! one object of each changed by one commit    2.0 s, 1,000 requests      23.5 s, 5,000 requests
-//! two of each, which are shown to the server  9.9 s, 4,000 requests      55.9 s, 20,000 requests *
-//! drift of 100 objects, each healed after     p50 1,375, p95 1,552 ms    p50 537 ms, p95 1 s *; 100 writes
-//! a plain healer of the same                  p50 1,201, p95 1,304 ms    not measured
+//! plain loop of 32, kind by kind              23.3 s before, 24.7 after  not measured
+//! plain loop of 128, kind by kind             16.0 s before, 18.8 after  86.5 s before
+//! plain loop of 128, project by project       19.5 s before, 25.4 after  115.0 s after
+//! check of the push of all of them            1.8 s                      14.1 s
+//! manager, cold, to the last answer           25.3 s; 20.4 in another    120.8 s
+//! its processor time of these                 6.5 s                      37.1 s
+//! small program on Flux's libraries, cold     FLUX
+//! the same with nothing to do                 AGAIN
+//! one project changed, call to applied        p50 41 ms, p95 54 ms       p50 82 ms, p95 132 ms; one request
+//! a plain apply of the same, in turns         p50 20 ms, p95 43 ms       p50 30 ms, p95 54 ms
+//! the same just before and after the bad ones p50 47 ms, p95 98 ms       p50 58 ms, p95 223 ms **
+//! the same beside three bad ones              p50 66 ms, p95 107 ms      p50 73 ms, p95 157 ms
+//! the three mended, push to healthy           at most 289 ms             at most 902 ms
+//! one object of each changed by one commit    3.2 s, 1,000 requests      22.7 s, 5,000 requests
+//! two of each, which are shown to the server  7.6 s, 4,000 requests      98.1 s, 20,000 requests
+//! drift of 100 objects, each healed after     p50 785, p95 1,774 ms      p50 537 ms, p95 1 s *; 100 writes
+//! a plain healer of the same                  p50 1,210, p95 1,496 ms    not measured
 //! resync and 5 s of quiet                     0 requests                 0 requests *
-//! restart until all is settled                2.1 s, 0 writes            8.9 s, 0 writes *
-//! memory after the cold apply, at most        59 MB                      120 MB (program's file: 23 MB)
-//! memory after all of this and a restart      57 MB at most              135 MB at most *
+//! restart until all is settled                2.9 s, 0 writes            8.9 s, 0 writes *
+//! memory after the cold apply, at most        59 MB                      119 MB (program's file: 23 MB)
+//! memory after all of this and a restart      56 MB at most              135 MB at most *
 //! ```
 //!
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.

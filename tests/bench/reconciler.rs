@@ -1,8 +1,8 @@
 //! The reconciler's figures on the real API server, beside its peers: `cargo bench --bench reconciler [-- PROJECTS]`
-//! (with `--alone`, without the slow peers; with `--only change`, `all`, `bad`, `drift` or `quiet`, this stage several
-//! times after the cold apply, and with `--only cold`, that one in turns with the plain loop).
+//! (with `--alone`, without the slow peers; with `--only`, the named of the stages `change,all,bad,drift,quiet` several times
+//! after the cold apply; with `--only cold`, that one in turns with the plain loops, and with `--only flux`, beside that peer).
 //!
-//! In one run and against one control plane, each in a namespace of its own: a plain loop of concurrent server-side applies
+//! In one run and against one control plane, each in a namespace of its own: plain loops of concurrent server-side applies
 //! of the same objects (the best that the API server gives), the manager, a small program on Flux's libraries
 //! (`tests/bench/flux`, built with Go), and `kubectl apply --server-side -k` of up to 100 projects. Prints a table.
 
@@ -132,22 +132,36 @@ impl Plain {
 }
 
 /// Looks on at the StatefulSets of a namespace by one watch: asking again and again would take one of the cores.
-struct Onlooker(BoxStream<'static, kube::Result<WatchEvent<StatefulSet>>>);
+struct Onlooker {
+    sets: Api<StatefulSet>,
+    /// Up to where it has seen.
+    version: String,
+    events: BoxStream<'static, kube::Result<WatchEvent<StatefulSet>>>,
+}
 
 impl Onlooker {
     async fn new(cluster: &ControlPlane, namespace: &str) -> Self {
         let sets: Api<StatefulSet> = Api::namespaced(cluster.client().await, namespace);
-        let version = sets.list_metadata(&ListParams::default().limit(1)).await.unwrap().metadata.resource_version;
-        Self(sets.watch(&WatchParams::default(), &version.unwrap()).await.unwrap().boxed())
+        let list = sets.list_metadata(&ListParams::default().limit(1)).await.unwrap();
+        let version = list.metadata.resource_version.unwrap();
+        let events = sets.watch(&WatchParams::default(), &version).await.unwrap().boxed();
+        Self { sets, version, events }
     }
 
-    /// The next one that was changed.
+    /// The next one that was changed. A watch that the server ends goes on where it was.
     async fn next(&mut self) -> StatefulSet {
         loop {
-            match self.0.next().await.expect("the watch goes on").unwrap() {
-                WatchEvent::Modified(set) => return set,
-                WatchEvent::Error(status) => panic!("the watch ends: {status:?}"),
-                _ => {}
+            match self.events.next().await {
+                None => {
+                    let events = self.sets.watch(&WatchParams::default(), &self.version).await;
+                    self.events = events.unwrap().boxed();
+                }
+                Some(Ok(WatchEvent::Modified(set))) => {
+                    self.version = set.metadata.resource_version.clone().unwrap();
+                    return set;
+                }
+                Some(Ok(WatchEvent::Error(status))) => panic!("the watch ends: {status:?}"),
+                Some(other) => drop(other.unwrap()),
             }
         }
     }
@@ -248,16 +262,22 @@ impl Fleet {
         parts.map(|(name, (now, then))| format!("{name} {:.1}", now - then)).collect::<Vec<_>>().join(", ") + " CPU s"
     }
 
-    /// One stage, as often as it takes to see how much it varies.
+    /// Some stages, as often as it takes to see how much they vary.
     async fn only(&self, stage: &str) {
-        if stage == "cold" {
-            return self.colds().await;
+        match stage {
+            "cold" => return self.colds().await,
+            "flux" => {
+                drop(self.cold().await);
+                self.at_rest().await;
+                return self.flux();
+            }
+            _ => {}
         }
         let plain = self.plain_loop(LOOPS[1]).await;
         self.at_rest().await;
         let (mut running, _) = self.cold().await;
         self.at_rest().await;
-        for _ in 0..REPEATS {
+        for stage in std::iter::repeat_n(stage.split(','), REPEATS).flatten() {
             match stage {
                 "change" => self.one_change(&running, &plain).await,
                 "all" => self.all_changed(&running).await,
