@@ -29,7 +29,8 @@
 //!
 //! "Beside three bad ones" is a project with a bad image, one whose overlay is no YAML and one over quota, which come and go
 //! three times. Four such rounds at 500 projects (`-- 500 --only bad`): p95 79, 91, 90 and 89 ms beside them, 88, 88, 93 and 81
-//! without, p50 47, 60, 62 and 64 beside 51, 57, 56 and 50. What is marked with a star is of an earlier version, and with two, of a run that a tracer disturbed.
+//! without, p50 47, 60, 62 and 64 beside 51, 57, 56 and 50. What is marked with a star is of an earlier version, and with two,
+//! of a run that a tracer disturbed.
 //! ```text
 //!                                             1,000 projects             5,000 projects
 //! plain loop of 32, kind by kind              23.3 s before, 24.7 after  not measured
