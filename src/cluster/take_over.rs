@@ -10,12 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::project::is_field_manager;
-
-/// Whether a field manager is a person with kubectl, or stands for whoever wrote before server-side apply.
-pub(super) fn is_kubectl(manager: &str) -> bool {
-    manager.starts_with("kubectl") || manager == "before-first-apply"
-}
+use crate::project::{is_field_manager, is_kubectl};
 
 /// Whose an object is that the unit with `field_manager` is about to make: the field managers that are neither ours nor a
 /// person with kubectl. `None` when nobody would be robbed.

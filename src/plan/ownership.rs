@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::diff::Difference;
 use super::field::{Step, has_key};
-use crate::project::is_field_manager;
+use crate::project::{is_field_manager, is_kubectl};
 
 /// The field ownership of one live object.
 pub(super) struct Ownership<'a> {
@@ -50,7 +50,7 @@ impl<'a> Ownership<'a> {
             let earlier = is_field_manager(manager);
             let restores = whole || earlier || (manager == "kubectl" && entry["operation"] == "Apply");
             ownership.others.push(Other { manager, restores, fields });
-            let kubectl = manager.starts_with("kubectl") || manager == "before-first-apply";
+            let kubectl = is_kubectl(manager);
             let more_than_status = fields.keys().any(|name| !matches!(name.as_str(), "f:status" | "."));
             if (kubectl || earlier) && subresource.is_empty() && more_than_status {
                 ownership.former = Some(if kubectl { "kubectl" } else { manager });

@@ -95,6 +95,12 @@ pub fn is_field_manager(name: &str) -> bool {
     name.strip_prefix(FIELD_MANAGER).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Whether a field manager is a person with kubectl, or stands for whoever wrote before server-side apply.
+#[must_use]
+pub fn is_kubectl(name: &str) -> bool {
+    name.starts_with("kubectl") || name == "before-first-apply"
+}
+
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

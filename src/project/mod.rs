@@ -23,7 +23,7 @@ pub use error::{ErrorKind, FieldError};
 pub(crate) use files::Identified;
 pub use files::{Entry, Files, FilesError, MemoryFiles, Overlaid};
 pub use intent::{AgentKey, Intent, NewProject, ProjectChange, SecretChange, SecretKey, Volumes};
-pub use key::{ObjectKey, Unit, is_field_manager};
+pub use key::{ObjectKey, Unit, is_field_manager, is_kubectl};
 pub use name::{NameError, ProjectName};
 pub use passed::PASSED;
 pub use path::{PathError, RepoPath};

@@ -109,6 +109,8 @@ impl Driver {
         let awaited = match status.reason {
             Reason::WaitingForPod | Reason::PodRefused => Some(Awaited::Pod),
             Reason::WaitingForVolume => Some(Awaited::Volume),
+            // A commit that waits has made it forget what it waited for.
+            Reason::WaitingForApply => None,
             _ => observation.objects.iter().any(grows).then_some(Awaited::Growth),
         };
         let comes_up = matches!(status.phase, Phase::Pending | Phase::Starting | Phase::Failed | Phase::Suspended);

@@ -22,6 +22,11 @@ async fn what_somebody_else_has_made_is_taken_over_only_when_it_carries_the_proj
     let helm = ["-n", &namespace, "apply", "--server-side", "--field-manager=helm", "-f", "-"];
     let made = cluster.kubectl_reading(&service.to_string(), helm);
     assert!(made.status.success(), "{made:?}");
+    // What a person made with kubectl is theirs whose project has the name.
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "shop-env"},
+        "automountServiceAccountToken": true});
+    let made = cluster.kubectl_reading(&account.to_string(), ["-n", &namespace, "apply", "--server-side", "-f", "-"]);
+    assert!(made.status.success(), "{made:?}");
     let theirs = || cluster.object(&namespace, "service", "shop-env").expect("the Service");
 
     let kubeconfig = cluster.kubeconfig().display().to_string();
@@ -40,6 +45,12 @@ async fn what_somebody_else_has_made_is_taken_over_only_when_it_carries_the_proj
     assert_eq!(managers(&keys), ["claude-manager"]);
     let plan = manager.expect("GET", "/api/projects/shop/plan?server=true", None, 200).await;
     assert!(plan.to_string().contains("belongs to helm"), "{plan:#}");
+
+    eventually("the account's take-over", || {
+        let account = cluster.object(&namespace, "serviceaccount", "shop-env")?;
+        (account["automountServiceAccountToken"] == false && managers(&account) == ["claude-manager/shop"])
+            .then_some(())
+    });
 
     // With the label somebody says that it is to be the project's.
     cluster.expect(["-n", &namespace, "label", "service", "shop-env", "claude-manager.io/project=shop"]);
