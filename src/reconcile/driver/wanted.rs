@@ -113,6 +113,10 @@ impl Driver {
             let held = exceeded && unconfirmed.contains(name);
             let unit = Unit::Project(name.clone());
             if let Some(state) = self.units.get_mut(&unit) {
+                if meant.is_some() && state.deletion_held.is_none() {
+                    // What Git says comes later than the question: somebody may have confirmed this one in between.
+                    continue;
+                }
                 state.deletion_held = held.then(|| breaker::held(unconfirmed.len(), all, self.next.head));
                 self.dirty.insert(unit);
             }
