@@ -1,6 +1,6 @@
-//! What happened: the log, the last change of each project, the paths between two commits.
+//! What happened: the log, the paths between two commits, what came from where.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use gix::ObjectId;
@@ -12,7 +12,7 @@ use super::commit::Person;
 use super::directory::{self, Directory};
 use super::objects::{CommitInfo, Objects, object_id, parse_commit, revision};
 use super::{GitError, Repository};
-use crate::project::{ProjectName, RepoPath, Revision};
+use crate::project::{RepoPath, Revision};
 
 /// One commit as people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,33 +28,6 @@ pub struct LogEntry {
     /// The `Key: value` lines of the last paragraph, in order.
     pub trailers: Vec<(String, String)>,
 }
-
-/// The commit that last touched something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastChange {
-    /// The commit.
-    pub revision: Revision,
-    /// When it was made.
-    pub time: Timestamp,
-    /// The name of whoever made it.
-    pub author: Arc<str>,
-}
-
-/// What has become of projects: the commit that last changed each, or `None` when it is gone.
-pub type Changes = BTreeMap<ProjectName, Option<LastChange>>;
-
-/// Takes what has become of projects into what was known of them.
-pub fn take_changes(known: &mut BTreeMap<ProjectName, LastChange>, changes: &Changes) {
-    for (name, change) in changes {
-        match change {
-            Some(change) => drop(known.insert(name.clone(), change.clone())),
-            None => drop(known.remove(name)),
-        }
-    }
-}
-
-/// So many commits in a row are looked at one by one.
-const LONGEST_CHAIN: usize = 256;
 
 impl Repository {
     /// The newest commits from `from` back, at most `limit`; with a `path` only those that changed something there.
@@ -115,96 +88,6 @@ impl Repository {
             entries.push(read_entry(&objects, id)?);
         }
         Ok(entries)
-    }
-
-    /// For each folder `projects/<name>` of `head` the newest commit that gave it the content it has now.
-    ///
-    /// One walk from the head, which ends when every project is found, or at `known`: an earlier answer of this
-    /// function, with the revision it was for.
-    ///
-    /// # Errors
-    /// [`GitError::Object`] when the history is damaged.
-    pub fn last_changes(
-        &self,
-        head: Revision,
-        known: Option<(Revision, &BTreeMap<ProjectName, LastChange>)>,
-    ) -> Result<BTreeMap<ProjectName, LastChange>, GitError> {
-        let objects = self.objects();
-        let mut folders = Folders::new(&objects);
-        let mut open = BTreeMap::clone(&*folders.of(object_id(head))?);
-        let mut found = BTreeMap::new();
-        let mut walk = Walk::from(&objects, head)?;
-        while !open.is_empty() {
-            let Some((id, commit)) = walk.next()? else { break };
-            if let Some((revision, earlier)) = known.filter(|(known, _)| *known == super::objects::revision(&id)) {
-                let then = folders.of(object_id(revision))?;
-                open.retain(|name, content| match earlier.get(name) {
-                    Some(change) if then.get(name) == Some(content) => {
-                        found.insert(name.clone(), change.clone());
-                        false
-                    }
-                    _ => true,
-                });
-            }
-            let here = folders.of(id)?;
-            let parents: Vec<_> = commit.parents.iter().map(|parent| folders.of(*parent)).collect::<Result<_, _>>()?;
-            let time = timestamp(commit.time);
-            if parents.iter().any(|parent| Arc::ptr_eq(parent, &here)) {
-                walk.push_parents(&commit)?;
-                continue;
-            }
-            let mut made = Vec::new();
-            open.retain(|name, content| {
-                let made_here =
-                    here.get(name) == Some(content) && parents.iter().all(|parent| parent.get(name) != Some(content));
-                if made_here {
-                    made.push(name.clone());
-                }
-                !made_here
-            });
-            if !made.is_empty() {
-                let author: Arc<str> = read_entry(&objects, id)?.author.name.into();
-                let change = LastChange { revision: revision(&id), time, author };
-                found.extend(made.into_iter().map(|name| (name, change.clone())));
-            }
-            walk.push_parents(&commit)?;
-        }
-        Ok(found)
-    }
-
-    /// As [`Repository::last_changes`], but only of the folders that the commits from `known` to `head` changed, with `None`
-    /// for those that are gone; what it costs grows with them. `None` when these commits are no short chain.
-    ///
-    /// # Errors
-    /// [`GitError::Object`] when the history is damaged.
-    pub fn changes_since(&self, known: Revision, head: Revision) -> Result<Option<Changes>, GitError> {
-        let objects = self.objects();
-        let mut found = Changes::new();
-        let mut here = object_id(head);
-        for _ in 0..LONGEST_CHAIN {
-            if here == object_id(known) {
-                return Ok(Some(found));
-            }
-            let commit = objects.commit(here)?;
-            let [parent] = commit.parents[..] else { return Ok(None) };
-            let before = projects(&objects, &objects.commit(parent)?)?;
-            let after = projects(&objects, &commit)?;
-            if before != after {
-                let author: Arc<str> = read_entry(&objects, here)?.author.name.into();
-                let change = LastChange { revision: revision(&here), time: timestamp(commit.time), author };
-                let (before, after) = (entries(&objects, before)?, entries(&objects, after)?);
-                for (old, new) in directory::differences(&before, &after) {
-                    let folder = old.into_iter().chain(new).find(|entry| entry.mode.is_tree());
-                    let name = folder.and_then(|entry| std::str::from_utf8(&entry.filename).ok());
-                    let Some(name) = name.and_then(|name| ProjectName::parse(name).ok()) else { continue };
-                    let is_there = directory::find(&after, name.as_str()).is_some_and(|entry| entry.mode.is_tree());
-                    // The newest of them counts.
-                    found.entry(name).or_insert_with(|| is_there.then(|| change.clone()));
-                }
-            }
-            here = parent;
-        }
-        Ok(None)
     }
 
     /// The files that differ between two commits; everything when there is no first. A name that no [`RepoPath`] can
@@ -288,7 +171,7 @@ impl Repository {
 }
 
 /// Commits newest first, each once; a child always before its parents.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     objects: &'a Objects,
     /// By time, then by the order of discovery, so that the order is the same each time.
     queue: BinaryHeap<(i64, std::cmp::Reverse<usize>, ObjectId)>,
@@ -296,7 +179,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn from(objects: &'a Objects, start: Revision) -> Result<Self, GitError> {
+    pub(super) fn from(objects: &'a Objects, start: Revision) -> Result<Self, GitError> {
         let mut walk = Self { objects, queue: BinaryHeap::new(), seen: BTreeMap::new() };
         walk.push(object_id(start))?;
         Ok(walk)
@@ -311,11 +194,16 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn push_parents(&mut self, commit: &CommitInfo) -> Result<(), GitError> {
+    pub(super) fn push_parents(&mut self, commit: &CommitInfo) -> Result<(), GitError> {
         commit.parents.iter().try_for_each(|parent| self.push(*parent))
     }
 
-    fn next(&mut self) -> Result<Option<(ObjectId, CommitInfo)>, GitError> {
+    /// The tree of a commit that was pushed.
+    pub(super) fn tree(&self, id: &ObjectId) -> Option<ObjectId> {
+        self.seen.get(id).map(|commit| commit.tree)
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<(ObjectId, CommitInfo)>, GitError> {
         let Some((_, _, id)) = self.queue.pop() else { return Ok(None) };
         match self.seen.get(&id) {
             Some(commit) => Ok(Some((id, commit.clone()))),
@@ -324,11 +212,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn timestamp(seconds: i64) -> Timestamp {
+pub(super) fn timestamp(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn read_entry(objects: &Objects, id: ObjectId) -> Result<LogEntry, GitError> {
+pub(super) fn read_entry(objects: &Objects, id: ObjectId) -> Result<LogEntry, GitError> {
     let bytes = objects.read(id, Kind::Commit)?;
     let commit = parse_commit(id, &bytes)?;
     let author = commit.author().map_err(|error| GitError::object(id, error))?;
@@ -371,50 +259,8 @@ fn at_path(objects: &Objects, tree: ObjectId, path: &RepoPath) -> Result<Option<
     Ok(Some(here))
 }
 
-/// The folders below `projects/` of a commit, with their ids.
-type FolderIds = BTreeMap<ProjectName, ObjectId>;
-
-/// Reads them, and remembers the last ones: a commit is looked at once as itself and once as a parent, and most have
-/// the same projects as the one before.
-struct Folders<'a> {
-    objects: &'a Objects,
-    recent: VecDeque<(Option<ObjectId>, Arc<FolderIds>)>,
-}
-
-impl<'a> Folders<'a> {
-    const REMEMBERED: usize = 8;
-
-    const fn new(objects: &'a Objects) -> Self {
-        Self { objects, recent: VecDeque::new() }
-    }
-
-    fn of(&mut self, commit: ObjectId) -> Result<Arc<FolderIds>, GitError> {
-        let projects = projects(self.objects, &self.objects.commit(commit)?)?;
-        if let Some((_, known)) = self.recent.iter().find(|(id, _)| *id == projects) {
-            return Ok(Arc::clone(known));
-        }
-        let mut folders = FolderIds::new();
-        if let Some(projects) = projects {
-            for entry in self.objects.directory(projects)?.entries.iter().filter(|entry| entry.mode.is_tree()) {
-                let name = std::str::from_utf8(&entry.filename).ok().and_then(|name| ProjectName::parse(name).ok());
-                folders.extend(name.map(|name| (name, entry.oid)));
-            }
-        }
-        let folders = Arc::new(folders);
-        self.recent.push_front((projects, Arc::clone(&folders)));
-        self.recent.truncate(Self::REMEMBERED);
-        Ok(folders)
-    }
-}
-
-/// The folder of a commit that holds the projects.
-fn projects(objects: &Objects, commit: &CommitInfo) -> Result<Option<ObjectId>, GitError> {
-    let root = objects.directory(commit.tree)?;
-    Ok(directory::find(&root, "projects").filter(|entry| entry.mode.is_tree()).map(|entry| entry.oid))
-}
-
 /// The entries of a directory, or none where there is none.
-fn entries(objects: &Objects, id: Option<ObjectId>) -> Result<Arc<Directory>, GitError> {
+pub(super) fn entries(objects: &Objects, id: Option<ObjectId>) -> Result<Arc<Directory>, GitError> {
     id.map_or_else(|| Ok(Arc::new(Directory::empty())), |id| objects.directory(id))
 }
 

@@ -1,5 +1,6 @@
 //! The short name of a project: its id, folder, label value and name prefix.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -52,6 +53,13 @@ impl ProjectName {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Sets and maps of projects are asked with texts, too.
+impl Borrow<str> for ProjectName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -35,9 +35,8 @@ use super::unit::{Step, UnitState};
 use super::{Deletion, Parts, Snapshot};
 use crate::agent;
 use crate::cluster;
-use crate::git;
 use crate::plan::{self, CrashLoop, Desired, Observation, Policy, UnitPlan};
-use crate::project::{ObjectKey, ProjectName, Revision, Unit};
+use crate::project::{LastChange, ObjectKey, ProjectName, Revision, Unit};
 
 /// Units that are applied at the same time, as many as requests may be on their way: a unit has often only one. How many
 /// they send together is for [`cluster::Pace`] to say.
@@ -161,7 +160,7 @@ struct Driver {
     /// When to look at which units again.
     timers: BTreeMap<Instant, BTreeSet<Unit>>,
     runs: BTreeMap<Unit, cluster::Canceller>,
-    last_changes: BTreeMap<ProjectName, git::LastChange>,
+    last_changes: BTreeMap<ProjectName, LastChange>,
     /// What each unit had been brought to before this process began, by digest; empty after the first look.
     applied: BTreeMap<Unit, String>,
     agents: Agents,

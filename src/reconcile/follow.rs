@@ -8,9 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::Parts;
 use super::desired::{DesiredTree, Renderer};
 use super::driver::Message;
+use super::ledger::ChangesTo;
 use crate::git;
 use crate::plan::{POLICY_FILE, Policy};
-use crate::project::{ProjectName, RepoPath, Revision};
+use crate::project::{LastChange, ProjectName, RepoPath, Revision};
 
 /// How many commits are tried for a root that builds.
 const LOOK_BACK: usize = 100;
@@ -35,17 +36,23 @@ pub(super) struct Look {
     pub(super) desired: Option<DesiredTree>,
     /// The last commit of each project's folder, of those for which it is another than at the last look.
     pub(super) changes: git::Changes,
+    /// Of these, what the store does not have yet.
+    pub(super) unstored: Option<ChangesTo>,
 }
 
 /// Runs until every handle is gone.
 pub(super) async fn run(parts: Parts, mut signals: mpsc::Receiver<Signal>, driver: mpsc::Sender<Message>) {
-    let fresh = || Follower {
+    let stored = parts.store.last_changes().await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the last changes could not be read; the history is looked through for them");
+        None
+    });
+    let fresh = |known| Follower {
         renderer: Renderer::new(Arc::clone(&parts.age_identities), Arc::clone(&parts.memo)),
         seen: None,
         rendered: None,
-        last_changes: BTreeMap::new(),
+        known,
     };
-    let mut follower = Some(fresh());
+    let mut follower = Some(fresh(stored));
     while let Some(signal) = signals.recv().await {
         let mut waiting: Vec<oneshot::Sender<()>> = signal.done.into_iter().collect();
         while let Ok(more) = signals.try_recv() {
@@ -65,7 +72,7 @@ pub(super) async fn run(parts: Parts, mut signals: mpsc::Receiver<Signal>, drive
             }
             Err(panic) => {
                 tracing::error!(%panic, "rendering panicked; what was desired before stays");
-                follower = Some(fresh());
+                follower = Some(fresh(None));
                 Ok(None)
             }
         };
@@ -89,7 +96,8 @@ struct Follower {
     seen: Option<Revision>,
     /// The last head whose root did build: what the renderer remembers, and what the next difference counts from.
     rendered: Option<Revision>,
-    last_changes: BTreeMap<ProjectName, git::LastChange>,
+    /// The last commit of each project's folder, and the head that this is of.
+    known: Option<(Revision, BTreeMap<ProjectName, LastChange>)>,
 }
 
 impl Follower {
@@ -100,6 +108,7 @@ impl Follower {
             return Ok(None);
         }
         let started = std::time::Instant::now();
+        let author = repository.log(head, None, 1)?.pop().map(|entry| entry.author.name.into()).unwrap_or_default();
         let tree = repository.tree(head)?;
         let changed = match self.rendered {
             Some(rendered) => Some(repository.diff_paths(Some(rendered), head)?),
@@ -118,28 +127,44 @@ impl Follower {
                 (self.last_that_builds(repository, head)?, Some(error))
             }
         };
-        let changes = self.changes(repository, head)?;
+        let news = self.changes(repository, head)?;
+        let is_first = self.seen.is_none();
+        let known = self.known.iter().flat_map(|(_, known)| known);
+        let changes = match is_first {
+            // Nobody was told of those that are in the store.
+            true => known.map(|(name, change)| (name.clone(), Some(change.clone()))).collect(),
+            false => news.changes.clone(),
+        };
+        let unstored = Some(news).filter(|news| news.since != Some(head));
         self.seen = Some(head);
         tracing::debug!(%head, elapsed = ?started.elapsed(), "rendered");
-        let author = repository.log(head, None, 1)?.pop().map(|entry| entry.author.name.into()).unwrap_or_default();
-        Ok(Some(Look { head, author, error, desired, changes }))
+        Ok(Some(Look { head, author, error, desired, changes, unstored }))
     }
 
-    /// What has changed since the last look.
-    fn changes(&mut self, repository: &git::Repository, head: Revision) -> Result<git::Changes, git::GitError> {
-        let since = match self.seen {
-            Some(seen) => repository.changes_since(seen, head)?,
+    /// Learns the last commit of each project's folder as of `head`; gives what is new in that.
+    fn changes(&mut self, repository: &git::Repository, head: Revision) -> Result<ChangesTo, git::GitError> {
+        let since = self.known.as_ref().map(|(since, _)| *since);
+        let chain = match since {
+            Some(since) => repository.changes_since(since, head)?,
             None => None,
         };
-        if let Some(changes) = since {
-            git::take_changes(&mut self.last_changes, &changes);
-            return Ok(changes);
-        }
-        let all = repository.last_changes(head, self.seen.map(|seen| (seen, &self.last_changes)))?;
-        let before = std::mem::replace(&mut self.last_changes, all);
-        let gone = before.keys().filter(|name| !self.last_changes.contains_key(*name)).map(|name| (name.clone(), None));
-        let others = self.last_changes.iter().filter(|(name, change)| before.get(*name) != Some(*change));
-        Ok(gone.chain(others.map(|(name, change)| (name.clone(), Some(change.clone())))).collect())
+        let changes = match (&mut self.known, chain) {
+            (Some((known_of, known)), Some(changes)) => {
+                git::take_changes(known, &changes);
+                *known_of = head;
+                changes
+            }
+            (known, _) => {
+                let now = repository.last_changes(head, known.as_ref().map(|(since, known)| (*since, known)))?;
+                let before = known.take().map(|(_, known)| known).unwrap_or_default();
+                let gone = before.keys().filter(|name| !now.contains_key(*name)).map(|name| (name.clone(), None));
+                let others = now.iter().filter(|(name, change)| before.get(*name) != Some(*change));
+                let changes = gone.chain(others.map(|(name, change)| (name.clone(), Some(change.clone())))).collect();
+                *known = Some((head, now));
+                changes
+            }
+        };
+        Ok(ChangesTo { head, since, changes })
     }
 
     /// After a start: the newest commit before `head` whose root builds. A broken root must not make a fleet look as if it
@@ -172,4 +197,81 @@ pub(super) fn policy_before(repository: &git::Repository, head: Revision) -> Res
     let entries = repository.log(head, Some(&file), LOOK_BACK)?;
     let trees = entries.iter().filter_map(|entry| repository.tree(entry.revision).ok());
     Ok(Policy::newest_valid(trees).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::{CommitMeta, Person, Repository};
+    use crate::project::ChangeSet;
+
+    fn name(text: &str) -> ProjectName {
+        ProjectName::parse(text).unwrap()
+    }
+
+    fn meta() -> CommitMeta {
+        let message = "a commit".to_owned();
+        CommitMeta {
+            author: Person::manager(),
+            committer: Person::manager(),
+            time: jiff::Timestamp::UNIX_EPOCH,
+            message,
+        }
+    }
+
+    /// A change of the named projects; one that is said to be gone is removed.
+    fn touch(projects: &[(&str, Option<&str>)]) -> ChangeSet {
+        let mut changes = ChangeSet::default();
+        for (name, content) in projects {
+            let path = RepoPath::parse(&format!("projects/{name}/kustomization.yaml")).unwrap();
+            match content {
+                Some(content) => changes.write(path, *content),
+                None => changes.remove(path),
+            }
+        }
+        changes
+    }
+
+    fn start(known: Option<(Revision, BTreeMap<ProjectName, LastChange>)>) -> Follower {
+        let renderer = Renderer::new(Arc::default(), Arc::default());
+        Follower { renderer, seen: None, rendered: None, known }
+    }
+
+    #[test]
+    fn a_start_looks_at_what_came_after_what_is_remembered_and_at_everything_when_that_is_of_another_history() {
+        let directory = tempfile::tempdir().unwrap();
+        let seed = touch(&[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))]);
+        let repository = Repository::open_or_init(&directory.path().join("state.git"), "main", &seed, &meta()).unwrap();
+        let first = repository.head().unwrap().unwrap();
+
+        let mut follower = start(None);
+        let look = follower.look(&repository).unwrap().unwrap();
+        let told = look.unstored.unwrap();
+        assert_eq!((told.since, told.head, &told.changes), (None, first, &look.changes));
+        assert_eq!(look.changes.len(), 3);
+
+        // What is remembered says something else than the history, so that it can be seen whether it was believed.
+        let marked = LastChange { author: "remembered".into(), ..look.changes[&name("a")].clone().unwrap() };
+        let remembered: BTreeMap<_, _> = ["a", "b", "c"].map(|text| (name(text), marked.clone())).into();
+        let second = repository.commit(Some(first), &touch(&[("b", Some("2")), ("c", None)]), &meta()).unwrap();
+        let look = start(Some((first, remembered.clone()))).look(&repository).unwrap().unwrap();
+        let news = look.unstored.unwrap();
+        let by = |changes: &git::Changes, text: &str| {
+            changes.get(&name(text)).map(|change| change.as_ref().map(|change| change.author.to_string()))
+        };
+        let manager = || Some(Some(Person::manager().name));
+        assert_eq!((news.since, news.head), (Some(first), second));
+        assert_eq!(["a", "b", "c"].map(|text| by(&news.changes, text)), [None, manager(), Some(None)]);
+        // Whoever was told nothing yet is told everything.
+        assert_eq!(["a", "b"].map(|text| by(&look.changes, text)), [Some(Some("remembered".to_owned())), manager()]);
+
+        let look = start(Some((second, remembered.clone()))).look(&repository).unwrap().unwrap();
+        assert!(look.unstored.is_none(), "the store has all that there is: {:?}", look.unstored);
+
+        let elsewhere = Revision::from_bytes([7; 20]);
+        let look = start(Some((elsewhere, remembered))).look(&repository).unwrap().unwrap();
+        assert_eq!(["a", "b", "c"].map(|text| by(&look.changes, text)), [manager(), manager(), None]);
+        let news = look.unstored.unwrap();
+        assert_eq!((news.since, by(&news.changes, "c")), (Some(elsewhere), Some(None)));
+    }
 }

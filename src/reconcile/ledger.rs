@@ -1,4 +1,4 @@
-//! The way to the store, for the inventory and the history: in order, and what waits is written together.
+//! The way to the store, for the inventory, the history and the last changes: in order, and what waits is written together.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::project::{ObjectKey, Unit};
+use crate::git;
+use crate::project::{ObjectKey, Revision, Unit};
 use crate::store::{Passage, Store};
 
 /// So much is written in one transaction: whoever comes first should not wait for too many others.
@@ -29,15 +30,42 @@ pub(super) enum Entry {
     },
     /// What came of a commit.
     History(Passage),
+    /// Who changed projects last.
+    Changes(ChangesTo),
+}
+
+/// What has become of projects up to a head.
+#[derive(Debug)]
+pub(super) struct ChangesTo {
+    pub(super) head: Revision,
+    /// From where on; `None` when this is all there is.
+    pub(super) since: Option<Revision>,
+    pub(super) changes: git::Changes,
+}
+
+impl ChangesTo {
+    /// Adds what comes next; what does not follow is for the store to judge.
+    fn and(mut self, next: Self) -> Self {
+        if next.since != Some(self.head) {
+            return next;
+        }
+        self.changes.extend(next.changes);
+        Self { head: next.head, ..self }
+    }
 }
 
 /// Writes entries in order: an older one must never overwrite a newer one.
 pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entry>) {
     let (mut batch, mut is_open) = (Vec::new(), true);
     let (mut inventory, mut waiting, mut passages) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut inventory_due, mut history_due) = (Instant::now(), Instant::now());
+    let mut changes: Option<ChangesTo> = None;
+    let (mut inventory_due, mut history_due, mut changes_due) = (Instant::now(), Instant::now(), Instant::now());
     while is_open {
-        let due = [(!inventory.is_empty()).then_some(inventory_due), (!passages.is_empty()).then_some(history_due)];
+        let due = [
+            (!inventory.is_empty()).then_some(inventory_due),
+            (!passages.is_empty()).then_some(history_due),
+            changes.is_some().then_some(changes_due),
+        ];
         let more = entries.recv_many(&mut batch, BATCH);
         is_open = match due.into_iter().flatten().min() {
             None => more.await > 0,
@@ -55,6 +83,15 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
                         history_due = Instant::now() + GATHERING;
                     }
                     passages.push(passage);
+                }
+                Entry::Changes(next) => {
+                    if changes.is_none() {
+                        changes_due = Instant::now() + GATHERING;
+                    }
+                    changes = Some(match changes.take() {
+                        Some(before) => before.and(next),
+                        None => next,
+                    });
                 }
             }
         }
@@ -76,6 +113,11 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
             if let Err(error) = store.record_passages(&told).await {
                 tracing::warn!(%error, "the history could not be written");
             }
+        }
+        if let Some(ChangesTo { head, since, changes }) = changes.take_if(|_| is_due(0, changes_due))
+            && let Err(error) = store.set_last_changes(since, head, &changes).await
+        {
+            tracing::warn!(%error, "the last changes could not be written; the next start looks through more of the history");
         }
     }
 }

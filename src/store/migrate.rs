@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     step!(2, "0002_sessions.sql"),
     step!(3, "0003_history.sql"),
     step!(4, "0004_history_author.sql"),
+    step!(5, "0005_last_changes.sql"),
 ];
 
 /// Any number, as long as no other program uses the same one in the same database.

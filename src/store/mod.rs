@@ -6,6 +6,7 @@
 mod history;
 mod idempotency;
 mod inventory;
+mod last_changes;
 mod migrate;
 mod sessions;
 

@@ -7,7 +7,7 @@ mod postgres;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use claude_manager::project::{ObjectKey, ProjectName, Unit};
+use claude_manager::project::{LastChange, ObjectKey, ProjectName, Revision, Unit};
 use claude_manager::store::{Answer, Begun, Fingerprint, KEPT, Passage, Session, Store, StoreError};
 
 const DAY: i64 = 24 * 60 * 60;
@@ -124,6 +124,35 @@ async fn the_last_passages_of_a_project_are_kept_and_written_again(store: &Store
     assert!(store.passages(&ProjectName::parse("other").unwrap()).await.unwrap().is_empty());
 }
 
+async fn the_last_changes_are_those_of_one_head(store: &Store) {
+    let revision = |number: u8| Revision::from_bytes([number; 20]);
+    let name = |text: &str| ProjectName::parse(text).unwrap();
+    let change = |number: u8| LastChange {
+        revision: revision(number),
+        time: jiff::Timestamp::from_second(i64::from(number)).unwrap(),
+        author: "Ana".into(),
+    };
+    assert_eq!(store.last_changes().await.unwrap(), None);
+    // More than one statement takes.
+    let many: BTreeMap<_, _> = (0..1203).map(|number| (name(&format!("p{number}")), Some(change(1)))).collect();
+    store.set_last_changes(None, revision(1), &many).await.unwrap();
+    let (head, known) = store.last_changes().await.unwrap().unwrap();
+    assert_eq!((head, known.len(), &known[&name("p7")]), (revision(1), 1203, &change(1)));
+
+    let first = BTreeMap::from([(name("a"), Some(change(1))), (name("b"), Some(change(1)))]);
+    store.set_last_changes(None, revision(1), &first).await.unwrap();
+    let more = BTreeMap::from([(name("a"), Some(change(2))), (name("b"), None), (name("c"), Some(change(2)))]);
+    store.set_last_changes(Some(revision(1)), revision(2), &more).await.unwrap();
+    let expected = BTreeMap::from([(name("a"), change(2)), (name("c"), change(2))]);
+    assert_eq!(store.last_changes().await.unwrap(), Some((revision(2), expected)));
+
+    // Of what came after another head, nothing can be taken, and what is there may lack something.
+    store.set_last_changes(Some(revision(1)), revision(3), &more).await.unwrap();
+    assert_eq!(store.last_changes().await.unwrap(), None);
+    store.set_last_changes(Some(revision(3)), revision(4), &more).await.unwrap();
+    assert_eq!(store.last_changes().await.unwrap(), None, "there is nothing that it could follow");
+}
+
 async fn a_session_lasts_until_its_time_or_its_sign_out(store: &Store) {
     let session =
         |expires_at| Session { principal: "ana".to_owned(), credential: "what she knows".to_owned(), expires_at };
@@ -143,6 +172,7 @@ async fn a_session_lasts_until_its_time_or_its_sign_out(store: &Store) {
 
 async fn all_scenarios(store: &Store) {
     the_last_passages_of_a_project_are_kept_and_written_again(store).await;
+    the_last_changes_are_those_of_one_head(store).await;
     a_session_lasts_until_its_time_or_its_sign_out(store).await;
     an_inventory_is_read_back_as_it_was_set(store).await;
     a_repeated_request_gets_the_first_answer_for_a_day(store).await;
@@ -185,7 +215,7 @@ async fn processes_that_start_at_once_agree_on_one_schema() {
     }
     for task in tasks {
         let store = task.await.unwrap().unwrap();
-        assert_eq!(store.schema().await.unwrap(), 4);
+        assert_eq!(store.schema().await.unwrap(), 5);
         store.close().await;
     }
 }

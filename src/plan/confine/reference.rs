@@ -22,15 +22,18 @@ impl Names<'_> {
     /// Whether the project may refer to this object. What begins with its name is its own although Git does not have it
     /// (a certificate that a controller makes), unless it begins with the longer name of another project.
     fn allows(&self, kind: &str, name: &str) -> bool {
-        let begins = |project: &ProjectName| {
-            name.strip_prefix(project.as_str())
-                .is_some_and(|rest| rest.starts_with('-'))
-                .then(|| project.as_str().len())
+        let is_own = || {
+            let rest = name.strip_prefix(self.project.as_str());
+            rest.is_some_and(|rest| rest.starts_with('-')) && !self.is_of_longer(name)
         };
-        let longest = self.projects.iter().filter_map(begins).max();
-        self.own.contains(&(kind, name))
-            || self.shared.contains(&(kind.to_owned(), name.to_owned()))
-            || begins(self.project).is_some_and(|own| longest.is_none_or(|longest| longest <= own))
+        self.own.contains(&(kind, name)) || is_own() || self.shared.contains(&(kind.to_owned(), name.to_owned()))
+    }
+
+    /// Whether an object's name begins with the name of a project that is longer than this one's. The parts of the name are
+    /// looked up: asking each project would cost a fleet its square.
+    fn is_of_longer(&self, name: &str) -> bool {
+        let starts = name.match_indices('-').map(|(at, _)| &name[..at]);
+        starts.filter(|start| start.len() > self.project.as_str().len()).any(|start| self.projects.contains(start))
     }
 }
 

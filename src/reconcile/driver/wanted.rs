@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::breaker;
 use super::super::desired::{DesiredUnit, Wanted};
 use super::super::follow::Look;
+use super::super::ledger::Entry;
 use super::super::unit::UnitState;
 use super::{Driver, Message, kind_of, observe};
 use crate::git;
@@ -36,6 +37,9 @@ impl Driver {
         self.publishing.changed();
         self.next.head = Some(look.head);
         git::take_changes(&mut self.last_changes, &look.changes);
+        if let Some(changes) = look.unstored {
+            let _ = self.ledger.send(Entry::Changes(changes));
+        }
         self.root_error = look.error;
         // A root that does not build wants nothing new and gives nothing up.
         let Some(desired) = look.desired else { return };
