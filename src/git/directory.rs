@@ -1,11 +1,8 @@
 //! Directories as Git keeps them: sorted, a folder as if a slash stood behind its name.
 
-use std::cmp::Ordering;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use gix::ObjectId;
 use gix::objs::tree::{Entry, EntryKind};
+use std::cmp::Ordering;
 
 /// The entries of one directory.
 pub(super) type Directory = gix::objs::Tree;
@@ -46,35 +43,6 @@ pub(super) fn differences<'a>(
         };
         if pair.0 != pair.1 {
             found.push(pair);
-        }
-    }
-}
-
-/// The long directories that were read or written last. The one that holds all projects is as long as the fleet, and one
-/// commit is looked at by many.
-#[derive(Default)]
-pub(super) struct Recent(Mutex<VecDeque<(ObjectId, Arc<Directory>)>>);
-
-impl Recent {
-    /// What is shorter is read as fast.
-    const LONG: usize = 64;
-    /// The head's, the one before it, and those of a reader who looks at the past.
-    const KEPT: usize = 4;
-
-    pub(super) fn get(&self, id: ObjectId) -> Option<Arc<Directory>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|(known, _)| *known == id)?;
-        let entry = kept.remove(at)?;
-        let directory = Arc::clone(&entry.1);
-        kept.push_front(entry);
-        Some(directory)
-    }
-
-    pub(super) fn keep(&self, id: ObjectId, directory: &Arc<Directory>) {
-        if directory.entries.len() >= Self::LONG && self.get(id).is_none() {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.push_front((id, Arc::clone(directory)));
-            kept.truncate(Self::KEPT);
         }
     }
 }
@@ -131,21 +99,5 @@ mod tests {
             [pair("bfalse", "bfalse"), pair("cfalse", ""), pair("", "ctrue"), pair("dtrue", ""), pair("", "efalse")];
         assert_eq!(told, expected);
         assert_eq!(differences(&before, &before), []);
-    }
-
-    #[test]
-    fn only_the_last_long_directories_are_kept() {
-        let recent = Recent::default();
-        let id = |number: usize| ObjectId::from_hex(format!("{number:040}").as_bytes()).unwrap();
-        let names: Vec<String> = (0..Recent::LONG).map(|number| number.to_string()).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let (long, short) = (Arc::new(directory(&names)), Arc::new(directory(&names[1..])));
-        recent.keep(id(0), &short);
-        assert!(recent.get(id(0)).is_none());
-        for number in 0..=Recent::KEPT {
-            recent.keep(id(number), &long);
-            assert!(recent.get(id(0)).is_some(), "what is asked for stays");
-        }
-        assert!(recent.get(id(1)).is_none());
     }
 }

@@ -23,6 +23,7 @@ mod lock;
 mod objects;
 mod process;
 mod reader;
+mod recent;
 mod refs;
 mod remote;
 mod repository;

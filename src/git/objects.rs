@@ -8,13 +8,16 @@ use gix::objs::{CommitRef, Find, FindHeader, Kind, WriteTo};
 use gix::odb::memory::{Proxy, Storage};
 
 use super::GitError;
-use super::directory::{Directory, Recent};
+use super::directory::Directory;
+use super::recent::{Recent, Stored};
 use crate::project::Revision;
 
 /// A handle on the object database, optionally with objects in memory that are not written yet.
 pub(super) struct Objects {
     handle: Mutex<Proxy<gix::odb::Handle>>,
     recent: Arc<Recent>,
+    /// Whether what is read is in the repository, and not only in memory.
+    is_stored: bool,
 }
 
 /// The largest directory object that is read; a larger one is a mistake or an attack.
@@ -33,13 +36,13 @@ impl Objects {
     /// A handle that reads what is on disk.
     pub(super) fn reading(store: &Arc<gix::odb::Store>, recent: &Arc<Recent>) -> Self {
         let handle = Proxy::from(gix::odb::Handle::from(store.to_handle())).with_write_passthrough();
-        Self { handle: Mutex::new(handle), recent: Arc::clone(recent) }
+        Self { handle: Mutex::new(handle), recent: Arc::clone(recent), is_stored: true }
     }
 
     /// A handle whose writes stay in memory until [`Objects::take`].
     pub(super) fn staging(store: &Arc<gix::odb::Store>, recent: &Arc<Recent>) -> Self {
         let handle = Proxy::from(gix::odb::Handle::from(store.to_handle()));
-        Self { handle: Mutex::new(handle), recent: Arc::clone(recent) }
+        Self { handle: Mutex::new(handle), recent: Arc::clone(recent), is_stored: false }
     }
 
     fn handle(&self) -> MutexGuard<'_, Proxy<gix::odb::Handle>> {
@@ -54,21 +57,36 @@ impl Objects {
 
     /// Kind and size, or `None` when there is no such object.
     pub(super) fn header(&self, id: ObjectId) -> Result<Option<(Kind, u64)>, GitError> {
+        if let Some((kind, bytes)) = self.recent.object(id) {
+            return Ok(Some((kind, bytes.len() as u64)));
+        }
         let header = FindHeader::try_header(&*self.handle(), &id).map_err(|error| GitError::object(id, error))?;
         Ok(header.map(|header| (header.kind, header.size)))
     }
 
     /// The bytes of an object that has to be of `kind`.
-    pub(super) fn read(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, GitError> {
-        let mut buffer = Vec::new();
-        let handle = self.handle();
-        let found = handle.try_find(&id, &mut buffer).map_err(|error| GitError::object(id, error))?;
-        let found = found.ok_or_else(|| GitError::object(id, "it is missing"))?.kind;
-        drop(handle);
+    pub(super) fn read(&self, id: ObjectId, kind: Kind) -> Result<Arc<[u8]>, GitError> {
+        let (found, bytes) = match self.recent.object(id) {
+            Some(known) => known,
+            None => self.read_stored(id)?,
+        };
         if found != kind {
             return Err(GitError::object(id, format!("it is a {found}, not a {kind}")));
         }
-        Ok(buffer)
+        Ok(bytes)
+    }
+
+    fn read_stored(&self, id: ObjectId) -> Result<Stored, GitError> {
+        let mut buffer = Vec::new();
+        let handle = self.handle();
+        let found = handle.try_find(&id, &mut buffer).map_err(|error| GitError::object(id, error))?;
+        let kind = found.ok_or_else(|| GitError::object(id, "it is missing"))?.kind;
+        drop(handle);
+        let bytes = Arc::from(buffer);
+        if self.is_stored {
+            self.recent.keep_object(id, kind, &bytes);
+        }
+        Ok((kind, bytes))
     }
 
     /// The entries of a directory; the empty one needs no object.
@@ -76,7 +94,7 @@ impl Objects {
         if id.is_empty_tree() {
             return Ok(Arc::new(Directory::empty()));
         }
-        if let Some(known) = self.recent.get(id) {
+        if let Some(known) = self.recent.directory(id) {
             return Ok(known);
         }
         if let Some((_, size)) = self.header(id)?
@@ -92,14 +110,14 @@ impl Objects {
             directory.entries.sort();
         }
         let directory = Arc::new(directory);
-        self.recent.keep(id, &directory);
+        self.recent.keep_directory(id, &directory);
         Ok(directory)
     }
 
     /// Writes a directory, which is soon asked for.
     pub(super) fn write_directory(&self, directory: Directory) -> Result<ObjectId, GitError> {
         let id = self.write(&directory)?;
-        self.recent.keep(id, &Arc::new(directory));
+        self.recent.keep_directory(id, &Arc::new(directory));
         Ok(id)
     }
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use gix::odb::memory::Storage;
 
-use super::directory::Recent;
 use super::hook::Scratch;
 use super::objects::{Objects, object_id, open_store, revision};
+use super::recent::Recent;
 use super::{Batch, CommitError, CommitMeta, GitError, Remote, Tree, WriteLock, durable, refs};
 use crate::project::{ChangeSet, Revision};
 

@@ -70,8 +70,7 @@ impl Tree {
                 Self::MAX_FILE
             )));
         }
-        let bytes = self.objects.read(id, Kind::Blob).map_err(|error| unreadable(error.to_string()))?;
-        Ok(Arc::from(bytes))
+        self.objects.read(id, Kind::Blob).map_err(|error| unreadable(error.to_string()))
     }
 }
 
