@@ -39,6 +39,11 @@ impl Roots {
         Self { memo, last: Mutex::new(None) }
     }
 
+    /// What builds remember.
+    pub(super) fn memo(&self) -> &Memo {
+        &self.memo
+    }
+
     /// The root of a tree. Whether all that it lists is there is not looked at.
     ///
     /// # Errors

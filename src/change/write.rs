@@ -32,7 +32,7 @@ impl Writer {
             must_match(&before, name, expected)?;
         }
         let secrets = self.keys.updated(&before, &work.intent)?;
-        let changes = edit::apply(&before, &work.intent, secrets)?;
+        let changes = edit::apply(&before, &work.intent, secrets, self.roots.memo())?;
 
         let is_delete = matches!(work.intent, Intent::Delete(..));
         let after = Overlaid { base: &before, changes: &changes };
@@ -69,7 +69,10 @@ impl Writer {
         let mut objects = root.render(files, &unit, policy).map_err(|messages| conflict(messages.join("; ")))?;
         if !root.projects.contains(name) {
             // A folder that the root does not list is not applied, but it is edited and read all the same.
-            let build = kustomize::build(files, &edit::directory(name)).map_err(|error| conflict(sentence(&error)))?;
+            let folder = edit::directory(name);
+            let options = kustomize::Options::default();
+            let build = kustomize::build_with(files, &folder, &options, Some(self.roots.memo()));
+            let build = build.map_err(|error| conflict(sentence(&error)))?;
             objects = build.objects;
         }
         edit::read_spec(name, &objects).map_err(|error| conflict(error.to_string()))

@@ -1,5 +1,6 @@
 //! A change of some fields: each goes where the overlay has it; the result is rendered and must be what was wanted.
 
+use crate::kustomize::Memo;
 use crate::project::{
     ChangeSet, Files, Image, Overlaid, ProjectChange, ProjectName, ProjectSpec, SUSPENDED_ANNOTATION,
 };
@@ -15,11 +16,12 @@ pub(super) fn change(
     name: &ProjectName,
     change: &ProjectChange,
     secrets: Option<Vec<u8>>,
+    memo: &Memo,
 ) -> Result<ChangeSet, EditError> {
     must_exist(files, name)?;
-    let before = current(files, name)?;
+    let before = current(files, name, memo)?;
     check(change, &before)?;
-    let mut changes = edit_to(files, &before, &wanted(change, &before), change.image.as_ref())?;
+    let mut changes = edit_to(files, &before, &wanted(change, &before), change.image.as_ref(), memo)?;
     if let Some(secrets) = secrets {
         let path = secrets_path(name);
         match exists(files, &path)? {
@@ -98,6 +100,7 @@ pub(super) fn edit_to(
     before: &ProjectSpec,
     wanted: &ProjectSpec,
     image: Option<&Image>,
+    memo: &Memo,
 ) -> Result<ChangeSet, EditError> {
     if before == wanted {
         return Ok(ChangeSet::default());
@@ -106,7 +109,7 @@ pub(super) fn edit_to(
     let mut failure = None;
     for in_place in [true, false] {
         let changes = attempt(files, before, wanted, image, in_place)?;
-        match current(&Overlaid { base: files, changes: &changes }, name) {
+        match current(&Overlaid { base: files, changes: &changes }, name, memo) {
             Ok(after) if after == *wanted => return Ok(changes),
             Ok(after) => {
                 let fields = differences(&after, wanted).join(", ");

@@ -1,12 +1,18 @@
 //! A new project: its overlay, its line in the root, its secrets.
 
+use crate::kustomize::Memo;
 use crate::project::{ChangeSet, Files, Image, NewProject, Overlaid, ProjectSpec, Quantity, Storage};
 use crate::yaml::edit::scalar;
 
 use super::check::Checks;
 use super::{EditError, current, exists, overlay_path, root, secrets_path, tombstone_path};
 
-pub(super) fn create(files: &dyn Files, new: &NewProject, secrets: Option<Vec<u8>>) -> Result<ChangeSet, EditError> {
+pub(super) fn create(
+    files: &dyn Files,
+    new: &NewProject,
+    secrets: Option<Vec<u8>>,
+    memo: &Memo,
+) -> Result<ChangeSet, EditError> {
     let name = &new.short_name;
     check(new)?;
     if exists(files, &overlay_path(name))? {
@@ -22,7 +28,7 @@ pub(super) fn create(files: &dyn Files, new: &NewProject, secrets: Option<Vec<u8
     if exists(files, &tombstone_path(name))? {
         changes.remove(tombstone_path(name));
     }
-    let made = current(&Overlaid { base: files, changes: &changes }, name)?;
+    let made = current(&Overlaid { base: files, changes: &changes }, name, memo)?;
     let mut wanted = spec(new);
     // Resources that are not given are the base's.
     wanted.resources.cpu = wanted.resources.cpu.or_else(|| made.resources.cpu.clone());

@@ -22,7 +22,7 @@ pub mod upgrade;
 
 pub use read::{ReadError, read_spec};
 
-use crate::kustomize::{self, BuildError};
+use crate::kustomize::{self, BuildError, Memo};
 use crate::project::{
     ChangeSet, Entry, ErrorKind, FieldError, Files, FilesError, Intent, PathError, ProjectName, ProjectSpec, RepoPath,
 };
@@ -90,17 +90,23 @@ fn summary(fields: &[FieldError]) -> String {
 }
 
 /// The changes to `files` that make `intent` so; empty when it is so already. `secrets` is the new content of the
-/// project's `secrets.sops.yaml`: `None` leaves the file as it is, and no bytes at all remove it.
+/// project's `secrets.sops.yaml`: `None` leaves the file as it is, and no bytes at all remove it. `memo` is what other
+/// builds of these files remember.
 ///
 /// # Errors
 /// [`EditError`].
-pub fn apply(files: &dyn Files, intent: &Intent, secrets: Option<Vec<u8>>) -> Result<ChangeSet, EditError> {
+pub fn apply(
+    files: &dyn Files,
+    intent: &Intent,
+    secrets: Option<Vec<u8>>,
+    memo: &Memo,
+) -> Result<ChangeSet, EditError> {
     match intent {
-        Intent::Create(new) => create::create(files, new, secrets),
-        Intent::Change(name, change) => change::change(files, name, change, secrets),
+        Intent::Create(new) => create::create(files, new, secrets, memo),
+        Intent::Change(name, change) => change::change(files, name, change, secrets, memo),
         Intent::Delete(name, volumes) => delete::delete(files, name, *volumes),
-        Intent::Start(name) => scale::start(files, name),
-        Intent::Stop(name) => scale::stop(files, name),
+        Intent::Start(name) => scale::start(files, name, memo),
+        Intent::Stop(name) => scale::stop(files, name, memo),
         Intent::TrustAgentKey(key) => agent_keys::add(files, key),
     }
 }
@@ -147,8 +153,9 @@ fn read_text(files: &dyn Files, path: &RepoPath) -> Result<String, EditError> {
 }
 
 /// The project as its overlay renders.
-fn current(files: &dyn Files, name: &ProjectName) -> Result<ProjectSpec, EditError> {
-    let build = kustomize::build(files, &directory(name)).map_err(|error| unbuildable(&error))?;
+fn current(files: &dyn Files, name: &ProjectName, memo: &Memo) -> Result<ProjectSpec, EditError> {
+    let build = kustomize::build_with(files, &directory(name), &kustomize::Options::default(), Some(memo));
+    let build = build.map_err(|error| unbuildable(&error))?;
     read_spec(name, &build.objects).map_err(|error| EditError::conflict(&overlay_path(name), error.to_string()))
 }
 

@@ -72,7 +72,7 @@ impl Tree {
     }
 
     fn make(&mut self, intent: &Intent, secrets: Option<&str>) -> Result<Vec<String>, EditError> {
-        let changes = apply(&self.0, intent, secrets.map(|text| text.as_bytes().to_vec()))?;
+        let changes = apply(&self.0, intent, secrets.map(|text| text.as_bytes().to_vec()), &Memo::default())?;
         self.commit(&changes);
         Ok(changes.0.keys().map(ToString::to_string).collect())
     }
@@ -86,7 +86,7 @@ impl Tree {
     }
 
     fn spec(&self, short: &str) -> ProjectSpec {
-        current(&self.0, &name(short)).unwrap()
+        current(&self.0, &name(short), &Memo::default()).unwrap()
     }
 
     fn has(&self, path: &str) -> bool {

@@ -134,7 +134,9 @@ impl Renderer {
         if !(same_root && same_policy) {
             self.known = Known::default();
         }
-        self.known.keep_only(&layout.members);
+        if !same_members {
+            self.known.keep_only(&layout.members);
+        }
         // Where the root itself reaches over its parts, none of them is worth to be built.
         let mut rendered = BTreeSet::new();
         if together.is_none() {

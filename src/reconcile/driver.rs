@@ -397,7 +397,7 @@ impl Driver {
                     self.dirty.insert(unit.clone());
                     return;
                 }
-                state.deletion_held = None;
+                state.confirm_deletion();
             }
             let is_suspended = granted.is_none() && state.suspended(&self.policy).is_some();
             let mut rests = planned.is_none() || is_suspended;

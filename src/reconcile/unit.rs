@@ -51,6 +51,8 @@ pub(super) struct UnitState {
     pub(super) attempt: Option<Attempt>,
     /// Why its objects are not deleted although Git does not have it any more.
     pub(super) deletion_held: Option<String>,
+    /// Whether somebody has seen what its deletion does, and wants it.
+    pub(super) deletion_confirmed: bool,
     /// The plan that somebody has looked at and wants, whatever else it would wait for.
     pub(super) granted: Option<Granted>,
 }
@@ -117,6 +119,8 @@ impl UnitState {
             let objects = desired.objects.as_ref().ok()?;
             Some(Attempt::new(desired.revision, objects.digest()))
         });
+        // Whoever confirmed a deletion did not confirm the next one.
+        self.deletion_confirmed &= desired.is_none();
         self.desired = desired;
         self.volumes_given_up = volumes_given_up;
         self.attempts = 0;
@@ -126,6 +130,12 @@ impl UnitState {
         self.granted = None;
         self.failures.clear();
         self.waiting = None;
+    }
+
+    /// Takes that somebody has looked at the plan and wants it: the deletion, if it is one, waits for nobody's word again.
+    pub(super) fn confirm_deletion(&mut self) {
+        self.deletion_held = None;
+        self.deletion_confirmed = self.desired.is_none();
     }
 
     /// Takes what it should have and has not.
@@ -406,6 +416,15 @@ mod tests {
         assert!(unit.planned(false).is_none());
         unit.want(None, false);
         assert!(unit.planned(false).is_some(), "the next head is judged anew");
+
+        unit.deletion_held = Some("too many".into());
+        unit.confirm_deletion();
+        unit.want(None, false);
+        assert!(unit.planned(false).is_some() && unit.deletion_confirmed, "a later head asks nobody again");
+        unit.want(wants(1), false);
+        unit.confirm_deletion();
+        unit.want(None, false);
+        assert!(!unit.deletion_confirmed, "whoever wanted a change did not want it gone");
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn a_managers_key_is_added_once_and_keeps_what_is_there() {
     let keys = object.iter().find(|object| object.key.name == "claude-manager-agent-keys").unwrap();
     assert_eq!(keys.value["data"]["aa00.pem"], "-----BEGIN PUBLIC KEY-----\naa00\n-----END PUBLIC KEY-----\n");
     assert_eq!(keys.value["data"].as_object().unwrap().len(), 2);
-    assert!(apply(&tree.0, &key("bb11"), None).unwrap().is_empty(), "it is there");
+    assert!(apply(&tree.0, &key("bb11"), None, &Memo::default()).unwrap().is_empty(), "it is there");
 }
 
 #[test]

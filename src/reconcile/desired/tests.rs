@@ -72,7 +72,7 @@ impl Tree {
     }
 
     fn intend(&mut self, intent: Intent) -> BTreeSet<RepoPath> {
-        let changes = crate::edit::apply(&self.0, &intent, None).unwrap();
+        let changes = crate::edit::apply(&self.0, &intent, None, &Memo::default()).unwrap();
         self.change(changes)
     }
 

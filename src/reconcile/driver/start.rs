@@ -49,6 +49,9 @@ impl Driver {
                 let _ = back.send(Message::Applied(unit, run, applied)).await;
             }
         });
+        // What a task has made last waits until it rests, and the loop may first tell everybody of a large fleet. What is made
+        // before something else can be taken by an idle worker at once.
+        tokio::spawn(std::future::ready(()));
     }
 
     /// Takes what belongs to a unit; gives it back when that is news for the store.

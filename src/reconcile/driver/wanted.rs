@@ -98,18 +98,24 @@ impl Driver {
     /// Holds deletions back when there are too many at once, but for those that are `meant`; without that, asks the history
     /// which are.
     pub(super) fn judge_deletions(&mut self, meant: Option<&BTreeSet<ProjectName>>) {
-        let is_project = |unit: &&Unit| matches!(unit, Unit::Project(_));
-        let all = self.units.iter().filter(|(unit, state)| is_project(unit) && state.desired.is_some()).count();
-        let mut gone: BTreeSet<ProjectName> = BTreeSet::new();
+        let (mut gone, mut confirmed) = (BTreeSet::new(), 0);
         for (unit, state) in &self.units {
             if let Unit::Project(name) = unit
                 && state.would_delete()
                 && self.would_delete_now(unit, state)
             {
-                gone.insert(name.clone());
+                match state.deletion_confirmed {
+                    true => confirmed += 1,
+                    false => drop(gone.insert(name.clone())),
+                }
             }
         }
-        let all = all + gone.len();
+        if gone.is_empty() {
+            return;
+        }
+        let is_project = |unit: &&Unit| matches!(unit, Unit::Project(_));
+        let all = self.units.iter().filter(|(unit, state)| is_project(unit) && state.desired.is_some()).count();
+        let all = all + gone.len() + confirmed;
         let unconfirmed: BTreeSet<ProjectName> =
             gone.iter().filter(|name| meant.is_none_or(|meant| !meant.contains(*name))).cloned().collect();
         let exceeded = self.policy.prune.is_exceeded(unconfirmed.len(), all);
@@ -117,10 +123,6 @@ impl Driver {
             let held = exceeded && unconfirmed.contains(name);
             let unit = Unit::Project(name.clone());
             if let Some(state) = self.units.get_mut(&unit) {
-                if meant.is_some() && state.deletion_held.is_none() {
-                    // What Git says comes later than the question: somebody may have confirmed this one in between.
-                    continue;
-                }
                 state.deletion_held = held.then(|| breaker::held(unconfirmed.len(), all, self.next.head));
                 self.dirty.insert(unit);
             }

@@ -1,9 +1,12 @@
 //! What waits for a person is applied as it was looked at, by the hash of its plan, or not at all.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::drift::Fleet;
 use super::{append, project, push};
+use crate::control_plane::{ControlPlane, eventually};
 use crate::manager::{Manager, git_ok};
 
 /// The hash of a plan that somebody looks at.
@@ -37,6 +40,17 @@ async fn apply(manager: &Manager, path: &str, hash: &str) -> (u16, Value) {
     let answer = request.header("if-match", format!("\"{hash}\"")).send().await.expect("an answer");
     let status = answer.status().as_u16();
     (status, answer.json().await.expect("JSON"))
+}
+
+/// Takes projects out of a clone.
+fn take_away(clone: &Path, names: &[&str]) {
+    let root = clone.join("kustomization.yaml");
+    let text = std::fs::read_to_string(&root).expect("the root");
+    let stays = |line: &&str| names.iter().all(|name| !line.ends_with(&format!("projects/{name}")));
+    std::fs::write(&root, text.lines().filter(stays).collect::<Vec<_>>().join("\n") + "\n").expect("written");
+    for name in names {
+        git_ok(clone, &["rm", "-rq", &format!("projects/{name}")]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,11 +113,7 @@ async fn deletions_that_are_held_are_confirmed_by_the_plan_that_names_them() {
     let clone = manager.clone_state("clone");
     append(&clone, "claude-manager.yaml", "policy: {prune: {projects: 1, percent: 0}}\n");
     push(&clone, "One deletion at a time is enough");
-    let root = clone.join("kustomization.yaml");
-    let text = std::fs::read_to_string(&root).expect("the root");
-    let gone = |line: &&str| ["b", "c", "d"].iter().all(|name| !line.ends_with(&format!("projects/{name}")));
-    std::fs::write(&root, text.lines().filter(gone).collect::<Vec<_>>().join("\n") + "\n").expect("written");
-    git_ok(&clone, &["rm", "-rq", "projects/b", "projects/c", "projects/d"]);
+    take_away(&clone, &["b", "c", "d"]);
     push(&clone, "Three at once");
     for name in ["b", "c", "d"] {
         manager.project_until(name, |project| project["reason"] == "DeletionHeld").await;
@@ -172,4 +182,52 @@ async fn drift_that_is_left_is_corrected_once_by_the_plan_that_shows_it() {
     fleet.kubectl(&["delete", "service", "shop-env"]);
     manager.expect("POST", "/api/projects/shop/refresh", None, 200).await;
     assert!(service().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmed_deletion_that_does_not_get_through_is_not_held_again_by_a_later_commit() {
+    let Some(cluster) = ControlPlane::with_pods() else { return };
+    let namespace = cluster.namespace("confirmed");
+    let kubeconfig = cluster.kubeconfig().display().to_string();
+    let manager = Manager::start(&[("KUBECONFIG", &kubeconfig), ("KUBERNETES_NAMESPACE", &namespace)]);
+    for name in ["a", "b", "c", "d"] {
+        manager.expect("POST", "/api/projects", Some(project(name)), 201).await;
+        manager.project_until(name, |project| project["appliedRevision"].is_string()).await;
+    }
+    // Somebody's admission policy lets one Service go only when it is taken away.
+    let admission = "admissionregistration.k8s.io/v1";
+    let keeps = format!("{namespace}-keeps");
+    cluster.apply(vec![
+        json!({"apiVersion": admission, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": keeps}, "spec": {
+            "matchConstraints": {"resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["services"]}]},
+            "validations": [{"expression": "oldObject.metadata.name != 'b-env'", "message": "it is still needed"}]}}),
+        json!({"apiVersion": admission, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": keeps}, "spec": {
+            "policyName": keeps, "validationActions": ["Deny"],
+            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}}}),
+    ]);
+    let delete = ["-n", &namespace, "delete", "service", "b-env", "--dry-run=server"];
+    eventually("the policy in force", || (!cluster.kubectl(delete).status.success()).then_some(()));
+
+    let clone = manager.clone_state("clone");
+    append(&clone, "claude-manager.yaml", "policy: {prune: {projects: 1, percent: 0}}\n");
+    push(&clone, "One deletion at a time is enough");
+    take_away(&clone, &["b", "c", "d"]);
+    push(&clone, "Three at once");
+    manager.project_until("b", |b| b["reason"] == "DeletionHeld").await;
+    let (hash, _) = look(&manager, "/api/projects/b/plan").await;
+    let (_, done) = apply(&manager, "/api/projects/b/plan", &hash).await;
+    assert!(done["errors"].to_string().contains("it is still needed"), "{done:#}");
+
+    let changed = manager.expect("PUT", "/api/projects/a", Some(json!({"name": "Another"})), 200).await;
+    manager.project_until("a", |a| a["appliedRevision"] == changed["revision"]).await;
+    let b = manager.project_until("b", |b| b["reason"] != "DeletionHeld" && b["message"] != "").await;
+    assert!(b["message"].as_str().is_some_and(|message| message.contains("it is still needed")), "{b:#}");
+    assert_eq!(manager.expect("GET", "/api/projects/c", None, 200).await["reason"], "DeletionHeld");
+
+    cluster.expect(["delete", "validatingadmissionpolicybinding", &keeps]);
+    eventually("the policy out of force", || cluster.kubectl(delete).status.success().then_some(()));
+    manager.expect("POST", "/api/projects/a/refresh", None, 200).await;
+    manager.project_until("b", |b| b["status"] == 404).await;
+    assert_eq!(manager.expect("GET", "/api/projects/c", None, 200).await["reason"], "DeletionHeld");
 }
