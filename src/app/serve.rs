@@ -23,6 +23,8 @@ use crate::project::{Actor, AgentKey, ErrorKind, Intent, Principal, Role, Source
 use crate::reconcile::Reconciler;
 use crate::web;
 
+/// For how long a start waits for the first lists of the cluster; a large one takes longer, and one that is silent never ends.
+const FIRST_LISTS: Duration = Duration::from_secs(5);
 /// For how long calls under way are waited for at the end.
 const LAST_CALLS: Duration = Duration::from_secs(10);
 
@@ -67,8 +69,9 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     };
     let state = web::AppState::new(services, parts.store.clone(), Arc::clone(&settings), parts.metrics.clone(), auth);
     let router = web::router(state.clone());
-    // The first answer already knows every project.
+    // The first answer already knows every project, and how it is doing where the cluster says so soon.
     reconciler.load().await;
+    reconciler.cluster_seen(FIRST_LISTS).await;
     // "Everywhere" is no address to open.
     let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
     let host = if address.is_ipv6() && !address.ip().is_unspecified() { format!("[{host}]") } else { host };

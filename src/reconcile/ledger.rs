@@ -135,7 +135,7 @@ fn newest(passages: Vec<Passage>) -> Vec<Passage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::ProjectName;
+    use crate::project::{LastChange, ProjectName};
 
     fn passage(name: &str, seen_at: i64, outcome: &str) -> Passage {
         Passage {
@@ -179,6 +179,17 @@ mod tests {
         assert_eq!(stored.len(), BATCH);
         assert!(stored.values().all(|stored| *stored == keys("n1")), "the newest of each: {stored:?}");
 
+        // Steps that follow one another are one for the store; it is told of them by the time the program ends.
+        let revision = |number: u8| Revision::from_bytes([number; 20]);
+        let step = |since: Option<u8>, head: u8, name: &str| {
+            let change =
+                LastChange { revision: revision(head), time: jiff::Timestamp::UNIX_EPOCH, author: "Ana".into() };
+            let changes = [(ProjectName::parse(name).unwrap(), Some(change))].into();
+            Entry::Changes(ChangesTo { since: since.map(revision), head: revision(head), changes })
+        };
+        for entry in [step(None, 1, "a"), step(Some(1), 2, "b"), step(Some(2), 3, "a")] {
+            assert!(entries.send(entry).is_ok());
+        }
         // What nobody waits for is there when the program ends.
         assert!(entries.send(Entry::History(passage("p1", 1, "applied"))).is_ok());
         assert!(entries.send(Entry::Inventory { unit: unit(1), keys: keys("last"), written: None }).is_ok());
@@ -186,6 +197,16 @@ mod tests {
         ledger.await.unwrap();
         assert_eq!(store.inventory().await.unwrap()[&unit(1)], keys("last"));
         assert_eq!(store.passages(&ProjectName::parse("p1").unwrap()).await.unwrap().len(), 1);
+        let (head, changes) = store.last_changes().await.unwrap().unwrap();
+        let told: Vec<_> = changes.iter().map(|(name, change)| (name.as_str(), change.revision)).collect();
+        assert_eq!((head, told), (revision(3), vec![("a", revision(3)), ("b", revision(2))]));
+
+        // After a gap nobody knows what is missing, so that nothing is remembered.
+        let (entries, received) = mpsc::unbounded_channel();
+        assert!(entries.send(step(Some(3), 4, "a")).is_ok() && entries.send(step(Some(5), 6, "b")).is_ok());
+        drop(entries);
+        keep(store.clone(), received).await;
+        assert_eq!(store.last_changes().await.unwrap(), None);
     }
 
     #[test]

@@ -80,6 +80,7 @@ mod unit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -206,6 +207,13 @@ impl Reconciler {
         }
     }
 
+    /// Waits until the cluster was seen as a whole or is known not to answer, but no longer than `patience`.
+    pub async fn cluster_seen(&self, patience: Duration) {
+        let mut snapshots = self.subscribe();
+        let is_seen = snapshots.wait_for(|snapshot| snapshot.synced || snapshot.cluster.is_some());
+        let _ = tokio::time::timeout(patience, is_seen).await;
+    }
+
     /// Says that the head may have moved. Carries no data, never waits.
     pub fn nudge(&self) {
         // A full queue already holds a signal that will read the newest head.
@@ -256,8 +264,6 @@ impl Reconciler {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]

@@ -277,12 +277,12 @@ impl Fleet {
         self.at_rest().await;
         let (mut running, _) = self.cold().await;
         self.at_rest().await;
-        for stage in std::iter::repeat_n(stage.split(','), REPEATS).flatten() {
+        for (turn, stage) in (0..REPEATS).flat_map(|turn| stage.split(',').map(move |stage| (turn, stage))) {
             match stage {
                 "change" => self.one_change(&running, &plain).await,
                 "all" => self.all_changed(&running).await,
                 "bad" => self.bad_neighbours(&running).await,
-                "drift" => self.drift(&running, &plain).await,
+                "drift" => self.drift(&running, &plain, turn % 2 == 1).await,
                 "quiet" => self.quiet(&mut running).await,
                 _ => panic!("there is no stage {stage}"),
             }
@@ -385,7 +385,7 @@ impl Fleet {
         self.one_change(&running, &plain).await;
         self.all_changed(&running).await;
         self.bad_neighbours(&running).await;
-        self.drift(&running, &plain).await;
+        self.drift(&running, &plain, false).await;
         self.quiet(&mut running).await;
     }
 
@@ -671,8 +671,13 @@ impl Fleet {
         )
     }
 
-    async fn drift(&self, running: &Running, plain: &Plain) {
+    /// Drift and how the manager heals it, before or after the best that the API server gives.
+    async fn drift(&self, running: &Running, plain: &Plain, plain_first: bool) {
         let Running { manager, namespace, user, .. } = running;
+        if plain_first {
+            self.plain_healer(plain).await;
+            self.at_rest().await;
+        }
         let writes = self.writes(user).len();
         let used = cpu(&manager.pid().to_string());
         let told = self.drifted(namespace, |_| {}).await;
@@ -682,8 +687,14 @@ impl Fleet {
             cpu(&manager.pid().to_string()) - used,
             self.writes(user).len() - writes
         ));
-        self.at_rest().await;
-        // The best that the API server gives: whoever sees a change and writes the object again at once.
+        if !plain_first {
+            self.at_rest().await;
+            self.plain_healer(plain).await;
+        }
+    }
+
+    /// Whoever sees a change and writes the object again at once.
+    async fn plain_healer(&self, plain: &Plain) {
         let sets = self.objects.iter().filter(|object| object["kind"] == "StatefulSet");
         let sets: BTreeMap<&str, &Value> =
             sets.map(|object| (object["metadata"]["name"].as_str().unwrap(), object)).collect();

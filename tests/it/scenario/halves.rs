@@ -48,7 +48,15 @@ async fn where_one_of_two_changes_is_refused_neither_is_made_and_the_mending_com
     assert!(message.contains("Service shop-env") && message.contains("between 1 and 65535"), "{message}");
     assert!(note(&live("serviceaccount")).is_null(), "the other change is not made either");
     assert_ne!(refused["appliedRevision"], refused["revision"]);
-    let history = manager.expect("GET", "/api/projects/shop/history", None, 200).await;
+    // What is written of it is gathered for a moment.
+    let mut history = Value::Null;
+    for _ in 0..100 {
+        history = manager.expect("GET", "/api/projects/shop/history", None, 200).await;
+        if history["items"][1].is_object() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     assert_eq!(history["items"][0]["outcome"], "failed", "{history:#}");
 
     // Two are not: both are told at once.
