@@ -187,6 +187,8 @@ async fn drift_that_is_left_is_corrected_once_by_the_plan_that_shows_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirmed_deletion_that_does_not_get_through_is_not_held_again_by_a_later_commit() {
     let Some(cluster) = ControlPlane::with_pods() else { return };
+    // Whoever else needs some on this control plane would lack them.
+    cluster.volumes("", 8);
     let namespace = cluster.namespace("confirmed");
     let kubeconfig = cluster.kubeconfig().display().to_string();
     let manager = Manager::start(&[("KUBECONFIG", &kubeconfig), ("KUBERNETES_NAMESPACE", &namespace)]);
