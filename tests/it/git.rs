@@ -234,6 +234,21 @@ fn revisions_are_found_by_branch_tag_and_the_beginning_of_their_id() {
 }
 
 #[test]
+fn a_batch_that_is_given_up_never_was_though_it_was_read() {
+    let fixture = Fixture::new();
+    let mut batch = fixture.repository.begin().unwrap();
+    let made = batch.commit(&write("b", "1"), &meta("b")).unwrap();
+    assert_eq!(*batch.tree().unwrap().read(&path("b")).unwrap(), *b"1");
+    drop(batch);
+    let found = fixture.repository.resolve(&made.to_string());
+    assert!(matches!(found, Err(GitError::UnknownRevision(_))), "{found:?}");
+    assert!(fixture.repository.tree(made).is_err());
+    // The same commit made for good is there, and reads.
+    fixture.commit(&write("b", "1"), "b");
+    assert_eq!(*fixture.repository.tree(fixture.head()).unwrap().read(&path("b")).unwrap(), *b"1");
+}
+
+#[test]
 fn everything_still_reads_after_git_has_packed_objects_and_refs() {
     let fixture = Fixture::new();
     let first = fixture.commit(&write("b", "1"), "b");
