@@ -17,7 +17,7 @@ use crate::cluster::Target;
 use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
 use crate::project::{AgentKey, ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
-use crate::reconcile::Parts;
+use crate::reconcile::Dependencies;
 use crate::sops::{self, Identity};
 use crate::store::Store;
 use crate::{edit, embedded};
@@ -25,7 +25,7 @@ use crate::{edit, embedded};
 /// What every command that looks at the cluster works with.
 pub(crate) struct Wired {
     /// For the reconciler.
-    pub(crate) parts: Parts,
+    pub(crate) parts: Dependencies,
     /// What the cluster is, for people.
     pub(crate) cluster: &'static str,
     /// The embedded cluster, when it is the one: whoever serves runs its pods.
@@ -69,7 +69,7 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
             Some(agent::Client::new(signer(settings)?, reach))
         }
     };
-    let parts = Parts {
+    let parts = Dependencies {
         repository,
         client,
         store,

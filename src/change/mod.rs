@@ -13,7 +13,7 @@ mod push;
 mod queue;
 mod secrets;
 mod upgrade;
-mod write;
+mod writer;
 
 use std::sync::Arc;
 

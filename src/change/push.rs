@@ -4,7 +4,7 @@
 //! the repository. It judges as a trusted program does: by the code and the policy that are accepted already, never by
 //! what the push brings.
 
-mod clear;
+mod cleartext;
 
 use std::collections::BTreeSet;
 
@@ -126,7 +126,7 @@ fn clear_secrets(
             }
             match tree.read(&path) {
                 Ok(content) => {
-                    if let Some(problem) = clear::find(path.file_name(), &content) {
+                    if let Some(problem) = cleartext::find(path.file_name(), &content) {
                         reasons.push(format!("{path} in commit {}: {problem}", commit.short()));
                     }
                 }

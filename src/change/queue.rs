@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::judge::policy_in_force;
-use super::write::Writer;
+use super::writer::Writer;
 use super::{ChangeError, Committed, Nudge};
 use crate::git::{CommitError, GitError, Repository};
 use crate::kustomize::Memo;
@@ -20,11 +20,11 @@ const TRIES: usize = 10;
 /// One caller.
 pub(super) struct Request {
     pub(super) work: Arc<Work>,
-    pub(super) answer: oneshot::Sender<Answer>,
+    pub(super) answer: oneshot::Sender<CommitAnswer>,
 }
 
 /// What a caller gets.
-pub(super) type Answer = Result<Committed, ChangeError>;
+pub(super) type CommitAnswer = Result<Committed, ChangeError>;
 
 /// What a caller wants.
 pub(super) struct Work {
@@ -65,7 +65,7 @@ pub(super) async fn run(
 }
 
 /// One outcome for each work, in order. Blocks.
-fn write_all(repository: &Repository, writer: &Writer, works: &[Arc<Work>]) -> Vec<Answer> {
+fn write_all(repository: &Repository, writer: &Writer, works: &[Arc<Work>]) -> Vec<CommitAnswer> {
     for _ in 0..TRIES {
         match write_once(repository, writer, works) {
             Ok(answers) => return answers,
@@ -86,7 +86,7 @@ fn write_all(repository: &Repository, writer: &Writer, works: &[Arc<Work>]) -> V
 
 /// Applies every work on top of the one before. An error of one is its own; an error of the commits is everybody's,
 /// because a refusal may rest on a commit of the same batch ("exists already").
-fn write_once(repository: &Repository, writer: &Writer, works: &[Arc<Work>]) -> Result<Vec<Answer>, CommitError> {
+fn write_once(repository: &Repository, writer: &Writer, works: &[Arc<Work>]) -> Result<Vec<CommitAnswer>, CommitError> {
     let mut batch = repository.begin()?;
     // No intent changes the policy, so that one reading serves the whole batch.
     let policy = policy_in_force(repository, batch.tip())?;

@@ -14,8 +14,8 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::cancel::Cancel;
+use super::concurrency_limit::Pace;
 use super::kinds::{Kind, Kinds};
-use super::pace::Pace;
 use super::{Error, request, take_over};
 use crate::plan::{Action, Content, Operation, UnitPlan};
 use crate::project::ObjectKey;
@@ -129,7 +129,7 @@ impl Writer<'_> {
                 }
                 self.patch(&path, object, true).await
             }
-            Operation::Remake { uid, object } => self.remake(&path, uid, object).await,
+            Operation::Recreate { uid, object } => self.remake(&path, uid, object).await,
             Operation::Delete { uid } => self.delete(&path, uid, "Background").await,
         }
     }
@@ -246,7 +246,7 @@ fn text(value: &Value) -> Vec<u8> {
 fn is_final(action: &Action, error: &Error) -> bool {
     matches!(
         (&action.operation, error),
-        (Operation::Delete { .. } | Operation::Remake { .. }, Error::Api { code: 409, .. })
+        (Operation::Delete { .. } | Operation::Recreate { .. }, Error::Api { code: 409, .. })
     )
 }
 
@@ -265,7 +265,7 @@ fn pause(attempt: u32, error: &Error) -> Option<Duration> {
 
 /// API servers quote what they do not like. A Secret's values must not get into logs and pages that way.
 fn masked(error: Error, action: &Action) -> Error {
-    let (Operation::Create(object) | Operation::Update { object, .. } | Operation::Remake { object, .. }) =
+    let (Operation::Create(object) | Operation::Update { object, .. } | Operation::Recreate { object, .. }) =
         &action.operation
     else {
         return error;

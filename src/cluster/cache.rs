@@ -2,12 +2,12 @@
 //!
 //! No input or output and no clock, so that every order of events can be tested.
 
-mod seen;
+mod entry;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use seen::Prints;
-pub(super) use seen::{Head, Keeper, Seen};
+use entry::Prints;
+pub(super) use entry::{CacheEntry, Head, Keeper};
 
 use super::kinds::Kind;
 use crate::plan::{Content, Live, Packed};
@@ -130,7 +130,7 @@ impl Cache {
     }
 
     /// Takes one object of a list. Gives the units for which something changed.
-    pub(super) fn listed(&mut self, listing: &mut Listing, object: Seen) -> BTreeSet<Unit> {
+    pub(super) fn listed(&mut self, listing: &mut Listing, object: CacheEntry) -> BTreeSet<Unit> {
         let key = &object.head.key;
         listing.keys.insert(key.clone());
         // A list is the truth of its moment, even when its version is lower than ours (a cluster restored from a
@@ -158,7 +158,7 @@ impl Cache {
     }
 
     /// Takes an object from a watch event.
-    pub(super) fn seen(&mut self, object: Seen) -> BTreeSet<Unit> {
+    pub(super) fn seen(&mut self, object: CacheEntry) -> BTreeSet<Unit> {
         if self.is_news(&object.head) { self.put(object) } else { BTreeSet::new() }
     }
 
@@ -190,7 +190,7 @@ impl Cache {
     }
 
     /// Takes the answer to a write of ours: `hash` is of what was sent.
-    pub(super) fn recorded(&mut self, object: Seen, hash: u64) -> BTreeSet<Unit> {
+    pub(super) fn recorded(&mut self, object: CacheEntry, hash: u64) -> BTreeSet<Unit> {
         let (key, prints) = (object.head.key.clone(), object.prints);
         if object.head.version.is_empty() {
             return BTreeSet::new();
@@ -213,8 +213,8 @@ impl Cache {
         known.max(gone).is_none_or(|known| known < version)
     }
 
-    fn put(&mut self, object: Seen) -> BTreeSet<Unit> {
-        let Seen { head: Head { key, version }, unit, is_going, prints, object } = object;
+    fn put(&mut self, object: CacheEntry) -> BTreeSet<Unit> {
+        let CacheEntry { head: Head { key, version }, unit, is_going, prints, object } = object;
         let Some(unit) = unit else {
             // The label is gone, so the object is not ours any more.
             return self.remove(&key).into_iter().collect();

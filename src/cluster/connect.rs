@@ -11,7 +11,7 @@ use kube::{Client, Config};
 use tower::layer::layer_fn;
 
 use super::Error;
-use super::counted::Counted;
+use super::metrics_layer::Counted;
 use crate::metrics::Metrics;
 
 /// Where the cluster is. There is no variant for the kubeconfig in the home directory: whoever starts the manager by

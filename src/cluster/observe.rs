@@ -9,8 +9,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::cache::{Cache, Head, Keeper, Listing, Scope};
-use super::complaints::{Complaint, Complaints, Event};
 use super::kinds::{Kind, Kinds, Resource};
+use super::warning_events::{Complaint, Complaints, Event};
 use super::watch::{PAGES, Watch};
 use super::{Error, error};
 use crate::plan::Live;

@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::cache::{Head, Scope};
-use super::complaints::{self, SELECTOR};
 use super::kinds::{Kind, Kinds, Resource};
 use super::observe::Shared;
+use super::warning_events::{self, SELECTOR};
 use super::{Error, request};
 
 /// How many objects one answer of a list holds.
@@ -177,7 +177,7 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
         };
         let events = page["items"].as_array().into_iter().flatten();
         events
-            .filter_map(|event| complaints::Event::deserialize(event).ok())
+            .filter_map(|event| warning_events::Event::deserialize(event).ok())
             .for_each(|event| shared.complained(&event));
         page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut token);
         if token.is_empty() {
@@ -191,7 +191,7 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
         while let Some(event) = events.next().await? {
             match event {
                 Event::Put(event) => {
-                    let Ok(event) = serde_json::from_str::<complaints::Event>(event.get()) else { continue };
+                    let Ok(event) = serde_json::from_str::<warning_events::Event>(event.get()) else { continue };
                     if let Some(version) = &event.metadata.resource_version {
                         version.clone_into(&mut position);
                     }

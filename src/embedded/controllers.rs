@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::answer::Refusal;
+use super::errors::Refusal;
 use super::resources::{self, Resource};
 use super::state::{Id, State};
 use super::{defaults, now, uid};

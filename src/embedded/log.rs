@@ -17,7 +17,7 @@ use serde_json::Value;
 pub(super) use self::files::{Instance, LogFiles};
 use self::lines::Lines;
 use self::stream::Reader;
-use super::answer::{Issue, Refusal};
+use super::errors::{Issue, Refusal};
 use super::service::Query;
 use super::state::Id;
 use super::{Inner, lock, runtime};

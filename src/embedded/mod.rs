@@ -10,21 +10,21 @@
 //!
 //! **Architecture invariant:** whoever uses the client cannot tell the difference; nothing outside `app` names this module.
 
-mod amount;
-mod answer;
-mod check;
 mod controllers;
 mod defaults;
+mod errors;
 mod fields;
 mod journal;
 mod log;
 mod merge;
+mod quantity;
 mod resources;
 mod runtime;
 mod schema;
 mod select;
 mod service;
 mod state;
+mod validate;
 mod write;
 
 use std::convert::Infallible;
@@ -218,7 +218,7 @@ impl Drop for Runtime {
     }
 }
 
-fn refused(refusal: answer::Refusal) -> Error {
+fn refused(refusal: errors::Refusal) -> Error {
     Error::Refused(refusal.body["message"].as_str().unwrap_or_default().to_owned())
 }
 

@@ -241,7 +241,7 @@ impl Schema {
     pub(super) fn normalize(&self, ty: &Type, value: &mut Value) {
         match (ty, value) {
             (Type::Quantity, value) => {
-                if let Some(canonical) = super::amount::canonical(value) {
+                if let Some(canonical) = super::quantity::canonical(value) {
                     *value = Value::String(canonical);
                 }
             }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::answer::Refusal;
+use super::errors::Refusal;
 use super::resources::{self, RESOURCES, Resource};
 use super::select::Selector;
 use super::state::{Event, Id, State};
@@ -157,7 +157,14 @@ fn resource_list(group: &str, version: &str) -> Value {
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list})
 }
 
-fn object(inner: &Inner, id: &Id, method: &Method, content_type: &str, body: &[u8], query: &Query) -> write::Answer {
+fn object(
+    inner: &Inner,
+    id: &Id,
+    method: &Method,
+    content_type: &str,
+    body: &[u8],
+    query: &Query,
+) -> write::WriteAnswer {
     let mut state = lock(&inner.state);
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let options = Options {

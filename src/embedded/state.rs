@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Error;
-use super::answer::Refusal;
+use super::errors::Refusal;
 use super::journal::{Journal, Record};
 use super::resources::{self, Resource};
 

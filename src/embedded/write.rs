@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::answer::{self, Refusal};
+use super::errors::{self, Refusal};
 use super::fields::FieldSet;
 use super::merge::{merge, prune};
 use super::schema::{Schema, Type};
 use super::state::{Id, State};
-use super::{check, controllers, defaults, now, uid};
+use super::{controllers, defaults, now, uid, validate};
 
 /// Who writes, and how.
 #[derive(Clone, Debug, Default)]
@@ -20,10 +20,10 @@ pub(super) struct Options {
 }
 
 /// An answer with its HTTP status.
-pub(super) type Answer = Result<(u16, Arc<Value>), Refusal>;
+pub(super) type WriteAnswer = Result<(u16, Arc<Value>), Refusal>;
 
 /// Server-side apply.
-pub(super) fn apply(state: &mut State, schema: &Schema, id: &Id, mut applied: Value, options: &Options) -> Answer {
+pub(super) fn apply(state: &mut State, schema: &Schema, id: &Id, mut applied: Value, options: &Options) -> WriteAnswer {
     if options.manager.is_empty() {
         return Err(Refusal::options("fieldManager", "Required value: is required for apply patch"));
     }
@@ -62,7 +62,7 @@ pub(super) fn patch(
     id: &Id,
     options: &Options,
     change: impl FnOnce(&mut Value) -> Result<(), Refusal>,
-) -> Answer {
+) -> WriteAnswer {
     let Some(old) = state.get(id).cloned() else { return Err(Refusal::not_found(id.resource, &id.name)) };
     let mut object = (*old).clone();
     change(&mut object)?;
@@ -88,7 +88,7 @@ pub(super) fn patch(
 }
 
 /// Deletes, if the object is the one that is meant.
-pub(super) fn delete(state: &mut State, id: &Id, body: &Value, dry_run: bool) -> Answer {
+pub(super) fn delete(state: &mut State, id: &Id, body: &Value, dry_run: bool) -> WriteAnswer {
     let Some(live) = state.get(id).cloned() else { return Err(Refusal::not_found(id.resource, &id.name)) };
     let found = live["metadata"]["uid"].as_str().unwrap_or_default();
     if let Some(wanted) = body["preconditions"]["uid"].as_str()
@@ -111,7 +111,7 @@ pub(super) fn delete(state: &mut State, id: &Id, body: &Value, dry_run: bool) ->
     if id.resource.returns_deleted {
         return Ok((200, last));
     }
-    Ok((200, Arc::new(answer::deleted(id.resource, &id.name, &live["metadata"]["uid"]))))
+    Ok((200, Arc::new(errors::deleted(id.resource, &id.name, &live["metadata"]["uid"]))))
 }
 
 /// Fills in, checks, and makes the object the current one, unless nothing changed.
@@ -123,13 +123,13 @@ fn finish(
     mut object: Value,
     managers: Managers,
     options: &Options,
-) -> Answer {
+) -> WriteAnswer {
     let ty = Type::named(id.resource.kind);
     bookkeeping(id, old.as_deref(), &mut object);
     defaults::fill(id.resource, &mut object);
     schema.normalize(&ty, &mut object);
     drop_empty(schema, &ty, &mut object);
-    check::check(id.resource, &id.name, old.as_deref(), &object)?;
+    validate::check(id.resource, &id.name, old.as_deref(), &object)?;
     if id.resource.generation {
         let generation = match &old {
             None => 1,

@@ -9,7 +9,7 @@ use gix::odb::memory::{Proxy, Storage};
 
 use super::GitError;
 use super::directory::Directory;
-use super::recent::{Recent, Stored};
+use super::object_cache::{Recent, Stored};
 use crate::project::Revision;
 
 /// A handle on the object database, optionally with objects in memory that are not written yet.

@@ -14,11 +14,11 @@ const REMEMBERED: usize = 256;
 pub struct Reader {
     repository: Repository,
     /// What was read: at one commit a folder never changes, and a walk along the history is dear.
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<FolderCache>>,
 }
 
 /// Folders by commit, file, and how many commits were asked for.
-type Known = BTreeMap<(Revision, RepoPath, usize), Folder>;
+type FolderCache = BTreeMap<(Revision, RepoPath, usize), Folder>;
 
 /// A folder at one commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

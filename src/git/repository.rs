@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use gix::odb::memory::Storage;
 
 use super::hook::Scratch;
+use super::object_cache::Recent;
 use super::objects::{Objects, object_id, open_store, revision};
-use super::recent::Recent;
 use super::{Batch, CommitError, CommitMeta, GitError, Remote, Tree, WriteLock, durable, refs};
 use crate::project::{ChangeSet, Revision};
 

@@ -7,7 +7,7 @@ use crate::project::RepoPath;
 use crate::yaml::{Kind, Node, Style, Tag, is_old_boolean};
 
 use super::BuildError;
-use super::near::nearest;
+use super::suggest::nearest;
 
 /// A value in a file, and how one gets to it.
 #[derive(Clone, Debug)]

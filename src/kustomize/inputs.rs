@@ -9,11 +9,11 @@ use crate::project::{Entry, Files, FilesError, RepoPath};
 
 /// Every path that was looked at, with what stood there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inputs(BTreeMap<RepoPath, Seen>);
+pub struct Inputs(BTreeMap<RepoPath, ReadEntry>);
 
 /// What stood at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum ReadEntry {
     Missing,
     Directory,
     /// A link or submodule.
@@ -49,14 +49,15 @@ impl Inputs {
     #[must_use]
     pub fn hold_but_for(&self, files: &dyn Files, except: Option<&RepoPath>) -> bool {
         self.0.iter().filter(|(path, _)| Some(*path) != except).all(|(path, seen)| {
-            *seen != Seen::File(None) && files.entry(path).is_ok_and(|entry| Seen::of(files, path, entry) == *seen)
+            *seen != ReadEntry::File(None)
+                && files.entry(path).is_ok_and(|entry| ReadEntry::of(files, path, entry) == *seen)
         })
     }
 
     /// Looks at a path.
     pub(super) fn see(&mut self, files: &dyn Files, path: &RepoPath) -> Result<Entry, FilesError> {
         let entry = files.entry(path);
-        let seen = entry.as_ref().map_or(Seen::File(None), |entry| Seen::of(files, path, *entry));
+        let seen = entry.as_ref().map_or(ReadEntry::File(None), |entry| ReadEntry::of(files, path, *entry));
         self.0.insert(path.clone(), seen);
         entry
     }
@@ -64,14 +65,14 @@ impl Inputs {
     /// The id of a file that was looked at.
     pub(super) fn id(&self, path: &RepoPath) -> Option<[u8; 20]> {
         match self.0.get(path) {
-            Some(Seen::File(id)) => *id,
-            Some(Seen::Missing | Seen::Directory | Seen::Other) | None => None,
+            Some(ReadEntry::File(id)) => *id,
+            Some(ReadEntry::Missing | ReadEntry::Directory | ReadEntry::Other) | None => None,
         }
     }
 
     /// Whether every file has an id, without which nothing can be known to be the same.
     pub(super) fn are_known(&self) -> bool {
-        self.0.values().all(|seen| *seen != Seen::File(None))
+        self.0.values().all(|seen| *seen != ReadEntry::File(None))
     }
 
     pub(super) fn add(&mut self, other: &Self) {
@@ -87,7 +88,7 @@ impl Inputs {
     }
 }
 
-impl Seen {
+impl ReadEntry {
     fn of(files: &dyn Files, path: &RepoPath, entry: Entry) -> Self {
         match entry {
             Entry::Missing => Self::Missing,

@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use crate::project::{Entry, Files, FilesError, PathError, RepoPath};
 use crate::yaml::{self, Kind, Node, ReadError, Repeats};
 
-use super::apart::Apart;
 use super::field::Place;
 use super::inputs::Inputs;
 use super::kustomization::{FILE_NAMES, Kustomization};
 use super::memo::{FileId, Memo};
+use super::prebuild::Apart;
 use super::{BuildError, Restrictions};
 
 /// How many kustomizations one build may enter; two entries that name one directory count twice, and double at each

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::project::RepoPath;
 use crate::yaml::Node;
 
-use super::apart::Apart;
 use super::load::Parsed;
+use super::prebuild::Apart;
 
 /// The size of most overlays, in bytes. A larger kustomization is the list of a fleet, and asked for again at once.
 const OVERLAY: usize = 4 << 10;

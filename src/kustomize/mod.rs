@@ -48,11 +48,12 @@
 //! in which the original passes over it, a warning; nothing in a kustomization is ever ignored silently. No program is
 //! run, no link followed, nothing fetched.
 
-mod apart;
+mod aliased_values;
 mod build;
 mod collection;
 mod config;
 mod crds;
+mod cross_part_names;
 mod definitions;
 mod field;
 mod field_spec;
@@ -63,8 +64,6 @@ mod inputs;
 mod kustomization;
 mod load;
 mod memo;
-mod names;
-mod near;
 mod objects;
 mod order;
 mod origin;
@@ -72,10 +71,11 @@ mod parts;
 mod patch;
 mod pattern;
 mod plugin;
+mod prebuild;
 mod references;
 mod resource;
 mod schema;
-mod shared;
+mod suggest;
 mod tables;
 mod threads;
 mod transform;
@@ -89,11 +89,11 @@ use serde_json::Value;
 use crate::project::{ErrorKind, Files, ObjectKey, RepoPath};
 use crate::yaml;
 
+pub use cross_part_names::Names;
 pub use inputs::Inputs;
 pub use kustomization::FILE_NAMES;
 use load::Source;
 pub use memo::Memo;
-pub use names::Names;
 pub use parts::{PartBuild, Together, build_part, build_together, reaches_over_parts};
 
 /// One object of a build. Its `Debug` shows nothing of a Secret but its identity.

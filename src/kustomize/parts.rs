@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use crate::project::{Entry, Files, RepoPath};
 
-use super::apart::Start;
 use super::build::{self, Part};
+use super::cross_part_names::Names;
 use super::inputs::Inputs;
 use super::load::{Loader, Source};
 use super::memo::Memo;
-use super::names::Names;
+use super::prebuild::Start;
 use super::{BuildError, Object, Options, Restrictions, threads};
 
 /// What came of one part.

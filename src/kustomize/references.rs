@@ -11,9 +11,9 @@ use crate::yaml::{Kind, Node};
 use super::BuildError;
 use super::collection::Collection;
 use super::config::Config;
+use super::cross_part_names::Asked;
 use super::field_spec::{self, Create, FieldSpec};
 use super::id::{Gvk, Id, NO_NAMESPACE};
-use super::names::Asked;
 use super::resource::Resource;
 
 /// Updates all references in all objects. Nothing asks for earlier names after it, so they go.

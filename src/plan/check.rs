@@ -21,13 +21,13 @@ pub struct Violation {
     /// What is wrong.
     pub problem: String,
     /// What to do.
-    pub way_out: &'static str,
+    pub hint: &'static str,
 }
 
 impl fmt::Display for Violation {
     /// `Secret team/a-x: its values stand in clear; encrypt them …`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.key, self.problem, self.way_out)
+        write!(f, "{}: {}; {}", self.key, self.problem, self.hint)
     }
 }
 
@@ -89,7 +89,7 @@ pub fn check(unit: &Unit, objects: &[Object], context: &Context<'_>) -> Vec<Viol
 fn check_object(unit: &Unit, object: &Object, namespace: &str) -> Vec<Violation> {
     let key = &object.key;
     let mut found = Vec::new();
-    let mut add = |problem: String, way_out| found.push(Violation { key: key.clone(), problem, way_out });
+    let mut add = |problem: String, hint| found.push(Violation { key: key.clone(), problem, hint });
 
     if key.group == RBAC {
         add(
@@ -115,8 +115,8 @@ fn check_object(unit: &Unit, object: &Object, namespace: &str) -> Vec<Violation>
             "remove the `namespace` of the overlay or patch; only the root's counts",
         );
     }
-    if let Some((problem, way_out)) = label_problem(unit, &object.value) {
-        add(problem, way_out);
+    if let Some((problem, hint)) = label_problem(unit, &object.value) {
+        add(problem, hint);
     }
     if key.group.is_empty() && key.kind == "Secret" {
         match secret_values(&object.value) {

@@ -55,8 +55,8 @@ struct Problems<'a> {
 }
 
 impl Problems<'_> {
-    fn add(&mut self, problem: impl Into<String>, way_out: &'static str) {
-        self.found.push(Violation { key: self.object.key.clone(), problem: problem.into(), way_out });
+    fn add(&mut self, problem: impl Into<String>, hint: &'static str) {
+        self.found.push(Violation { key: self.object.key.clone(), problem: problem.into(), hint });
     }
 }
 

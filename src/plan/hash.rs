@@ -24,7 +24,7 @@ pub fn plan_hash(plans: &[UnitPlan]) -> String {
             Operation::Create(object) => ("create", "", Some(object)),
             Operation::Update { object, take_over: false } => ("update", "", Some(object)),
             Operation::Update { object, take_over: true } => ("take over", "", Some(object)),
-            Operation::Remake { uid, object } => ("remake", uid.as_str(), Some(object)),
+            Operation::Recreate { uid, object } => ("remake", uid.as_str(), Some(object)),
             Operation::Delete { uid } => ("delete", uid.as_str(), None),
         };
         feed(&mut hasher, &Value::from(vec![action.key.to_string(), what.to_owned(), uid.to_owned()]));

@@ -4,23 +4,23 @@
 //! input gives the same plan, and a plan leaves its execution no choice.
 
 mod check;
-mod clear;
 mod confine;
 mod content;
 mod diff;
 mod drift;
 mod field;
-mod half;
 mod hash;
 mod mask;
+mod needs_dry_run;
 mod order;
 mod ownership;
 mod pack;
 mod policy;
 mod prune;
-mod show;
+mod redact;
 mod stateful;
 mod status;
+mod text;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,21 +32,21 @@ use crate::kustomize::Object;
 use crate::project::{ObjectKey, Unit};
 
 pub use check::{Context, SecretValues, Violation, check, secret_values};
-pub use clear::without_secrets;
 pub use confine::secret_type_problem;
 pub use content::Content;
 pub use diff::as_sent;
 pub use drift::drifted_by;
-pub use half::may_leave_half;
 pub use hash::{object_hash, plan_hash};
+pub use needs_dry_run::may_leave_half;
 pub use pack::{Packed, Packer};
 pub use policy::{
     Confinement, Drift, DriftMode, FieldRule, ManagerRule, POLICY_FILE, PodSecurity, Policy, PolicyError, PruneLimit,
     Rollout,
 };
-pub use show::show;
+pub use redact::without_secrets;
 pub use stateful::restarts;
 pub use status::{Awaited, CrashLoop, StatusInput, crash_loop, is_growing, status};
+pub use text::show;
 pub use unit::{is_gone, unit};
 
 /// What is known of the cluster.
@@ -94,7 +94,7 @@ impl std::fmt::Debug for Live {
 #[derive(Clone, Debug)]
 pub enum Desired {
     /// These objects (with the decrypted secrets).
-    Objects(Vec<Wanted>),
+    Objects(Vec<WantedObject>),
     /// Nothing: the unit is not in Git any more; `delete_volumes` when its tombstone says so.
     Absent {
         /// Whether the tombstone gives the volumes up.
@@ -106,13 +106,13 @@ impl Desired {
     /// These objects.
     #[must_use]
     pub fn of(objects: Vec<Object>) -> Self {
-        Self::Objects(objects.into_iter().map(Wanted::from).collect())
+        Self::Objects(objects.into_iter().map(WantedObject::from).collect())
     }
 }
 
 /// An object as Git wants it.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct WantedObject {
     /// Its identity.
     pub key: ObjectKey,
     /// Its API version for the request.
@@ -121,7 +121,7 @@ pub struct Wanted {
     pub content: Content,
 }
 
-impl From<Object> for Wanted {
+impl From<Object> for WantedObject {
     fn from(object: Object) -> Self {
         let object = diff::as_sent(object);
         Self { key: object.key, api_version: object.api_version, content: Content::new(object.value) }
@@ -144,7 +144,7 @@ impl UnitPlan {
     #[must_use]
     pub fn without_objects(mut self) -> Self {
         for action in &mut self.actions {
-            if let Operation::Create(object) | Operation::Update { object, .. } | Operation::Remake { object, .. } =
+            if let Operation::Create(object) | Operation::Update { object, .. } | Operation::Recreate { object, .. } =
                 &mut action.operation
             {
                 *object = Content::default();
@@ -185,7 +185,7 @@ pub enum Operation {
         take_over: bool,
     },
     /// A StatefulSet with changed immutable fields: deleted without its pods, then applied; the new one adopts them.
-    Remake {
+    Recreate {
         /// The precondition of the delete.
         uid: String,
         /// What to send then.
@@ -206,7 +206,7 @@ impl fmt::Debug for Operation {
             Self::Update { take_over, .. } => {
                 f.debug_struct("Update").field("take_over", take_over).finish_non_exhaustive()
             }
-            Self::Remake { uid, .. } => f.debug_struct("Remake").field("uid", uid).finish_non_exhaustive(),
+            Self::Recreate { uid, .. } => f.debug_struct("Recreate").field("uid", uid).finish_non_exhaustive(),
             Self::Delete { uid } => f.debug_struct("Delete").field("uid", uid).finish(),
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn is_set(key: &ObjectKey) -> bool {
 }
 
 /// How the set comes to its immutable fields.
-pub(super) enum Remake {
+pub(super) enum Recreate {
     /// It does not have to be made anew.
     No,
     /// It is deleted without its pods and made anew; the text says what becomes of them.
@@ -43,22 +43,22 @@ pub(super) fn remake(
     desired: &Value,
     changes: &[FieldChange],
     observation: &Observation,
-) -> Remake {
-    let Some(field) = changes.iter().find_map(|change| immutable(&change.path)) else { return Remake::No };
+) -> Recreate {
+    let Some(field) = changes.iter().find_map(|change| immutable(&change.path)) else { return Recreate::No };
     let pods: Vec<&Value> = pods_of(unit, &key.name, observation).filter(|pod| !is_going(pod)).collect();
     let labels = desired.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
     let selects = |pod: &&Value| labels.is_some_and(|labels| carries(pod, labels));
     match pods.iter().find(|pod| !selects(pod)) {
-        Some(pod) => Remake::Unsafe(format!(
+        Some(pod) => Recreate::Unsafe(format!(
             "{field} cannot be changed while pod {} runs, which the new selector would not find; stop the project first",
             name(pod)
         )),
         None if pods.is_empty() => {
-            Remake::AroundPods(format!("{field} cannot be changed in place: made anew, it has no pod"))
+            Recreate::AroundPods(format!("{field} cannot be changed in place: made anew, it has no pod"))
         }
         None => {
             let names: Vec<_> = pods.iter().map(|pod| name(pod)).collect();
-            Remake::AroundPods(format!(
+            Recreate::AroundPods(format!(
                 "{field} cannot be changed in place: made anew around {}, which is not restarted for it",
                 names.join(", ")
             ))
@@ -139,7 +139,7 @@ fn is_ready(pod: &Value) -> bool {
 pub fn restarts(plan: &UnitPlan, observation: &Observation) -> bool {
     let changes_template = |action: &Action| {
         action.key.group == "apps"
-            && matches!(action.operation, Operation::Update { .. } | Operation::Remake { .. })
+            && matches!(action.operation, Operation::Update { .. } | Operation::Recreate { .. })
             && action.changes.iter().any(|change| change.path.starts_with("spec.template."))
     };
     let mut pods = observation.objects.iter().filter(|(key, _)| key.group.is_empty() && key.kind == "Pod");

@@ -87,7 +87,7 @@ impl Cluster {
         for action in &plan.actions {
             self.clock += 1;
             match &action.operation {
-                Operation::Create(object) | Operation::Update { object, .. } | Operation::Remake { object, .. } => {
+                Operation::Create(object) | Operation::Update { object, .. } | Operation::Recreate { object, .. } => {
                     let found = self.objects.get(&action.key).cloned();
                     let (live, before) = found.map_or((None, None), |(live, before)| (Some(live), Some(before)));
                     let mut merged = merge("", live.as_ref(), object, before.as_ref());

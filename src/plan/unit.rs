@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::diff::diff;
 use super::drift::Rules;
 use super::policy::{Drift, DriftMode, POLICY_FILE};
-use super::stateful::{self, Remake};
-use super::{Action, Content, Desired, Held, Observation, Operation, UnitPlan, Wanted, order, prune};
+use super::stateful::{self, Recreate};
+use super::{Action, Content, Desired, Held, Observation, Operation, UnitPlan, WantedObject, order, prune};
 use crate::project::{PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
 
 /// Plans what brings `unit` to `desired`.
@@ -59,7 +59,7 @@ pub(super) fn is_going(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
-fn apply(unit: &Unit, wanted: &Wanted, observation: &Observation, rules: &Rules<'_>, plan: &mut UnitPlan) {
+fn apply(unit: &Unit, wanted: &WantedObject, observation: &Observation, rules: &Rules<'_>, plan: &mut UnitPlan) {
     let (key, content) = (&wanted.key, &wanted.content);
     let action = |operation, reason: String, changes| Action {
         key: key.clone(),
@@ -116,13 +116,13 @@ fn apply(unit: &Unit, wanted: &Wanted, observation: &Observation, rules: &Rules<
         let uid = live.object.pointer("/metadata/uid").and_then(Value::as_str);
         let remake = match stateful::is_set(key) {
             true => stateful::remake(unit, key, &value, &diff.changes, observation),
-            false => Remake::No,
+            false => Recreate::No,
         };
         let update = |object| Operation::Update { object, take_over: diff.take_over };
         let (operation, reason) = match (remake, uid) {
-            (Remake::AroundPods(why), Some(uid)) => (Operation::Remake { uid: uid.to_owned(), object: value }, why),
-            (Remake::Unsafe(why) | Remake::AroundPods(why), _) => (update(value), why),
-            (Remake::No, _) => (update(value), reason),
+            (Recreate::AroundPods(why), Some(uid)) => (Operation::Recreate { uid: uid.to_owned(), object: value }, why),
+            (Recreate::Unsafe(why) | Recreate::AroundPods(why), _) => (update(value), why),
+            (Recreate::No, _) => (update(value), reason),
         };
         plan.actions.push(action(operation, reason, diff.changes));
     }

@@ -12,11 +12,11 @@ use super::{FIELD_MANAGER, ProjectName};
 /// The identity of a Kubernetes object; the version of its API is no part of it. Cheap to clone: what is rendered, seen,
 /// applied and noted of a fleet is kept by key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectKey(Arc<Parts>);
+pub struct ObjectKey(Arc<KeyParts>);
 
 /// What an [`ObjectKey`] consists of.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Parts {
+pub struct KeyParts {
     /// The API group; empty for the core group.
     pub group: String,
     /// The kind, as in `StatefulSet`.
@@ -36,14 +36,14 @@ impl ObjectKey {
         name: impl Into<String>,
     ) -> Self {
         let (group, kind, name) = (group.into(), kind.into(), name.into());
-        Self(Arc::new(Parts { group, kind, namespace: namespace.map(Into::into), name }))
+        Self(Arc::new(KeyParts { group, kind, namespace: namespace.map(Into::into), name }))
     }
 }
 
 impl Deref for ObjectKey {
-    type Target = Parts;
+    type Target = KeyParts;
 
-    fn deref(&self) -> &Parts {
+    fn deref(&self) -> &KeyParts {
         &self.0
     }
 }

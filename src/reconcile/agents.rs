@@ -21,12 +21,12 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// What is known of the agents of pods that are not ready.
 #[derive(Debug, Default)]
-pub(super) struct Agents(BTreeMap<ProjectName, Known>);
+pub(super) struct Agents(BTreeMap<ProjectName, KnownAgent>);
 
 #[derive(Debug)]
-struct Known {
+struct KnownAgent {
     pod: Pod,
-    answer: Option<Answer>,
+    answer: Option<AgentAnswer>,
     /// When to ask next; `None` while a question is under way.
     next: Option<Instant>,
     delay: Duration,
@@ -43,7 +43,7 @@ pub(super) struct Pod {
 
 /// What an agent said last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct AgentAnswer {
     pub(super) reason: Reason,
     pub(super) message: String,
 }
@@ -67,7 +67,7 @@ impl Agents {
             return Step::Rest;
         };
         if self.0.get(project).is_none_or(|known| known.pod.uid != pod.uid) {
-            let known = Known { pod, answer: None, next: Some(now + FIRST), delay: FIRST };
+            let known = KnownAgent { pod, answer: None, next: Some(now + FIRST), delay: FIRST };
             self.0.insert(project.clone(), known);
             return Step::Later(now + FIRST);
         }
@@ -95,7 +95,7 @@ impl Agents {
         let Some(known) = self.0.get_mut(project).filter(|known| known.pod.uid == uid) else { return };
         if let Ok(status) = answer {
             let said = status.reason.reason().filter(|reason| *reason != Reason::Ready);
-            let answer = said.map(|reason| Answer { reason, message: status.message.clone() });
+            let answer = said.map(|reason| AgentAnswer { reason, message: status.message.clone() });
             if answer != known.answer {
                 // Something happens there, so that the next change may be near.
                 known.delay = FIRST;
@@ -107,7 +107,7 @@ impl Agents {
     }
 
     /// What the project's agent said last.
-    pub(super) fn answer(&self, project: &ProjectName) -> Option<&Answer> {
+    pub(super) fn answer(&self, project: &ProjectName) -> Option<&AgentAnswer> {
         self.0.get(project)?.answer.as_ref()
     }
 }

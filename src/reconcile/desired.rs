@@ -23,13 +23,13 @@ pub(super) use render::render_failed;
 use root::{Layout, Root, own_folder};
 
 /// What each unit should be.
-pub(super) type Wanted = BTreeMap<Unit, Arc<DesiredUnit>>;
+pub(super) type WantedUnits = BTreeMap<Unit, Arc<DesiredUnit>>;
 
 /// Everything that one revision wants.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DesiredTree {
     /// Every unit that the root lists; one that was not rendered for this revision is the same thing as before.
-    pub(super) units: Arc<Wanted>,
+    pub(super) units: Arc<WantedUnits>,
     /// The units that were rendered for this revision; the others are as they were.
     pub(super) rendered: BTreeSet<Unit>,
     /// Projects whose tombstone gives their volumes up.

@@ -4,35 +4,35 @@
 //! `wanted` takes what Git says, `start` begins an apply, `describe` puts into words how a unit is doing, `ask` asks those
 //! who know more, and `publish` tells everybody else.
 
+mod approval;
 mod ask;
-mod describe;
-mod grant;
+mod new_head;
+mod plan_inputs;
 mod publish;
-mod seen;
 mod start;
-mod wanted;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(super) use approval::Grant;
+use approval::Grants;
 use ask::ask_busy;
-pub(super) use grant::Grant;
-use grant::Grants;
+pub(super) use plan_inputs::PlanInputs;
 use publish::Publishing;
-pub(super) use seen::Seen;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::agents::{self, Agents};
-use super::crashes::Crashes;
-use super::desired::Wanted;
+use super::crash_logs::Crashes;
+use super::desired::WantedUnits;
 use super::execute::Applied;
 use super::follow::Look;
-use super::ledger::{self, Entry};
 use super::queue::Queue;
-use super::rollout::{Turn, Turns};
+use super::rollout::{RestartSlot, Turns};
+use super::store_writer::{self, Entry};
 use super::unit::{Step, UnitState};
-use super::{Deletion, Parts, Snapshot};
+use super::{Deletion, Dependencies, Snapshot};
 use crate::agent;
 use crate::cluster;
 use crate::plan::{self, CrashLoop, Desired, Observation, Policy, UnitPlan};
@@ -66,7 +66,7 @@ pub(super) enum Message {
     /// Somebody wants to see it done.
     Refresh(Option<ProjectName>, oneshot::Sender<()>),
     /// Somebody wants to compare with what was seen, of one unit or of all.
-    Seen(Option<Unit>, oneshot::Sender<Seen>),
+    PlanInputs(Option<Unit>, oneshot::Sender<PlanInputs>),
     /// Somebody has looked at plans, and wants just these.
     Grant(Grant),
     /// Somebody asks what deleting a project would do.
@@ -75,7 +75,7 @@ pub(super) enum Message {
 
 /// Runs until every handle is gone.
 pub(super) async fn run(
-    parts: Parts,
+    parts: Dependencies,
     mut messages: mpsc::Receiver<Message>,
     back: mpsc::WeakSender<Message>,
     publish: watch::Sender<Arc<Snapshot>>,
@@ -145,7 +145,7 @@ fn observe(observer: &cluster::Observer, unit: &Unit, state: &UnitState) -> Obse
 }
 
 struct Driver {
-    parts: Parts,
+    parts: Dependencies,
     observer: cluster::Observer,
     back: mpsc::WeakSender<Message>,
     queue: Queue,
@@ -154,7 +154,7 @@ struct Driver {
     ledger: mpsc::UnboundedSender<Entry>,
     units: BTreeMap<Unit, UnitState>,
     /// What the last head wanted.
-    wanted: Arc<Wanted>,
+    wanted: Arc<WantedUnits>,
     /// The units that have to be planned again.
     dirty: BTreeSet<Unit>,
     /// When to look at which units again.
@@ -191,7 +191,7 @@ struct Driver {
 
 impl Driver {
     fn new(
-        parts: Parts,
+        parts: Dependencies,
         observer: cluster::Observer,
         back: mpsc::WeakSender<Message>,
         inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
@@ -204,7 +204,7 @@ impl Driver {
         let units =
             inventory.into_iter().map(|(unit, inventory)| (unit, UnitState::with_inventory(inventory))).collect();
         let (ledger, entries) = mpsc::unbounded_channel();
-        tokio::spawn(ledger::keep(parts.store.clone(), entries));
+        tokio::spawn(store_writer::keep(parts.store.clone(), entries));
         Self {
             parts,
             observer,
@@ -295,7 +295,7 @@ impl Driver {
                 }
                 self.refreshing.push((project, done));
             }
-            Message::Seen(only, answer) => {
+            Message::PlanInputs(only, answer) => {
                 let _ = answer.send(self.seen(only.as_ref()));
             }
             Message::Grant(grant) => self.grant(grant),
@@ -404,10 +404,12 @@ impl Driver {
             if !rests && plan::restarts(&plan, &observation) {
                 let pod = agents::ready(&observation).filter(|_| self.parts.agents.is_some());
                 let turn = self.turns.may_restart(unit, self.policy.rollout, pod.is_some(), now);
-                rests = turn != Turn::Now;
+                rests = turn != RestartSlot::Now;
                 match (turn, pod, unit) {
-                    (Turn::Ask, Some(pod), Unit::Project(name)) => ask_busy(&self.parts, self.back.clone(), name, pod),
-                    (Turn::Later(at), ..) => {
+                    (RestartSlot::Ask, Some(pod), Unit::Project(name)) => {
+                        ask_busy(&self.parts, self.back.clone(), name, pod)
+                    }
+                    (RestartSlot::Later(at), ..) => {
                         self.timers.entry(at).or_default().insert(unit.clone());
                     }
                     _ => {}

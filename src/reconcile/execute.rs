@@ -1,6 +1,6 @@
 //! Executes a unit's plan, and feeds what came back to the watch cache.
 
-use super::Parts;
+use super::Dependencies;
 use crate::cluster;
 use crate::metrics::Outcome;
 use crate::plan::{self, Operation, UnitPlan};
@@ -27,7 +27,7 @@ pub(super) fn not_begun(plan: &UnitPlan, error: &str) -> Applied {
 /// Executes a plan and feeds what came back to the watch cache. One that changes what runs is first shown to the API server
 /// as a whole, and left if a part of it would be refused; not so what only `heals`: Git wanted it before, and it was taken.
 pub(super) async fn apply(
-    parts: &Parts,
+    parts: &Dependencies,
     observer: &cluster::Observer,
     pace: &cluster::Pace,
     plan: &UnitPlan,
@@ -51,7 +51,7 @@ pub(super) async fn apply(
                     cluster::Done::Applied(answer),
                     Operation::Create(sent)
                     | Operation::Update { object: sent, .. }
-                    | Operation::Remake { object: sent, .. },
+                    | Operation::Recreate { object: sent, .. },
                 ) = (&done, &action.operation)
                 {
                     observer.record(answer, sent.hash());
@@ -76,7 +76,7 @@ fn is_asked_first(plan: &UnitPlan, heals: bool) -> bool {
 
 /// Everything of a plan that the API server would refuse.
 async fn refusals(
-    parts: &Parts,
+    parts: &Dependencies,
     observer: &cluster::Observer,
     pace: &cluster::Pace,
     plan: &UnitPlan,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Parts;
+use super::Dependencies;
 use super::desired::{DesiredTree, Renderer};
 use super::driver::Message;
-use super::ledger::ChangesTo;
+use super::store_writer::ChangesTo;
 use crate::git;
 use crate::plan::{POLICY_FILE, Policy};
 use crate::project::{LastChange, ProjectName, RepoPath, Revision};
@@ -41,7 +41,7 @@ pub(super) struct Look {
 }
 
 /// Runs until every handle is gone.
-pub(super) async fn run(parts: Parts, mut signals: mpsc::Receiver<Signal>, driver: mpsc::Sender<Message>) {
+pub(super) async fn run(parts: Dependencies, mut signals: mpsc::Receiver<Signal>, driver: mpsc::Sender<Message>) {
     let stored = parts.store.last_changes().await.unwrap_or_else(|error| {
         tracing::error!(%error, "the last changes could not be read; the history is looked through for them");
         None

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::plan::{Operation, UnitPlan};
 use crate::project::{ObjectKey, Revision, Unit};
-use crate::store::Passage;
+use crate::store::CommitOutcome;
 
 /// A commit on its way.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Attempt {
         self.created = self.created.max(count(|operation| matches!(operation, Operation::Create(_))));
         self.changed = self
             .changed
-            .max(count(|operation| matches!(operation, Operation::Update { .. } | Operation::Remake { .. })));
+            .max(count(|operation| matches!(operation, Operation::Update { .. } | Operation::Recreate { .. })));
         self.deleted = self.deleted.max(count(|operation| matches!(operation, Operation::Delete { .. })));
     }
 
@@ -100,12 +100,12 @@ impl Attempt {
     }
 
     /// What is to be remembered of it.
-    pub(super) fn passage(&self, unit: &Unit) -> Passage {
+    pub(super) fn passage(&self, unit: &Unit) -> CommitOutcome {
         let parts = [(self.created, "created"), (self.changed, "changed"), (self.deleted, "deleted")];
         let summary: Vec<_> =
             parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
         let milliseconds = |time: Option<Duration>| time.and_then(|time| i64::try_from(time.as_millis()).ok());
-        Passage {
+        CommitOutcome {
             unit: unit.clone(),
             revision: self.revision.to_string(),
             author: self.author.to_string(),

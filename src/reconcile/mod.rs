@@ -58,22 +58,21 @@
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
 
 mod agents;
-mod announce;
-mod asked;
-mod breaker;
-mod compare;
-mod crashes;
+mod contention;
+mod crash_logs;
+mod deletion_guard;
 mod desired;
 mod driver;
+mod events;
 mod execute;
-mod fights;
 mod follow;
 mod history;
-mod ledger;
+mod on_demand;
 mod once;
 mod packed;
 mod queue;
 mod rollout;
+mod store_writer;
 mod unit;
 
 use std::collections::BTreeMap;
@@ -82,8 +81,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use asked::{apply_plans, plan_seen};
-pub use compare::PlanQuery;
+pub use on_demand::PlanQuery;
+pub use on_demand::{apply_plans, plan_seen};
 pub use once::{OnceError, OnceReport, ask_server, check_at, plan_at, reconcile_once, reconcile_planned};
 
 use crate::agent;
@@ -142,7 +141,7 @@ pub struct Deletion {
 
 /// What the reconciler works with.
 #[derive(Clone)]
-pub struct Parts {
+pub struct Dependencies {
     /// The state repository.
     pub repository: git::Repository,
     /// The cluster.
@@ -172,7 +171,7 @@ pub struct Reconciler {
 impl Reconciler {
     /// Starts the loops.
     #[must_use]
-    pub fn start(parts: Parts) -> Self {
+    pub fn start(parts: Dependencies) -> Self {
         // One waiting signal is enough: whoever reads it reads the head itself.
         let (signals, signalled) = mpsc::channel(64);
         let (messages, received) = mpsc::channel(256);
@@ -239,9 +238,9 @@ impl Reconciler {
     }
 
     /// What is known of one unit, or of all.
-    async fn seen(&self, only: Option<Unit>) -> Option<driver::Seen> {
+    async fn seen(&self, only: Option<Unit>) -> Option<driver::PlanInputs> {
         let (answer, wait) = oneshot::channel();
-        self.messages.send(driver::Message::Seen(only, answer)).await.ok()?;
+        self.messages.send(driver::Message::PlanInputs(only, answer)).await.ok()?;
         wait.await.ok()
     }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::compare::{Known, PlanQuery, compare, was_applied};
 use super::desired::{DesiredTree, DesiredUnit, Renderer};
-use super::{Parts, Reconciler, Snapshot};
+use super::on_demand::{FleetState, PlanQuery, compare, was_applied};
+use super::{Dependencies, Reconciler, Snapshot};
 use crate::cluster;
 use crate::git::GitError;
 use crate::plan::{self, UnitPlan};
@@ -77,7 +77,7 @@ pub fn check_at(
 ///
 /// # Errors
 /// [`OnceError`] when there can be no plan at all; a broken unit is an entry of the report.
-pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, OnceError> {
+pub async fn plan_at(parts: &Dependencies, revision: Revision) -> Result<OnceReport, OnceError> {
     let desired = render(parts, revision)?;
     let inventory = parts.store.inventory().await?;
     let applied = parts.store.applied_digests().await?;
@@ -90,12 +90,12 @@ pub async fn plan_at(parts: &Parts, revision: Revision) -> Result<OnceReport, On
         return Err(OnceError::Cluster(reason.unwrap_or_else(|| "no answer in time".to_owned())));
     }
     let was_applied = was_applied(&desired, &applied);
-    let known = Known { desired, inventory, was_applied, ..Known::default() };
+    let known = FleetState { desired, inventory, was_applied, ..FleetState::default() };
     Ok(compare(&known, &observer, &PlanQuery::default()))
 }
 
 /// What `revision` wants, rendered from nothing.
-pub(super) fn render(parts: &Parts, revision: Revision) -> Result<DesiredTree, OnceError> {
+pub(super) fn render(parts: &Dependencies, revision: Revision) -> Result<DesiredTree, OnceError> {
     let tree = parts.repository.tree(revision)?;
     let mut renderer = Renderer::new(Arc::clone(&parts.age_identities), Arc::clone(&parts.memo));
     renderer.fall_back_on(super::follow::policy_before(&parts.repository, revision)?);
@@ -107,7 +107,7 @@ pub(super) fn render(parts: &Parts, revision: Revision) -> Result<DesiredTree, O
 ///
 /// # Errors
 /// [`OnceError`] when nothing could be done at all.
-pub async fn reconcile_once(parts: Parts) -> Result<OnceReport, OnceError> {
+pub async fn reconcile_once(parts: Dependencies) -> Result<OnceReport, OnceError> {
     let head = parts.repository.head()?;
     let before = match head {
         Some(head) => plan_at(&parts, head).await?,
@@ -134,7 +134,7 @@ pub async fn reconcile_once(parts: Parts) -> Result<OnceReport, OnceError> {
 ///
 /// # Errors
 /// [`OnceError`] when nothing was done.
-pub async fn reconcile_planned(parts: &Parts, hash: &str) -> Result<OnceReport, OnceError> {
+pub async fn reconcile_planned(parts: &Dependencies, hash: &str) -> Result<OnceReport, OnceError> {
     let mut report = match parts.repository.head()? {
         Some(head) => plan_at(parts, head).await?,
         None => OnceReport::default(),
@@ -157,7 +157,7 @@ pub async fn reconcile_planned(parts: &Parts, hash: &str) -> Result<OnceReport, 
 }
 
 /// Asks the API server what it would say to the plans of a report, and adds what it would refuse to its errors.
-pub async fn ask_server(parts: &Parts, report: &mut OnceReport) {
+pub async fn ask_server(parts: &Dependencies, report: &mut OnceReport) {
     let (kinds, pace) = (cluster::Kinds::new(parts.client.clone()), cluster::Pace::default());
     for plan in report.plans.iter().filter(|plan| !plan.actions.is_empty()) {
         let outcomes = cluster::dry_run(&parts.client, &kinds, &pace, plan, &cluster::Cancel::never()).await;

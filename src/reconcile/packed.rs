@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::kustomize::Object;
-use crate::plan::{self, Content, Packer, Wanted};
+use crate::plan::{self, Content, Packer, WantedObject};
 use crate::project::ObjectKey;
 
 /// A unit's objects, packed. Their keys can be read as they are.
@@ -55,20 +55,20 @@ impl Packed {
     }
 
     /// The objects, as a plan wants them.
-    pub(super) fn wanted(&self) -> Vec<Wanted> {
+    pub(super) fn wanted(&self) -> Vec<WantedObject> {
         self.objects.iter().map(PackedObject::wanted).collect()
     }
 
     /// The Secrets among them.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = Wanted> {
+    pub(super) fn secrets(&self) -> impl Iterator<Item = WantedObject> {
         let secrets = self.objects.iter().filter(|object| object.key.group.is_empty() && object.key.kind == "Secret");
         secrets.map(PackedObject::wanted)
     }
 }
 
 impl PackedObject {
-    fn wanted(&self) -> Wanted {
-        Wanted {
+    fn wanted(&self) -> WantedObject {
+        WantedObject {
             key: self.key.clone(),
             api_version: self.api_version.to_string(),
             content: Content::packed(self.content.clone(), Some(self.hash)),

@@ -42,7 +42,7 @@ struct Busy {
 
 /// Whether a project may restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum RestartSlot {
     /// Now.
     Now,
     /// When somebody else is done, or has answered.
@@ -68,32 +68,34 @@ impl Turns {
     }
 
     /// Whether a unit may restart now. `can_answer` says whether it has an agent that can be asked.
-    pub(super) fn may_restart(&mut self, unit: &Unit, rollout: Rollout, can_answer: bool, now: Instant) -> Turn {
+    pub(super) fn may_restart(&mut self, unit: &Unit, rollout: Rollout, can_answer: bool, now: Instant) -> RestartSlot {
         let budget = rollout.restarts.filter(|_| self.bound.contains(unit) && !self.taken.contains(unit));
         let Some(budget) = budget else {
             self.waiting.remove(unit);
-            return Turn::Now;
+            return RestartSlot::Now;
         };
         if self.asking.contains(unit) {
-            return Turn::Wait;
+            return RestartSlot::Wait;
         }
         let busy = self.busy.get(unit).copied().filter(|_| can_answer);
         let waited = busy.is_some_and(|busy| now.duration_since(busy.since) >= rollout.busy);
         if let Some(busy) = busy.filter(|busy| busy.again > now && !waited) {
             self.waiting.insert(unit.clone());
-            return Turn::Later(busy.since.checked_add(rollout.busy).map_or(busy.again, |end| end.min(busy.again)));
+            return RestartSlot::Later(
+                busy.since.checked_add(rollout.busy).map_or(busy.again, |end| end.min(busy.again)),
+            );
         }
         if self.taken.len() + self.asking.len() >= budget {
             self.waiting.insert(unit.clone());
-            return Turn::Wait;
+            return RestartSlot::Wait;
         }
         if can_answer && !waited {
             self.waiting.insert(unit.clone());
             self.asking.insert(unit.clone());
-            return Turn::Ask;
+            return RestartSlot::Ask;
         }
         self.take(unit);
-        Turn::Now
+        RestartSlot::Now
     }
 
     fn take(&mut self, unit: &Unit) {
@@ -150,7 +152,7 @@ mod tests {
     /// As if it had no agent.
     fn may(turns: &mut Turns, name: &str, restarts: Option<usize>) -> bool {
         let rollout = Rollout { restarts, ..Rollout::default() };
-        turns.may_restart(&unit(name), rollout, false, Instant::now()) == Turn::Now
+        turns.may_restart(&unit(name), rollout, false, Instant::now()) == RestartSlot::Now
     }
 
     fn one_at_a_time() -> Rollout {
@@ -190,24 +192,24 @@ mod tests {
         let mut turns = Turns::default();
         turns.changed(&units(&["a", "b", "c"]), Some(1));
         let ask = |turns: &mut Turns, name: &str, now| turns.may_restart(&unit(name), one_at_a_time(), true, now);
-        assert_eq!(ask(&mut turns, "a", now), Turn::Ask);
-        assert_eq!(ask(&mut turns, "a", now), Turn::Wait, "one question at a time");
-        assert_eq!(ask(&mut turns, "b", now), Turn::Wait, "the question holds the place");
+        assert_eq!(ask(&mut turns, "a", now), RestartSlot::Ask);
+        assert_eq!(ask(&mut turns, "a", now), RestartSlot::Wait, "one question at a time");
+        assert_eq!(ask(&mut turns, "b", now), RestartSlot::Wait, "the question holds the place");
         assert_eq!(turns.answered(&unit("a"), true, now), units(&["a", "b"]));
         assert!(turns.is_busy(&unit("a")) && turns.waits(&unit("a")));
-        assert_eq!(ask(&mut turns, "a", now), Turn::Later(now + AGAIN));
+        assert_eq!(ask(&mut turns, "a", now), RestartSlot::Later(now + AGAIN));
         // The next one is idle and restarts, though it came later.
-        assert_eq!(ask(&mut turns, "b", now), Turn::Ask);
+        assert_eq!(ask(&mut turns, "b", now), RestartSlot::Ask);
         assert_eq!(turns.answered(&unit("b"), false, now), units(&["b"]));
-        assert_eq!(ask(&mut turns, "b", now), Turn::Now);
+        assert_eq!(ask(&mut turns, "b", now), RestartSlot::Now);
         // The busy one is asked again when it is time and a place is free, and not before.
         let later = now + AGAIN;
-        assert_eq!(ask(&mut turns, "a", later), Turn::Wait);
+        assert_eq!(ask(&mut turns, "a", later), RestartSlot::Wait);
         assert_eq!(turns.done(&unit("b")), units(&["a"]));
-        assert_eq!(ask(&mut turns, "a", later), Turn::Ask);
+        assert_eq!(ask(&mut turns, "a", later), RestartSlot::Ask);
         assert_eq!(turns.answered(&unit("a"), false, later), units(&["a"]));
         assert!(!turns.is_busy(&unit("a")));
-        assert_eq!(ask(&mut turns, "a", later), Turn::Now);
+        assert_eq!(ask(&mut turns, "a", later), RestartSlot::Now);
     }
 
     #[test]
@@ -219,22 +221,22 @@ mod tests {
         let mut now = began;
         // Asked every ten seconds, and the last time when the wait is over.
         for seconds in [10, 20, 30, 40, 50, 60, 65] {
-            assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), Turn::Ask);
+            assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), RestartSlot::Ask);
             turns.answered(&unit("a"), true, now);
             let next = began + Duration::from_secs(seconds);
-            assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), Turn::Later(next));
+            assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), RestartSlot::Later(next));
             now = next;
         }
         // It takes its place like any other, and has to wait for one.
         turns.may_restart(&unit("b"), rollout, false, now);
-        assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), Turn::Wait);
+        assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), RestartSlot::Wait);
         turns.done(&unit("b"));
-        assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), Turn::Now);
+        assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), RestartSlot::Now);
         assert!(!turns.is_busy(&unit("a")));
         // The next time it is waited for anew.
         turns.done(&unit("a"));
         turns.changed(&units(&["a", "b"]), Some(1));
-        assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), Turn::Ask);
+        assert_eq!(turns.may_restart(&unit("a"), rollout, true, now), RestartSlot::Ask);
     }
 
     #[test]
@@ -242,16 +244,16 @@ mod tests {
         let now = Instant::now();
         let mut turns = Turns::default();
         turns.changed(&units(&["a", "b"]), Some(1));
-        assert_eq!(turns.may_restart(&unit("a"), one_at_a_time(), true, now), Turn::Ask);
-        assert_eq!(turns.may_restart(&unit("b"), one_at_a_time(), false, now), Turn::Wait);
+        assert_eq!(turns.may_restart(&unit("a"), one_at_a_time(), true, now), RestartSlot::Ask);
+        assert_eq!(turns.may_restart(&unit("b"), one_at_a_time(), false, now), RestartSlot::Wait);
         assert_eq!(turns.done(&unit("a")), units(&["b"]), "it needs no restart any more");
         assert!(turns.answered(&unit("a"), false, now).is_empty());
-        assert_eq!(turns.may_restart(&unit("b"), one_at_a_time(), false, now), Turn::Now);
+        assert_eq!(turns.may_restart(&unit("b"), one_at_a_time(), false, now), RestartSlot::Now);
         // What cannot be asked any more, because its pod is gone, is not busy.
         turns.changed(&units(&["a", "b"]), Some(1));
         turns.done(&unit("b"));
-        assert_eq!(turns.may_restart(&unit("a"), one_at_a_time(), true, now), Turn::Ask);
+        assert_eq!(turns.may_restart(&unit("a"), one_at_a_time(), true, now), RestartSlot::Ask);
         turns.answered(&unit("a"), true, now);
-        assert_eq!(turns.may_restart(&unit("a"), one_at_a_time(), false, now), Turn::Now);
+        assert_eq!(turns.may_restart(&unit("a"), one_at_a_time(), false, now), RestartSlot::Now);
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::contention::Fights;
 use super::desired::DesiredUnit;
-use super::fights::Fights;
 use super::history::Attempt;
 use crate::cluster::Complaint;
 use crate::plan::{self, Awaited, Desired, Drift, POLICY_FILE, Policy, UnitPlan};
@@ -316,8 +316,8 @@ mod tests {
     use super::*;
     use crate::plan::{Action, Content, Operation};
     use crate::project::{Revision, Unit};
+    use crate::reconcile::contention;
     use crate::reconcile::desired::UnitError;
-    use crate::reconcile::fights;
 
     fn wants(revision: u8) -> Option<Arc<DesiredUnit>> {
         Some(Arc::new(DesiredUnit {
@@ -391,11 +391,11 @@ mod tests {
         let mut unit = UnitState::default();
         unit.want(wants(1), false);
         assert_eq!(unit.step(&mut plan(&[]), now), Step::Rest);
-        for _ in 0..fights::LIMIT {
+        for _ in 0..contention::LIMIT {
             let Step::Apply(run) = step(&mut unit, now) else { panic!("drift is healed") };
             unit.ended(run, Vec::new(), true, now);
         }
-        assert_eq!(step(&mut unit, now), Step::Later(now + fights::WINDOW));
+        assert_eq!(step(&mut unit, now), Step::Later(now + contention::WINDOW));
         let contested = unit.contested(now);
         assert_eq!((contested.len(), contested[0].1.as_deref()), (1, Some("meddler")));
         let mut both = plan(&["x", "y"]);
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!((both.actions.len(), both.held.len()), (1, 1));
         assert_eq!(both.actions[0].key.name, "y");
         unit.ended(run, Vec::new(), true, now);
-        let later = now + fights::WINDOW + Duration::from_secs(1);
+        let later = now + contention::WINDOW + Duration::from_secs(1);
         assert!(unit.contested(later).is_empty());
         assert!(matches!(step(&mut unit, later), Step::Apply(_)));
     }

@@ -11,7 +11,7 @@ pub const KEPT: i64 = 20;
 
 /// One commit's way into the cluster, for one unit. Its key is unit and revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Passage {
+pub struct CommitOutcome {
     /// The project, or the base-wide objects.
     pub unit: Unit,
     /// The commit.
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Database`]; nothing was written then.
-    pub async fn record_passages(&self, passages: &[Passage]) -> Result<(), StoreError> {
+    pub async fn record_passages(&self, passages: &[CommitOutcome]) -> Result<(), StoreError> {
         in_transaction!(self, transaction => {
             for passage in passages {
                 sqlx::query(UPSERT)
@@ -94,7 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn passages(&self, project: &ProjectName) -> Result<Vec<Passage>, StoreError> {
+    pub async fn passages(&self, project: &ProjectName) -> Result<Vec<CommitOutcome>, StoreError> {
         let rows: Vec<Row> = on_pool!(self, pool => {
             sqlx::query_as(NEWEST).bind(project.as_str()).bind(KEPT).fetch_all(pool).await?
         });
@@ -102,8 +102,8 @@ impl Store {
     }
 }
 
-fn passage(row: Row) -> Result<Passage, StoreError> {
+fn passage(row: Row) -> Result<CommitOutcome, StoreError> {
     let (unit, revision, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms, author) = row;
     let unit = parse_unit(&unit)?;
-    Ok(Passage { unit, revision, author, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms })
+    Ok(CommitOutcome { unit, revision, author, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms })
 }

@@ -15,7 +15,7 @@ const ABANDONED: i64 = 120;
 
 /// An answer to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoredAnswer {
     /// The HTTP status.
     pub status: u16,
     /// Whatever the caller needs to give the same answer again.
@@ -35,7 +35,7 @@ pub enum Begun {
     /// Execute it, then [`Store::finish`] or [`Store::abandon`].
     Execute,
     /// It was executed: give this answer.
-    Answered(Answer),
+    Answered(StoredAnswer),
     /// Somebody is executing it.
     Running,
     /// The key was used for another request.
@@ -93,7 +93,7 @@ impl Store {
                     Some((_, Some(status), Some(content))) => {
                         let status = u16::try_from(status)
                             .map_err(|_| StoreError::Content(format!("the status {status}")))?;
-                        Begun::Answered(Answer { status, content })
+                        Begun::Answered(StoredAnswer { status, content })
                     }
                     // Claimed and not answered, or given up between the two statements: the client asks again.
                     Some(_) | None => Begun::Running,
@@ -106,7 +106,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Database`]; the request may be executed again later then.
-    pub async fn finish(&self, request: &Fingerprint, answer: &Answer) -> Result<(), StoreError> {
+    pub async fn finish(&self, request: &Fingerprint, answer: &StoredAnswer) -> Result<(), StoreError> {
         let statement = "UPDATE idempotency SET status = $2, answer = $3 WHERE key_hash = $1";
         let (key, status, content) = (request.key.as_str(), i64::from(answer.status), answer.content.as_str());
         on_pool!(self, pool => {

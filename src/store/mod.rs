@@ -21,8 +21,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::project::ErrorKind;
 
-pub use history::{KEPT, Passage};
-pub use idempotency::{Answer, Begun, Fingerprint};
+pub use history::{CommitOutcome, KEPT};
+pub use idempotency::{Begun, Fingerprint, StoredAnswer};
 pub use sessions::Session;
 
 /// Runs one block with the pool of whichever dialect is in use. The block is compiled once for each.

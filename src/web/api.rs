@@ -9,10 +9,10 @@ use axum::http::HeaderValue;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
 
-use super::answer::{Project, etag, of_state};
-use super::call::{Call, no_such_project, project_name};
 use super::list::{ListQuery, Page};
 use super::problem::Problem;
+use super::project_json::{Project, etag, of_state};
+use super::request::{Call, no_such_project, project_name};
 use super::write::{now, write};
 use super::{AppState, body};
 use crate::metrics::Outcome;

@@ -23,7 +23,7 @@ pub struct Services {
     /// Overlays and commits as people read them.
     pub reader: git::Reader,
     /// What the reconciler works with: for plans, and for logs.
-    pub parts: reconcile::Parts,
+    pub parts: reconcile::Dependencies,
     /// Plans of whole commits are made one at a time.
     pub planning: Arc<Semaphore>,
 }

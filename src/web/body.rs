@@ -4,32 +4,32 @@ use serde_json::Value;
 
 use super::fields::{Fields, Given};
 use super::problem::Problem;
-use super::{json, values};
+use super::{json, parse};
 use crate::app::config::ProjectDefaults;
 use crate::project::{NewProject, ProjectChange, ProjectName, ProjectSpec, Resources, SecretChange, SecretKey};
 
 /// A project to be made. Defaults are filled in here, so that the overlay has them.
 pub(super) fn create(body: &[u8], defaults: &ProjectDefaults, created_at: String) -> Result<NewProject, Problem> {
     with_fields(body, |fields| {
-        let given = fields.text("shortName", values::short_name);
+        let given = fields.text("shortName", parse::short_name);
         let short_name = fields.required("shortName", given);
-        let given = fields.text("name", values::display_name);
+        let given = fields.text("name", parse::display_name);
         let name = fields.required("name", given);
-        let given = fields.text("gitRepository", |text| values::repository(text, defaults.git_prefix.as_deref()));
+        let given = fields.text("gitRepository", |text| parse::repository(text, defaults.git_prefix.as_deref()));
         let git_repository = fields.required("gitRepository", given);
-        let git_branch = fields.text("gitBranch", values::branch).value();
-        let image = fields.text("image", values::image).value();
-        let jira_issue = fields.text("jiraIssue", values::jira_issue).value();
+        let git_branch = fields.text("gitBranch", parse::branch).value();
+        let image = fields.text("image", parse::image).value();
+        let jira_issue = fields.text("jiraIssue", parse::jira_issue).value();
         let mut resources = Resources::default();
         if let Some(mut inner) = fields.object("resources").value() {
-            resources.cpu = inner.text("cpu", values::cpu).value();
-            resources.memory = inner.text("memory", values::memory).value();
+            resources.cpu = inner.text("cpu", parse::cpu).value();
+            resources.memory = inner.text("memory", parse::memory).value();
             fields.close(inner);
         }
         let (mut size, mut class) = (None, None);
         if let Some(mut inner) = fields.object("storage").value() {
-            size = inner.text("size", values::size).value();
-            class = inner.text("storageClass", values::storage_class).value();
+            size = inner.text("size", parse::size).value();
+            class = inner.text("storageClass", parse::storage_class).value();
             fields.close(inner);
         }
         let mut secrets = secrets(fields);
@@ -66,26 +66,26 @@ pub(super) fn change(
             if text == id.as_str() { Ok(()) } else { Err("cannot be changed: it is the project's id".to_owned()) }
         });
         fields.kept("shortName", fixed);
-        let given = fields.text("name", values::display_name);
+        let given = fields.text("name", parse::display_name);
         change.name = fields.kept("name", given);
-        let given = fields.text("gitRepository", |text| values::repository(text, defaults.git_prefix.as_deref()));
+        let given = fields.text("gitRepository", |text| parse::repository(text, defaults.git_prefix.as_deref()));
         change.git_repository = fields.kept("gitRepository", given);
-        change.git_branch = fields.text("gitBranch", values::branch).removable();
-        let given = fields.text("image", values::image);
+        change.git_branch = fields.text("gitBranch", parse::branch).removable();
+        let given = fields.text("image", parse::image);
         change.image = fields.kept("image", given);
-        change.jira_issue = fields.text("jiraIssue", values::jira_issue).removable();
-        change.suspended = fields.text("suspended", values::suspended).removable();
+        change.jira_issue = fields.text("jiraIssue", parse::jira_issue).removable();
+        change.suspended = fields.text("suspended", parse::suspended).removable();
         let given = fields.object("resources");
         if let Some(mut inner) = fields.kept("resources", given) {
-            let given = inner.text("cpu", values::cpu);
+            let given = inner.text("cpu", parse::cpu);
             change.resources.cpu = inner.kept("cpu", given);
-            let given = inner.text("memory", values::memory);
+            let given = inner.text("memory", parse::memory);
             change.resources.memory = inner.kept("memory", given);
             fields.close(inner);
         }
         let given = fields.object("storage");
         if let Some(mut inner) = fields.kept("storage", given) {
-            let given = inner.text("size", values::size);
+            let given = inner.text("size", parse::size);
             change.workspace_size = inner.kept("size", given);
             storage_class_is_fixed(&mut inner, current);
             fields.close(inner);
@@ -111,22 +111,22 @@ fn secrets(fields: &mut Fields<'_>) -> SecretChange {
             secrets.insert(key, value);
         }
     };
-    set(SecretKey::AnthropicApiKey, fields.text("anthropicApiKey", values::token));
-    set(SecretKey::AnthropicAuthToken, fields.text("anthropicAuthToken", values::token));
-    set(SecretKey::AnthropicBaseUrl, fields.text("anthropicBaseUrl", values::base_url));
-    set(SecretKey::ClaudeCodeOauthToken, fields.text("claudeCodeOauthToken", values::token));
-    set(SecretKey::CodeServerPassword, fields.text("codeServerPassword", values::password));
-    set(SecretKey::SudoPassword, fields.text("sudoPassword", values::password));
+    set(SecretKey::AnthropicApiKey, fields.text("anthropicApiKey", parse::token));
+    set(SecretKey::AnthropicAuthToken, fields.text("anthropicAuthToken", parse::token));
+    set(SecretKey::AnthropicBaseUrl, fields.text("anthropicBaseUrl", parse::base_url));
+    set(SecretKey::ClaudeCodeOauthToken, fields.text("claudeCodeOauthToken", parse::token));
+    set(SecretKey::CodeServerPassword, fields.text("codeServerPassword", parse::password));
+    set(SecretKey::SudoPassword, fields.text("sudoPassword", parse::password));
     match fields.object("gitCredentials") {
         Given::Value(mut inner) => {
-            let token = inner.text("token", values::token);
-            let key = inner.text("sshPrivateKey", values::ssh_private_key);
+            let token = inner.text("token", parse::token);
+            let key = inner.text("sshPrivateKey", parse::ssh_private_key);
             if matches!((&token, &key), (Given::Value(_) | Given::Wrong, Given::Value(_) | Given::Wrong)) {
                 inner.wrong::<()>("sshPrivateKey", "give either token or sshPrivateKey, not both");
             }
             set(SecretKey::GitToken, token);
             set(SecretKey::GitSshPrivateKey, key);
-            set(SecretKey::GitKnownHosts, inner.text("knownHosts", values::known_hosts));
+            set(SecretKey::GitKnownHosts, inner.text("knownHosts", parse::known_hosts));
             fields.close(inner);
         }
         Given::Null => {

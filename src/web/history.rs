@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::AppState;
 use super::api::{Id, name_of};
-use super::call::Call;
 use super::problem::Problem;
+use super::request::Call;
 use crate::project::Action;
-use crate::store::Passage;
+use crate::store::CommitOutcome;
 
 /// The answer; bounded, so that it has no pages.
 #[derive(Debug, Serialize)]
@@ -40,8 +40,8 @@ pub(super) async fn history(State(state): State<AppState>, id: Id, call: Call) -
     Ok(Json(History { items: passages.into_iter().map(item).collect() }))
 }
 
-fn item(passage: Passage) -> Item {
+fn item(passage: CommitOutcome) -> Item {
     let seen_at = jiff::Timestamp::from_millisecond(passage.seen_at).unwrap_or_default().to_string();
-    let Passage { revision, author, digest, summary, outcome, message, applied_ms, healthy_ms, .. } = passage;
+    let CommitOutcome { revision, author, digest, summary, outcome, message, applied_ms, healthy_ms, .. } = passage;
     Item { revision, author, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms }
 }

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::answer::{Project, of_state};
 use super::problem::Problem;
+use super::project_json::{Project, of_state};
 use crate::app::config::ServerSettings;
 use crate::project::{FieldError, Phase, ProjectName};
 use crate::reconcile::{ProjectState, Snapshot};

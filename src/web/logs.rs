@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, watch};
 
 use super::AppState;
 use super::api::{Id, known, name_of};
-use super::call::{Call, no_such_project};
 use super::problem::Problem;
+use super::request::{Call, no_such_project};
 use crate::cluster::{LogError, LogQuery, LogStream, Since};
 use crate::project::{Action, ErrorKind, FieldError, Phase, ProjectName};
 use crate::reconcile::ProjectState;

@@ -7,23 +7,23 @@
 //! **Architecture invariant:** nothing here writes to Git or to the cluster, and no secret that came in goes out again,
 //! neither into an answer nor into a log line.
 
-mod answer;
 mod api;
 mod backend;
 mod body;
-mod call;
-mod caller;
 mod fields;
 mod history;
 mod json;
-mod layers;
 mod list;
 mod logs;
+mod middleware;
 mod monitoring;
 mod pages;
+mod parse;
 mod plan;
 mod problem;
-mod values;
+mod project_json;
+mod request;
+mod same_origin;
 mod write;
 
 use std::sync::Arc;
@@ -81,7 +81,7 @@ pub fn router(state: AppState) -> Router {
         }
     };
     let answering = placed.fallback(no_route).method_not_allowed_fallback(no_method);
-    layers::around(answering, &state).with_state(state)
+    middleware::around(answering, &state).with_state(state)
 }
 
 /// All routes.

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::AppState;
-use super::call::Call;
 use super::problem::Problem;
+use super::request::Call;
 use super::write::now;
 use crate::project::{Action, Phase};
 use crate::reconcile::Snapshot;

@@ -14,10 +14,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::AppState;
-use super::answer::etag;
 use super::api::{Id, known, name_of};
-use super::call::{Call, no_such_project};
 use super::problem::Problem;
+use super::project_json::etag;
+use super::request::{Call, no_such_project};
 use crate::metrics::Outcome;
 use crate::plan::{self, Operation, UnitPlan};
 use crate::project::{Action, Actor, ErrorKind, FieldError, ObjectKey, ProjectName, Revision, Unit};
@@ -292,7 +292,7 @@ fn plan_of(revision: Option<Revision>, report: &OnceReport) -> Plan {
         revision,
         hash: plan::plan_hash(&report.plans),
         created: count(|operation| matches!(operation, Operation::Create(_))),
-        changed: count(|operation| matches!(operation, Operation::Update { .. } | Operation::Remake { .. })),
+        changed: count(|operation| matches!(operation, Operation::Update { .. } | Operation::Recreate { .. })),
         deleted: count(|operation| matches!(operation, Operation::Delete { .. })),
         held: report.plans.iter().map(|plan| plan.held.len()).sum(),
         unchanged: report.plans.iter().map(unchanged).sum(),
@@ -319,7 +319,7 @@ fn unit(plan: &UnitPlan, unchanged: usize) -> UnitItem {
         operation: match action.operation {
             Operation::Create(_) => "create",
             Operation::Update { .. } => "update",
-            Operation::Remake { .. } => "remake",
+            Operation::Recreate { .. } => "remake",
             Operation::Delete { .. } => "delete",
         },
         object: object(&action.key),

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 
 use super::AppState;
-use super::answer::{Project, etag, link, of_commit, project_path};
-use super::call::Call;
 use super::problem::Problem;
+use super::project_json::{Project, etag, link, of_commit, project_path};
+use super::request::Call;
 use crate::change::Committed;
 use crate::metrics::Outcome;
 use crate::project::{Actor, ErrorKind, Intent, Phase, ProjectName, Revision, Volumes};
-use crate::store::{Answer, Begun, Fingerprint};
+use crate::store::{Begun, Fingerprint, StoredAnswer};
 
 /// A write's answer, as it is sent and as it is kept for a repeated request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ async fn execute(
         // Only what was done is remembered: after an error nothing was committed, and trying again is the right thing.
         let kept = match &result {
             Ok(reply) => {
-                let answer = Answer { status: reply.status, content: to_json(reply)? };
+                let answer = StoredAnswer { status: reply.status, content: to_json(reply)? };
                 state.store.finish(&request, &answer).await
             }
             Err(_) => state.store.abandon(&request).await,
@@ -228,7 +228,7 @@ impl IntoResponse for Reply {
     }
 }
 
-fn replayed(answer: &Answer) -> Result<Response, Problem> {
+fn replayed(answer: &StoredAnswer) -> Result<Response, Problem> {
     let reply: Reply = serde_json::from_str(&answer.content)
         .map_err(|_| Problem::internal("a kept answer cannot be read".to_owned()))?;
     let mut response = reply.into_response();

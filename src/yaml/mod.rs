@@ -7,11 +7,11 @@
 //! Pure. Hostile input gives an error: nesting is limited to [`MAX_DEPTH`], and all that aliases expand to is limited to
 //! [`MAX_NODES`].
 
+mod compat;
 pub mod edit;
 mod emit;
 mod node;
 mod read;
-mod refuse;
 mod scalar;
 mod tabs;
 

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, options};
 
+use super::compat::{refuse_odd_anchor, refuse_unknown_escapes, refuse_what_readers_disagree_about};
 use super::node::{Kind, Mark, Node, Style, Tag};
-use super::refuse::{refuse_odd_anchor, refuse_unknown_escapes, refuse_what_readers_disagree_about};
 use super::tabs::{self, Tabs, Token};
 
 /// The deepest nesting.

@@ -27,6 +27,6 @@ mod store;
 mod template;
 
 mod kustomize;
-mod kustomize_apart;
 mod kustomize_cases;
 mod kustomize_hostile;
+mod kustomize_prebuild;

@@ -1,11 +1,10 @@
 //! The reconciler's parts, each as a transcript: commit, reconcile, show, break, heal.
 
+mod all_or_nothing;
 mod apply;
-mod complaints;
 mod confinement;
 mod deletion;
 mod drift;
-mod halves;
 mod health;
 mod history;
 mod owners;
@@ -15,6 +14,7 @@ mod stateful;
 mod suspension;
 mod upgrade;
 mod volumes;
+mod warning_events;
 
 use std::path::Path;
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use claude_manager::project::{LastChange, ObjectKey, ProjectName, Revision, Unit};
-use claude_manager::store::{Answer, Begun, Fingerprint, KEPT, Passage, Session, Store, StoreError};
+use claude_manager::store::{Begun, CommitOutcome, Fingerprint, KEPT, Session, Store, StoreError, StoredAnswer};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -26,8 +26,8 @@ fn request(principal: &str, key: &str, body: &str) -> Fingerprint {
     Fingerprint::new(principal, key, &[b"POST", b"/api/projects", body.as_bytes()])
 }
 
-fn answer() -> Answer {
-    Answer { status: 201, content: "{\"id\":\"a\"}".to_owned() }
+fn answer() -> StoredAnswer {
+    StoredAnswer { status: 201, content: "{\"id\":\"a\"}".to_owned() }
 }
 
 async fn an_inventory_is_read_back_as_it_was_set(store: &Store) {
@@ -96,7 +96,7 @@ async fn of_many_equal_requests_at_once_one_is_executed(store: &Store) {
 async fn the_last_passages_of_a_project_are_kept_and_written_again(store: &Store) {
     let project = ProjectName::parse("shop").unwrap();
     let unit = Unit::Project(project.clone());
-    let passage = |number: i64, outcome: &str| Passage {
+    let passage = |number: i64, outcome: &str| CommitOutcome {
         unit: unit.clone(),
         revision: format!("{number:040}"),
         author: "Ana".to_owned(),
@@ -108,7 +108,7 @@ async fn the_last_passages_of_a_project_are_kept_and_written_again(store: &Store
         applied_ms: Some(number),
         healthy_ms: None,
     };
-    let many: Vec<Passage> = (0..KEPT + 5).map(|number| passage(number, "failed")).collect();
+    let many: Vec<CommitOutcome> = (0..KEPT + 5).map(|number| passage(number, "failed")).collect();
     store.record_passages(&many).await.unwrap();
     store.record_passages(&[passage(KEPT + 4, "applied")]).await.unwrap();
     let kept = store.passages(&project).await.unwrap();
@@ -116,10 +116,10 @@ async fn the_last_passages_of_a_project_are_kept_and_written_again(store: &Store
     assert_eq!((kept[1].outcome.as_str(), kept[1].author.as_str()), ("failed", "Ana"));
     let digests = || async { store.applied_digests().await.unwrap() };
     assert_eq!(digests().await.get(&unit).map(String::as_str), Some("d"));
-    let failed = Passage { applied_ms: None, ..passage(KEPT + 5, "failed") };
+    let failed = CommitOutcome { applied_ms: None, ..passage(KEPT + 5, "failed") };
     store.record_passages(&[failed]).await.unwrap();
     assert!(digests().await.is_empty(), "the last one did not come through");
-    store.record_passages(&[Passage { unit: Unit::Base, ..passage(1, "applied") }]).await.unwrap();
+    store.record_passages(&[CommitOutcome { unit: Unit::Base, ..passage(1, "applied") }]).await.unwrap();
     assert_eq!(digests().await.into_keys().collect::<Vec<_>>(), [Unit::Base], "so are the base-wide objects");
     assert!(store.passages(&ProjectName::parse("other").unwrap()).await.unwrap().is_empty());
 }

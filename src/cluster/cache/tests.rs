@@ -24,12 +24,12 @@ fn head(version: u64) -> Head {
     Head::read(&value(version, 1, 0).to_string(), None).unwrap()
 }
 
-fn read(value: &Value) -> Seen {
+fn read(value: &Value) -> CacheEntry {
     let text = value.to_string();
     KEEPER.with(|keeper| keeper.read(Head::read(&text, None).unwrap(), &text, None)).unwrap()
 }
 
-fn object(version: u64, replicas: u64, ready: u64) -> Seen {
+fn object(version: u64, replicas: u64, ready: u64) -> CacheEntry {
     read(&value(version, replicas, ready))
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
-use super::machine::Problem;
+use super::pod_state::Problem;
 
 /// Where agents listen.
 pub(super) const PORT: u16 = 7780;

@@ -18,7 +18,7 @@ const DATA: &str = "..data";
 
 /// A file that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct WantedFile {
     content: Vec<u8>,
     mode: u32,
 }
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
 ///
 /// # Errors
 /// What is missing or has no usable name, in a sentence.
-pub(super) fn wanted(files: &Files, values: Option<Values>) -> Result<BTreeMap<PathBuf, Wanted>, String> {
+pub(super) fn wanted(files: &Files, values: Option<Values>) -> Result<BTreeMap<PathBuf, WantedFile>, String> {
     let kind = files.reference.kind.to_lowercase();
     let name = &files.reference.name;
     let Some(mut values) = values else {
@@ -42,7 +42,7 @@ pub(super) fn wanted(files: &Files, values: Option<Values>) -> Result<BTreeMap<P
         let path = paths::file(&path).map_err(|error| format!("{kind} \"{name}\": {error}"))?;
         match values.remove(&key) {
             Some(content) => {
-                wanted.insert(path, Wanted { content, mode: mode.unwrap_or(files.mode) });
+                wanted.insert(path, WantedFile { content, mode: mode.unwrap_or(files.mode) });
             }
             None if files.optional => {}
             None => return Err(format!("{kind} \"{name}\" references non-existent key: {key}")),
@@ -52,7 +52,7 @@ pub(super) fn wanted(files: &Files, values: Option<Values>) -> Result<BTreeMap<P
 }
 
 /// Makes `directory` hold exactly `wanted`. Writes nothing when it does.
-pub(super) fn write(directory: &Path, wanted: &BTreeMap<PathBuf, Wanted>) -> io::Result<()> {
+pub(super) fn write(directory: &Path, wanted: &BTreeMap<PathBuf, WantedFile>) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let old = fs::read_link(directory.join(DATA)).ok();
     if old.is_some() && is_as_wanted(&directory.join(DATA), wanted) {
@@ -91,7 +91,7 @@ pub(super) fn write(directory: &Path, wanted: &BTreeMap<PathBuf, Wanted>) -> io:
 }
 
 /// One link in `directory` for each file, or directory of files, that is wanted, and no other.
-fn link_names(directory: &Path, wanted: &BTreeMap<PathBuf, Wanted>) -> io::Result<()> {
+fn link_names(directory: &Path, wanted: &BTreeMap<PathBuf, WantedFile>) -> io::Result<()> {
     let names: BTreeSet<PathBuf> = wanted.keys().filter_map(|path| path.iter().next()).map(PathBuf::from).collect();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -110,8 +110,9 @@ fn link_names(directory: &Path, wanted: &BTreeMap<PathBuf, Wanted>) -> io::Resul
     Ok(())
 }
 
-fn is_as_wanted(data: &Path, wanted: &BTreeMap<PathBuf, Wanted>) -> bool {
-    let same = |(path, file): (&PathBuf, &Wanted)| fs::read(data.join(path)).is_ok_and(|found| found == file.content);
+fn is_as_wanted(data: &Path, wanted: &BTreeMap<PathBuf, WantedFile>) -> bool {
+    let same =
+        |(path, file): (&PathBuf, &WantedFile)| fs::read(data.join(path)).is_ok_and(|found| found == file.content);
     wanted.iter().all(same) && count(data) == wanted.len()
 }
 

@@ -10,8 +10,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::machine::{Command, Event, Machine, Now, Problem, Question, State};
 use super::paths::PodPaths;
+use super::pod_state::{Command, Event, Machine, Now, Problem, Question, State};
 use super::process::{self, Launch, Process};
 use super::record::{self, Record};
 use super::spec::PodSpec;
@@ -71,7 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>, spec: PodSpec, mut inbox: mpsc::Unb
     }
 }
 
-async fn wait(process: &mut Option<Process>) -> super::machine::Exit {
+async fn wait(process: &mut Option<Process>) -> super::pod_state::Exit {
     match process {
         Some(process) => process.wait().await,
         None => pending().await,

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::address::PORT;
 use super::environment;
-use super::machine::Exit;
+use super::pod_state::Exit;
 use super::spec::PodSpec;
 
 /// How to start one.

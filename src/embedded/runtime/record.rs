@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::machine::Terminated;
+use super::pod_state::Terminated;
 
 const NAME: &str = "pod.json";
 

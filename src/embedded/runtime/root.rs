@@ -7,9 +7,9 @@ use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::files;
-use super::machine::Problem;
 use super::objects::Objects;
 use super::paths::{self, Layout, PodPaths};
+use super::pod_state::Problem;
 use super::spec::{PodSpec, Source};
 
 /// Makes the root as the pod asks for it. What is there already is brought up to date.

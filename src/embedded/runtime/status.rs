@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::machine::{Machine, State, Terminated};
+use super::pod_state::{Machine, State, Terminated};
 use super::spec::{AGENT, PodSpec};
 
 /// The status; `before` is the one that was written last, whose times of unchanged conditions are kept.
@@ -158,7 +158,7 @@ fn time(time: Timestamp) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::machine::{Event, Exit, Now, Problem};
+    use super::super::pod_state::{Event, Exit, Now, Problem};
     use super::*;
 
     fn pod() -> PodSpec {

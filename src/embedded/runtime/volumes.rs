@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::machine::Problem;
 use super::paths::{Layout, segment};
+use super::pod_state::Problem;
 use super::root::{directory, remove_tree};
 
 /// A claim: namespace and name.

@@ -17,9 +17,9 @@ use super::field::{Field, Place};
 use super::id::Id;
 use super::kustomization::Entry;
 use super::load::Loader;
-use super::near::nearest;
 use super::origin::Origin;
 use super::resource::{Resource, data_map, string_map};
+use super::suggest::nearest;
 
 /// What happens when a generated object exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,17 +11,17 @@ use serde_json::Value;
 use crate::yaml::{self, Kind, Node, Repeats};
 
 use super::BuildError;
+use super::aliased_values;
 use super::collection::Collection;
 use super::field::{Field, Place};
 use super::id::Gvk;
 use super::kustomization::Entry;
 use super::load;
-use super::near::nearest;
 use super::objects::resources_of;
 use super::origin;
 use super::resource::{Resource, in_style_of, string_map};
 use super::schema::Schema;
-use super::shared;
+use super::suggest::nearest;
 use super::transform::Context;
 pub(super) use target::{Selector, Target};
 
@@ -335,12 +335,12 @@ fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: 
     }
     let gvk = Gvk::new(resource.api_version(), resource.kind());
     let node = std::mem::replace(&mut resource.node, Node::mapping());
-    let shared = shared::all(&node);
+    let shared = aliased_values::all(&node);
     let Some(mut node) = strategic::merge(node, patch, &gvk, types)?.filter(|node| !node.is_empty()) else {
         return Ok(false);
     };
-    let changed = shared::changed(&node, &shared);
-    shared::spread(&mut node, &changed);
+    let changed = aliased_values::changed(&node, &shared);
+    aliased_values::spread(&mut node, &changed);
     resource.node = node;
     if !options.kind {
         let kind = in_style_of(resource.node.get("kind"), &kind);

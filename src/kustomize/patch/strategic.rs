@@ -10,9 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::kustomize::aliased_values;
 use crate::kustomize::id::Gvk;
 use crate::kustomize::schema::{Property, Schema, Type};
-use crate::kustomize::shared;
 use crate::yaml::{Kind, Mark, Node, Style, Tag};
 
 const DIRECTIVE: &str = "$patch";
@@ -25,7 +25,7 @@ const MAX_ELEMENTS: usize = 5_000;
 /// # Errors
 /// When a mapping, a list and plain text meet, or a directive is unknown.
 pub(super) fn merge(object: Node, patch: Node, gvk: &Gvk, types: &Schema) -> Result<Option<Node>, String> {
-    let known = Known::of_kind(types, &gvk.api_version(), &gvk.kind).unwrap_or(Known::Unknown);
+    let known = KnownElement::of_kind(types, &gvk.api_version(), &gvk.kind).unwrap_or(KnownElement::Unknown);
     walk(Some(object), Patch::Node(patch), Level { types, known })
 }
 
@@ -41,7 +41,7 @@ enum Patch {
 
 /// What is known of the type of a node.
 #[derive(Clone, Copy)]
-enum Known<'a> {
+enum KnownElement<'a> {
     /// Nothing: the node itself may say its kind.
     Unknown,
     /// A type in which no list merges.
@@ -50,7 +50,7 @@ enum Known<'a> {
     List(&'a [String], Option<Type>),
 }
 
-impl Known<'_> {
+impl KnownElement<'_> {
     fn of_kind(types: &Schema, api_version: &str, kind: &str) -> Option<Self> {
         types.kind(api_version, kind).map(Self::Object)
     }
@@ -60,35 +60,35 @@ impl Known<'_> {
 #[derive(Clone, Copy)]
 struct Level<'a> {
     types: &'a Schema,
-    known: Known<'a>,
+    known: KnownElement<'a>,
 }
 
 impl<'a> Level<'a> {
     fn field(self, name: &str) -> Self {
         let known = match self.known {
-            Known::Unknown => Known::Unknown,
-            Known::Plain | Known::List(..) => Known::Plain,
-            Known::Object(of) => match self.types.property(of, name) {
-                Some(Property::Object(of)) => Known::Object(*of),
-                Some(Property::List { keys, items }) => Known::List(keys, *items),
-                None => Known::Plain,
+            KnownElement::Unknown => KnownElement::Unknown,
+            KnownElement::Plain | KnownElement::List(..) => KnownElement::Plain,
+            KnownElement::Object(of) => match self.types.property(of, name) {
+                Some(Property::Object(of)) => KnownElement::Object(*of),
+                Some(Property::List { keys, items }) => KnownElement::List(keys, *items),
+                None => KnownElement::Plain,
             },
         };
         Self { known, ..self }
     }
 
     fn item(self, of: Option<Type>) -> Self {
-        Self { known: of.map_or(Known::Plain, Known::Object), ..self }
+        Self { known: of.map_or(KnownElement::Plain, KnownElement::Object), ..self }
     }
 
     /// For nodes of unknown type that carry `apiVersion` and `kind`.
     fn or_own(self, node: Option<&Node>) -> Self {
         match (self.known, node) {
-            (Known::Unknown, Some(node)) => {
+            (KnownElement::Unknown, Some(node)) => {
                 let text = |key: &str| node.get(key).and_then(Node::text).filter(|text| !text.is_empty());
                 let own = text("apiVersion").zip(text("kind"));
-                let own = own.and_then(|(version, kind)| Known::of_kind(self.types, version, kind));
-                Self { known: own.unwrap_or(Known::Unknown), ..self }
+                let own = own.and_then(|(version, kind)| KnownElement::of_kind(self.types, version, kind));
+                Self { known: own.unwrap_or(KnownElement::Unknown), ..self }
             }
             _ => self,
         }
@@ -135,8 +135,8 @@ fn walk(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<N
             Patch::Nothing | Patch::Same => object,
         }),
         Shape::Sequence => match level.known {
-            Known::List(keys, items) => walk_list(object, patch, keys, level.item(items)),
-            Known::Unknown | Known::Plain | Known::Object(_) => Ok(match patch {
+            KnownElement::List(keys, items) => walk_list(object, patch, keys, level.item(items)),
+            KnownElement::Unknown | KnownElement::Plain | KnownElement::Object(_) => Ok(match patch {
                 Patch::Node(node) => Some(node).filter(|node| !node.is_null()),
                 Patch::Nothing | Patch::Same => object,
             }),
@@ -263,7 +263,7 @@ fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<
 /// A value that stands in several places changes in all of them; its mark says which those are.
 fn in_place(value: Node, style: Style, mark: Mark) -> Node {
     let shared = Node { mark, ..Node::plain("") };
-    let mark = if shared::is_shared(&shared) { mark } else { value.mark };
+    let mark = if aliased_values::is_shared(&shared) { mark } else { value.mark };
     let tag = match (value.type_tag(), style) {
         _ if value.text().is_none() => return value,
         (tag @ (Tag::Binary | Tag::Other | Tag::None), _) | (tag, Style::Plain | Style::Flow) => tag,

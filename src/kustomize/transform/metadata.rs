@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::kustomize::BuildError;
+use crate::kustomize::aliased_values;
 use crate::kustomize::collection::Collection;
 use crate::kustomize::config::{Config, Specs, joined};
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create, FieldSpec};
-use crate::kustomize::shared;
 use crate::yaml::{Kind, Node};
 
 /// One entry of `labels`: to the metadata only, to templates too, or to selectors and templates.
@@ -85,10 +85,10 @@ impl Pairs {
                 let mut write = |node: &mut Node| match node.kind {
                     Kind::Mapping(_) => {
                         for (number, (key, value)) in (first..).zip(&self.pairs) {
-                            let mut new = Node { mark: shared::mark(number), ..Node::string(value.as_str()) };
+                            let mut new = Node { mark: aliased_values::mark(number), ..Node::string(value.as_str()) };
                             if let Some(old) = node.get(key) {
                                 new.mark = old.mark;
-                                if shared::is_shared(old) && old.text() != Some(value) {
+                                if aliased_values::is_shared(old) && old.text() != Some(value) {
                                     changed.push(new.clone());
                                 }
                             }
@@ -102,7 +102,7 @@ impl Pairs {
                 field_spec::visit_object(resource, spec, Create::Mapping, &mut write)
                     .map_err(|message| resource.error(message))?;
             }
-            shared::spread(&mut resource.node, &changed);
+            aliased_values::spread(&mut resource.node, &changed);
             Ok(())
         })
     }

@@ -5,13 +5,13 @@ mod live;
 use live::Live;
 
 use crate::kustomize::BuildError;
+use crate::kustomize::aliased_values;
 use crate::kustomize::collection::Collection;
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::id::Gvk;
-use crate::kustomize::near::nearest;
 use crate::kustomize::patch::{Selector, Target};
 use crate::kustomize::resource::Resource;
-use crate::kustomize::shared;
+use crate::kustomize::suggest::nearest;
 use crate::yaml::{self, Kind, Node, Repeats};
 
 use super::path::{self, Made};
@@ -396,7 +396,7 @@ impl TargetFields {
                 put.write(field, value.value())?;
             }
         }
-        shared::spread(&mut resource.node, &put.changed);
+        aliased_values::spread(&mut resource.node, &put.changed);
         if of_notes {
             resource.adopt_notes(value.notes());
         }
@@ -430,7 +430,7 @@ impl Put<'_> {
             return Err(format!("more than {MAX_NODES} values would be written"));
         }
         self.options.write(field, value)?;
-        self.changed.extend(shared::is_shared(field).then(|| field.clone()));
+        self.changed.extend(aliased_values::is_shared(field).then(|| field.clone()));
         Ok(())
     }
 }

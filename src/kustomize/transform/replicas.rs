@@ -5,7 +5,7 @@ use crate::kustomize::collection::Collection;
 use crate::kustomize::config::Specs;
 use crate::kustomize::field::{Field, Place};
 use crate::kustomize::field_spec::{self, Create};
-use crate::kustomize::near::nearest;
+use crate::kustomize::suggest::nearest;
 use crate::yaml::{Node, Style, Tag};
 
 use super::Context;

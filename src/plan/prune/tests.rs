@@ -55,7 +55,7 @@ fn transcript(desired: &Desired, observation: &Observation) -> Vec<String> {
         let verb = match action.operation {
             Operation::Create(_) => "create",
             Operation::Update { .. } => "update",
-            Operation::Remake { .. } => "remake",
+            Operation::Recreate { .. } => "remake",
             Operation::Delete { .. } => "delete",
         };
         format!("{verb} {} {}", action.key.kind, action.key.name)

@@ -60,7 +60,7 @@ fn what_can_change_in_place_is_changed_in_place() {
 fn a_set_whose_immutable_fields_change_is_made_anew_around_its_pods() {
     for field in ["serviceName", "podManagementPolicy"] {
         let (plan, _) = planned(set(json!({field: "new"})), set(json!({field: "old"})), &[pod("two", "True")]);
-        let [Action { operation: Operation::Remake { uid, .. }, reason, .. }] = plan.actions.as_slice() else {
+        let [Action { operation: Operation::Recreate { uid, .. }, reason, .. }] = plan.actions.as_slice() else {
             panic!("{field}: {plan:?}")
         };
         assert_eq!(uid, "set-uid");
@@ -84,7 +84,7 @@ fn a_pod_that_the_new_selector_would_not_find_is_named_and_nothing_is_deleted() 
     };
     assert!(reason.contains("while pod shop-env-0 runs") && reason.contains("stop the project first"), "{reason}");
     let (stopped, _) = planned(desired, live, &[]);
-    assert!(matches!(stopped.actions[0].operation, Operation::Remake { .. }), "{stopped:?}");
+    assert!(matches!(stopped.actions[0].operation, Operation::Recreate { .. }), "{stopped:?}");
 }
 
 #[test]

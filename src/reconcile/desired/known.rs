@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::render::Rendered;
 use super::root::{Members, project_of, root_file};
-use super::{DesiredUnit, Wanted};
+use super::{DesiredUnit, WantedUnits};
 use crate::kustomize::{BuildError, Inputs, Names};
 use crate::project::{Files, ObjectKey, RepoPath, Unit};
 
@@ -141,7 +141,7 @@ impl Known {
     }
 
     /// All units as each is for itself.
-    pub(super) fn units(&self) -> Wanted {
+    pub(super) fn units(&self) -> WantedUnits {
         self.units.iter().map(|(unit, known)| (unit.clone(), Arc::clone(&known.desired))).collect()
     }
 

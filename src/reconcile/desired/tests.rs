@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::kustomize::Object;
-use crate::plan::Wanted;
+use crate::plan::WantedObject;
 use crate::project::{
     ChangeSet, GitUrl, Identified, Image, Intent, MemoryFiles, NewProject, Quantity, Resources, Volumes,
 };
@@ -253,7 +253,9 @@ fn sorted<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Object> {
 /// A unit's objects as they were built.
 fn objects(unit: &DesiredUnit) -> Vec<Object> {
     let wanted = unit.objects.as_ref().unwrap().wanted().into_iter();
-    wanted.map(|Wanted { key, api_version, content }| Object { key, api_version, value: (*content).clone() }).collect()
+    wanted
+        .map(|WantedObject { key, api_version, content }| Object { key, api_version, value: (*content).clone() })
+        .collect()
 }
 
 fn all(tree: &DesiredTree) -> Vec<Object> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::super::Parts;
+use super::super::Dependencies;
 use super::super::agents::{self, Agents};
 use super::Message;
 use crate::cluster;
@@ -14,7 +14,7 @@ use crate::project::{ProjectName, Unit};
 
 /// Asks the agent of a pod that is not ready, in a task of its own, now or when it is time.
 pub(super) fn ask_agent(
-    parts: &Parts,
+    parts: &Dependencies,
     back: &mpsc::WeakSender<Message>,
     timers: &mut BTreeMap<Instant, BTreeSet<Unit>>,
     agents: &mut Agents,
@@ -44,7 +44,7 @@ pub(super) fn ask_agent(
 
 /// Asks the agent of a project that is to restart whether a turn runs there, in a task of its own. Without an answer there
 /// is none to wait for.
-pub(super) fn ask_busy(parts: &Parts, back: mpsc::WeakSender<Message>, project: &ProjectName, pod: agents::Pod) {
+pub(super) fn ask_busy(parts: &Dependencies, back: mpsc::WeakSender<Message>, project: &ProjectName, pod: agents::Pod) {
     let (client, project) = (parts.agents.clone(), project.clone());
     tokio::spawn(async move {
         let is_busy = match client {
@@ -67,7 +67,12 @@ pub(super) fn ask_busy(parts: &Parts, back: mpsc::WeakSender<Message>, project: 
 }
 
 /// Asks for the end of the log of a container that has ended, in a task of its own.
-pub(super) fn ask_last_words(parts: &Parts, back: mpsc::WeakSender<Message>, project: ProjectName, crash: CrashLoop) {
+pub(super) fn ask_last_words(
+    parts: &Dependencies,
+    back: mpsc::WeakSender<Message>,
+    project: ProjectName,
+    crash: CrashLoop,
+) {
     let client = parts.client.clone();
     tokio::spawn(async move {
         let read =

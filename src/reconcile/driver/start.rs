@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 
 use super::super::execute::{apply, not_begun};
-use super::super::ledger::Entry;
+use super::super::store_writer::Entry;
 use super::{Driver, Message};
 use crate::cluster;
 use crate::plan::{self, UnitPlan};

@@ -10,8 +10,8 @@ use maud::{Markup, html};
 
 use super::flash::{Deed, Told};
 use super::form::Form;
+use super::page_request::Visit;
 use super::problem::sentence;
-use super::visit::Visit;
 use crate::app::config::ProjectDefaults;
 use crate::project::{Action, FieldError, Image, Intent, ProjectName};
 use crate::web::problem::Problem;

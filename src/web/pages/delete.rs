@@ -10,16 +10,16 @@ use maud::{Markup, html};
 
 use super::flash::{Deed, Told};
 use super::form::Form;
+use super::page_request::Visit;
 use super::problem::sentence;
 use super::project::operation;
-use super::visit::Visit;
 use crate::plan::UnitPlan;
 use crate::project::{Action, ErrorKind, Intent, ProjectName, Volumes};
 use crate::reconcile::{Deletion, ProjectState};
 use crate::web::AppState;
 use crate::web::api::{Id, known, name_of};
-use crate::web::call::no_such_project;
 use crate::web::problem::Problem;
+use crate::web::request::no_such_project;
 use crate::web::write::commit;
 
 /// What is wrong with the form; empty when nothing is.

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::app::config::ServerSettings;
 use crate::project::{ProjectName, Revision};
-use crate::web::caller::{cookie, set_cookie};
+use crate::web::same_origin::{cookie, set_cookie};
 
 const NAME: &str = "claude-manager-told";
 

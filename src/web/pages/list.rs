@@ -5,15 +5,15 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
+use super::format::{badge, moment};
+use super::page_request::Visit;
 use super::project::refreshed;
-use super::visit::Visit;
-use super::words::{badge, moment};
 use crate::project::{Action, Phase};
 use crate::web::AppState;
-use crate::web::answer::Project;
 use crate::web::api::known;
 use crate::web::list::{ListQuery, Page};
 use crate::web::problem::Problem;
+use crate::web::project_json::Project;
 
 /// How many projects a page shows, unless its address says otherwise.
 const LIMIT: usize = 25;

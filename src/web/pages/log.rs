@@ -6,14 +6,14 @@ use axum::response::Response;
 use futures::StreamExt as _;
 use maud::html;
 
+use super::page_request::Visit;
 use super::problem::sentence;
-use super::visit::Visit;
 use crate::cluster::{LogQuery, LogStream};
 use crate::project::Action;
 use crate::web::AppState;
 use crate::web::api::{Id, name_of};
 use crate::web::problem::Problem;
-use crate::web::{call, logs};
+use crate::web::{logs, request};
 
 /// How many lines a page shows, unless its address says otherwise.
 const LINES: u32 = 200;
@@ -33,7 +33,7 @@ pub(super) async fn page(State(state): State<AppState>, id: Id, visit: Visit) ->
     query.follow = false;
     let log = match logs::open(&state, &name, &query).await {
         Ok(stream) => Ok(text(stream).await),
-        Err(problem) if problem.word() == "not-found" => return Err(call::no_such_project(name.as_str())),
+        Err(problem) if problem.word() == "not-found" => return Err(request::no_such_project(name.as_str())),
         Err(problem) => Err(problem),
     };
     let base = state.settings.server.base_path.as_str();

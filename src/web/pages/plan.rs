@@ -6,8 +6,8 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::flash::Told;
-use super::visit::Visit;
-use super::words::commit;
+use super::format::commit;
+use super::page_request::Visit;
 use crate::plan;
 use crate::project::{Action, Revision, Unit};
 use crate::reconcile::OnceReport;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::html;
 
-use super::frame::{Frame, put_headers};
+use super::layout::{Frame, put_headers};
 use crate::web::AppState;
 use crate::web::problem::Problem;
 

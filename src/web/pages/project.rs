@@ -7,18 +7,18 @@ use maud::{Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use super::flash::{Deed, Told};
-use super::visit::Visit;
-use super::words::{badge, commit, moment};
+use super::format::{badge, commit, moment};
+use super::page_request::Visit;
 use crate::git::{Folder, LogEntry};
 use crate::plan::{self, Operation};
 use crate::project::{Action, Intent, Phase, ProjectChange, ProjectName};
 use crate::reconcile::ProjectState;
 use crate::web::AppState;
-use crate::web::answer::{Project, of_state};
 use crate::web::api::{Id, known, name_of};
-use crate::web::call::no_such_project;
+use crate::web::parse;
 use crate::web::problem::Problem;
-use crate::web::values;
+use crate::web::project_json::{Project, of_state};
+use crate::web::request::no_such_project;
 use crate::web::write::commit as commit_intent;
 
 /// How many commits are shown.
@@ -98,7 +98,7 @@ async fn scale(
 pub(super) async fn suspend(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Change)?;
     let why = visit.form()?.get("why").trim().to_owned();
-    let why = values::suspended(&why).map_err(|message| Problem::field("why", message))?;
+    let why = parse::suspended(&why).map_err(|message| Problem::field("why", message))?;
     suspend_as(state, id, visit, Some(why), Deed::Suspended).await
 }
 
@@ -214,7 +214,7 @@ pub(super) const fn operation(operation: &Operation) -> &'static str {
     match operation {
         Operation::Create(_) => "make",
         Operation::Update { .. } => "change",
-        Operation::Remake { .. } => "make anew",
+        Operation::Recreate { .. } => "make anew",
         Operation::Delete { .. } => "delete",
     }
 }

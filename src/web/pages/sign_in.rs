@@ -11,15 +11,15 @@ use axum::response::Response;
 use maud::html;
 
 use super::form::Form;
-use super::frame::Frame;
+use super::layout::Frame;
 use super::{see_other, to};
 use crate::app::config::ServerSettings;
 use crate::auth::{Refusal, SignInError};
 use crate::project::Principal;
 use crate::web::AppState;
-use crate::web::call::read_body;
-use crate::web::caller::{foreign, is_from_here, refused, session_cookie, set_session};
 use crate::web::problem::Problem;
+use crate::web::request::read_body;
+use crate::web::same_origin::{foreign, is_from_here, refused, session_cookie, set_session};
 use crate::web::write::now;
 
 /// What the form says above its field.

@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::html;
 
+use super::page_request::Visit;
 use super::see_other;
-use super::visit::Visit;
 use crate::project::Action;
 use crate::web::AppState;
 use crate::web::problem::Problem;

@@ -1,15 +1,15 @@
 //! Pages as browsers meet them: what they say, what their forms do, and that every one of them is sound.
 
 mod goldens;
+mod html_check;
 mod plan;
-mod sound;
 
 use super::sessions::sign_in;
 use super::*;
 use crate::git::{LogEntry, Person};
 use crate::plan::{Action, Held, Operation};
 use crate::project::ObjectKey;
-use sound::check;
+use html_check::check;
 
 const BROWSER: (&str, &str) = ("accept", "text/html");
 const HERE: (&str, &str) = ("sec-fetch-site", "same-origin");

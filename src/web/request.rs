@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, Query, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 
-use super::layers::RequestId;
+use super::middleware::RequestId;
 use super::problem::Problem;
 use crate::project::{Action, Actor, ErrorKind, Principal, ProjectName, Source, allows};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::judge::{Roots, sentence};
-use super::queue::{Answer, Work};
+use super::queue::{CommitAnswer, Work};
 use super::secrets::Keys;
 use super::{ChangeError, Committed, message};
 use crate::edit::{self, EditError};
@@ -25,7 +25,7 @@ impl Writer {
     }
 
     /// Makes the edit, judges what it gives, and commits it in the batch.
-    pub(super) fn write(&self, batch: &mut Batch, work: &Work, policy: &Policy) -> Answer {
+    pub(super) fn write(&self, batch: &mut Batch, work: &Work, policy: &Policy) -> CommitAnswer {
         let before = batch.tree()?;
         let name = work.intent.project();
         if let (Some(expected), Some(name)) = (&work.if_match, name) {

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::breaker;
-use super::super::desired::{DesiredUnit, Wanted};
+use super::super::deletion_guard;
+use super::super::desired::{DesiredUnit, WantedUnits};
 use super::super::follow::Look;
-use super::super::ledger::Entry;
+use super::super::store_writer::Entry;
 use super::super::unit::UnitState;
 use super::{Driver, Message, kind_of, observe};
 use crate::git;
@@ -15,7 +15,7 @@ use crate::project::{ProjectName, Unit};
 
 /// The units that are not what they were, and those that are no more. What is the same thing in both was not rendered since,
 /// which is all that a commit leaves as it is.
-fn differences(before: &Wanted, after: &Wanted) -> (Vec<(Unit, Arc<DesiredUnit>)>, Vec<Unit>) {
+fn differences(before: &WantedUnits, after: &WantedUnits) -> (Vec<(Unit, Arc<DesiredUnit>)>, Vec<Unit>) {
     let (mut changed, mut gone) = (Vec::new(), Vec::new());
     let mut before = before.iter().peekable();
     for (unit, wanted) in after {
@@ -123,14 +123,15 @@ impl Driver {
             let held = exceeded && unconfirmed.contains(name);
             let unit = Unit::Project(name.clone());
             if let Some(state) = self.units.get_mut(&unit) {
-                state.deletion_held = held.then(|| breaker::held(unconfirmed.len(), all, self.next.head));
+                state.deletion_held = held.then(|| deletion_guard::held(unconfirmed.len(), all, self.next.head));
                 self.dirty.insert(unit);
             }
         }
         if let (true, None, Some(head)) = (exceeded, meant, self.next.head) {
             let (repository, back) = (self.parts.repository.clone(), self.back.clone());
             tokio::spawn(async move {
-                let read = tokio::task::spawn_blocking(move || breaker::meant(&repository, head, &unconfirmed)).await;
+                let read =
+                    tokio::task::spawn_blocking(move || deletion_guard::meant(&repository, head, &unconfirmed)).await;
                 match (read, back.upgrade()) {
                     (Ok(Ok(meant)), Some(back)) => drop(back.send(Message::Meant(head, meant)).await),
                     (Ok(Err(error)), _) => tracing::error!(%error, "the deletions could not be judged; they stay held"),
@@ -157,7 +158,7 @@ mod tests {
                 suspended: None,
             })
         };
-        let before: Wanted = ["b", "d", "f", "g"].map(|name| (unit(name), thing())).into();
+        let before: WantedUnits = ["b", "d", "f", "g"].map(|name| (unit(name), thing())).into();
         let mut after = before.clone();
         after.remove(&unit("d"));
         after.remove(&unit("g"));

@@ -20,9 +20,9 @@ use futures::FutureExt;
 use tracing::Instrument;
 
 use super::AppState;
-use super::caller::{self, Denied};
 use super::pages;
 use super::problem::Problem;
+use super::same_origin::{self, Denied};
 
 /// The longest that a request may take, its body included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -203,7 +203,7 @@ async fn authenticate(State(state): State<AppState>, mut request: Request, next:
     let open = is_open(&state, route(&request, &server.base_path));
     // The body of a request cannot be shared between threads, so no reference to the whole crosses an await.
     let (method, headers) = (request.method().clone(), request.headers().clone());
-    match caller::caller(&state, &method, &headers).await {
+    match same_origin::caller(&state, &method, &headers).await {
         Ok(principal) => {
             request.extensions_mut().insert(principal);
         }
@@ -211,7 +211,7 @@ async fn authenticate(State(state): State<AppState>, mut request: Request, next:
         Err(Denied::Refused(_)) if method == Method::GET && pages::is_wanted(server, &request) => {
             return pages::to_sign_in(server, request.uri());
         }
-        Err(why) => return caller::denied(&state, why).await.into_response(),
+        Err(why) => return same_origin::denied(&state, why).await.into_response(),
     }
     next.run(request).await
 }

@@ -9,7 +9,8 @@ use super::{Operation, UnitPlan};
 /// Whether the plan changes a live object and does more than that.
 #[must_use]
 pub fn may_leave_half(plan: &UnitPlan) -> bool {
-    let changes_live = |operation: &Operation| matches!(operation, Operation::Update { .. } | Operation::Remake { .. });
+    let changes_live =
+        |operation: &Operation| matches!(operation, Operation::Update { .. } | Operation::Recreate { .. });
     plan.actions.len() > 1 && plan.actions.iter().any(|action| changes_live(&action.operation))
 }
 
@@ -36,7 +37,7 @@ mod tests {
     fn only_what_changes_a_live_object_beside_others_can_leave_a_half() {
         let create = || Operation::Create(Content::default());
         let update = || Operation::Update { object: Content::default(), take_over: false };
-        let remake = || Operation::Remake { uid: String::new(), object: Content::default() };
+        let remake = || Operation::Recreate { uid: String::new(), object: Content::default() };
         let delete = || Operation::Delete { uid: String::new() };
         for (operations, expected) in [
             (vec![], false),

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::answer::{Issue, Refusal};
+use super::errors::{Issue, Refusal};
 use super::resources::Resource;
 
 const NAME: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start \

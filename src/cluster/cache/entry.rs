@@ -63,7 +63,7 @@ impl Head {
 
 /// An object that was seen, ready to be kept.
 #[derive(Debug)]
-pub(in crate::cluster) struct Seen {
+pub(in crate::cluster) struct CacheEntry {
     pub(super) head: Head,
     /// Whose it is; `None` when it carries no label of ours.
     pub(super) unit: Option<Unit>,
@@ -90,7 +90,7 @@ pub(in crate::cluster) struct Keeper {
 
 impl Keeper {
     /// Reads the rest of an object. `None` when it is no object after all.
-    pub(in crate::cluster) fn read(&self, head: Head, text: &str, resource: Option<&Resource>) -> Option<Seen> {
+    pub(in crate::cluster) fn read(&self, head: Head, text: &str, resource: Option<&Resource>) -> Option<CacheEntry> {
         let mut object = Members::read(text)?;
         if let Some(resource) = resource {
             object.add("apiVersion", || resource.api_version());
@@ -102,7 +102,7 @@ impl Keeper {
         let live = Live::new(metadata.only(&["labels", "deletionTimestamp"]));
         object.set("metadata", metadata.text());
         let text = object.text();
-        Some(Seen {
+        Some(CacheEntry {
             unit: live.owner,
             is_going: live.is_going,
             prints,
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
     use crate::project::ProjectName;
 
-    fn seen(text: &str, resource: Option<&Resource>) -> Seen {
+    fn seen(text: &str, resource: Option<&Resource>) -> CacheEntry {
         thread_local! {
             static KEEPER: Keeper = Keeper::default();
         }

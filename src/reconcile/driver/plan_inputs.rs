@@ -6,29 +6,29 @@ use super::Driver;
 use crate::cluster;
 use crate::plan::UnitPlan;
 use crate::project::{Revision, Unit};
-use crate::reconcile::compare::Known;
-use crate::reconcile::desired::Wanted;
+use crate::reconcile::desired::WantedUnits;
+use crate::reconcile::on_demand::FleetState;
 
 /// What is known at one moment.
 #[derive(Debug)]
-pub(in crate::reconcile) struct Seen {
+pub(in crate::reconcile) struct PlanInputs {
     /// The copy of the cluster.
     pub(in crate::reconcile) observer: cluster::Observer,
     /// The revision that this is known for; `None` while the head was not read, or its root does not build.
     pub(in crate::reconcile) head: Option<Revision>,
     /// What is wanted, and known of it.
-    pub(in crate::reconcile) known: Known,
+    pub(in crate::reconcile) known: FleetState,
 }
 
 impl Driver {
     /// What is known of one unit, or of all. Copies no object.
-    pub(super) fn seen(&self, only: Option<&Unit>) -> Seen {
-        let mut seen = Seen {
+    pub(super) fn seen(&self, only: Option<&Unit>) -> PlanInputs {
+        let mut seen = PlanInputs {
             observer: self.observer.clone(),
             head: self.next.head.filter(|_| self.known && self.root_error.is_none()),
-            known: Known::default(),
+            known: FleetState::default(),
         };
-        let (known, mut units) = (&mut seen.known, Wanted::new());
+        let (known, mut units) = (&mut seen.known, WantedUnits::new());
         known.desired.warnings.clone_from(&self.warnings);
         known.desired.policy = self.policy.clone();
         for (unit, state) in self.units.iter().filter(|(unit, _)| only.is_none_or(|only| only == *unit)) {

@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
 use super::form::Form;
-use super::frame::{Frame, put_headers};
+use super::layout::{Frame, put_headers};
 use super::project::tag;
 use super::{flash, see_other};
 use crate::project::{Action, Actor, Source, allows};
 use crate::reconcile::Snapshot;
 use crate::web::AppState;
-use crate::web::call::Call;
 use crate::web::problem::Problem;
+use crate::web::request::Call;
 
 /// A request of somebody who is signed in.
 pub(super) struct Visit {

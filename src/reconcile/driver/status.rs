@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::super::ProjectState;
-use super::super::announce::{announce, announcement};
-use super::super::ledger::Entry;
+use super::super::events::{announce, announcement};
+use super::super::store_writer::Entry;
 use super::super::unit::PATIENCE;
 use super::Driver;
 use super::ask::{ask_agent, ask_last_words};

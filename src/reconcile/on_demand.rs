@@ -1,12 +1,17 @@
-//! The plans of units, from what is wanted and what was seen of the cluster, beside the loop that executes them.
+//! Plans on request: computes them from the desired state and the observed cluster, and executes them by hash.
+//!
+//! The loop applies commits by itself, so most plans are looked at before a merge. A hash binds what still waits for a
+//! person afterwards: a project that Git suspends, drift that the policy leaves, a deletion that is held, and actions that
+//! failed and will be tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::DesiredTree;
-use super::once::OnceReport;
+use super::once::{OnceError, OnceReport, render};
+use super::{Dependencies, Reconciler};
 use crate::cluster;
 use crate::plan::{self, Desired, Drift, Observation, POLICY_FILE, UnitPlan};
-use crate::project::{ObjectKey, ProjectName, Unit};
+use crate::project::{ObjectKey, ProjectName, Revision, Unit};
 
 /// Which plans somebody wants to see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +29,45 @@ impl PlanQuery {
     }
 }
 
+/// What `revision` would change in the cluster, with what `reconciler` has seen of it: asks the cluster nothing. The head is
+/// not rendered again.
+///
+/// # Errors
+/// [`OnceError`] when there can be no plan at all; a broken unit is an entry of the report.
+pub async fn plan_seen(
+    parts: &Dependencies,
+    reconciler: &Reconciler,
+    revision: Revision,
+    query: &PlanQuery,
+) -> Result<OnceReport, OnceError> {
+    let snapshot = reconciler.snapshot();
+    let unknown = || snapshot.cluster.clone().unwrap_or_else(|| "it was not seen as a whole yet".to_owned());
+    let only = query.project.clone().map(Unit::Project);
+    let seen = reconciler.seen(only).await.filter(|_| snapshot.synced);
+    let mut seen = seen.ok_or_else(|| OnceError::Cluster(unknown()))?;
+    if seen.head != Some(revision) {
+        let desired = render(parts, revision)?;
+        let was_applied = was_applied(&desired, &parts.store.applied_digests().await?);
+        seen.known = FleetState { desired, was_applied, inventory: seen.known.inventory, ..FleetState::default() };
+    }
+    Ok(tokio::task::block_in_place(|| compare(&seen.known, &seen.observer, query)))
+}
+
+/// Has the plans done that somebody has looked at with `query`, each if it is still that plan, and waits for their end.
+/// Gives what was not done, and why; `None` when the reconciler has ended.
+pub async fn apply_plans(
+    reconciler: &Reconciler,
+    plans: &[UnitPlan],
+    query: &PlanQuery,
+) -> Option<Vec<(Unit, String)>> {
+    let hash = |plan: &UnitPlan| (plan.unit.clone(), plan::plan_hash(std::slice::from_ref(plan)));
+    let plans: BTreeMap<Unit, String> = plans.iter().filter(|plan| !plan.actions.is_empty()).map(hash).collect();
+    if plans.is_empty() {
+        return Some(Vec::new());
+    }
+    reconciler.grant(plans, query.drift()).await
+}
+
 /// The units that `applied` says were brought to what `desired` wants.
 pub(super) fn was_applied(desired: &DesiredTree, applied: &BTreeMap<Unit, String>) -> BTreeSet<Unit> {
     let as_before = |unit: &Unit| {
@@ -35,7 +79,7 @@ pub(super) fn was_applied(desired: &DesiredTree, applied: &BTreeMap<Unit, String
 
 /// What is wanted, and what is known of it beside the cluster.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct FleetState {
     /// What Git wants.
     pub(super) desired: DesiredTree,
     /// What was applied for each unit.
@@ -48,8 +92,8 @@ pub(super) struct Known {
 }
 
 /// The plans that bring what was observed to what is desired.
-pub(super) fn compare(known: &Known, observer: &cluster::Observer, query: &PlanQuery) -> OnceReport {
-    let Known { desired, inventory, was_applied, settled } = known;
+pub(super) fn compare(known: &FleetState, observer: &cluster::Observer, query: &PlanQuery) -> OnceReport {
+    let FleetState { desired, inventory, was_applied, settled } = known;
     let mut report = OnceReport { warnings: desired.warnings.clone(), ..OnceReport::default() };
     let corrected = query.drift();
     let drift = corrected.as_ref().unwrap_or(&desired.policy.drift);

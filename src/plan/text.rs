@@ -22,7 +22,7 @@ pub fn show(plans: &[UnitPlan]) -> String {
             let sign = match &action.operation {
                 Operation::Create(_) => '+',
                 Operation::Update { .. } => '~',
-                Operation::Remake { .. } => '±',
+                Operation::Recreate { .. } => '±',
                 Operation::Delete { .. } => '-',
             };
             line(&mut text, 2, &format!("{sign} {} ({})", action.key, action.reason));
@@ -33,7 +33,7 @@ pub fn show(plans: &[UnitPlan]) -> String {
                         leaves(&mut text, "", &mask::object(&action.key, object));
                     }
                 }
-                Operation::Update { .. } | Operation::Remake { .. } => {
+                Operation::Update { .. } | Operation::Recreate { .. } => {
                     changed += 1;
                     action.changes.iter().for_each(|change| field(&mut text, change));
                 }

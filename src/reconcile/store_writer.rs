@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::git;
 use crate::project::{ObjectKey, Revision, Unit};
-use crate::store::{Passage, Store};
+use crate::store::{CommitOutcome, Store};
 
 /// So much is written in one transaction: whoever comes first should not wait for too many others.
 const BATCH: usize = 256;
@@ -29,7 +29,7 @@ pub(super) enum Entry {
         written: Option<oneshot::Sender<Result<(), String>>>,
     },
     /// What came of a commit.
-    History(Passage),
+    History(CommitOutcome),
     /// Who changed projects last.
     Changes(ChangesTo),
 }
@@ -123,11 +123,11 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
 }
 
 /// Of what is told of one commit to one project, the last.
-fn newest(passages: Vec<Passage>) -> Vec<Passage> {
+fn newest(passages: Vec<CommitOutcome>) -> Vec<CommitOutcome> {
     let mut told = BTreeSet::new();
     let mut is_last =
-        |passage: &Passage| told.insert((passage.unit.clone(), passage.revision.clone(), passage.seen_at));
-    let mut newest: Vec<Passage> = passages.into_iter().rev().filter(|passage| is_last(passage)).collect();
+        |passage: &CommitOutcome| told.insert((passage.unit.clone(), passage.revision.clone(), passage.seen_at));
+    let mut newest: Vec<CommitOutcome> = passages.into_iter().rev().filter(|passage| is_last(passage)).collect();
     newest.reverse();
     newest
 }
@@ -137,8 +137,8 @@ mod tests {
     use super::*;
     use crate::project::{LastChange, ProjectName};
 
-    fn passage(name: &str, seen_at: i64, outcome: &str) -> Passage {
-        Passage {
+    fn passage(name: &str, seen_at: i64, outcome: &str) -> CommitOutcome {
+        CommitOutcome {
             unit: Unit::Project(ProjectName::parse(name).unwrap()),
             revision: seen_at.to_string(),
             author: String::new(),

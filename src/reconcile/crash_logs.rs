@@ -7,10 +7,10 @@ use crate::project::{ProjectName, Unit};
 
 /// What is known of the containers that end again and again, for each project the first of them.
 #[derive(Debug, Default)]
-pub(super) struct Crashes(BTreeMap<ProjectName, Known>);
+pub(super) struct Crashes(BTreeMap<ProjectName, SavedCrash>);
 
 #[derive(Debug)]
-struct Known {
+struct SavedCrash {
     crash: CrashLoop,
     /// What it wrote last, without secrets; of an earlier end until the answer for this one is there.
     words: Option<String>,
@@ -22,7 +22,7 @@ impl Crashes {
         let unit = Unit::Project(project.clone());
         let Some(crash) = plan::crash_loop(&unit, observation) else {
             // A container runs between two ends; what it said is forgotten with its pod.
-            let is_there = |known: &mut Known| {
+            let is_there = |known: &mut SavedCrash| {
                 observation.objects.values().any(|live| live.object["metadata"]["uid"] == *known.crash.uid)
             };
             if self.0.get_mut(project).is_some_and(|known| !is_there(known)) {
@@ -38,7 +38,7 @@ impl Crashes {
                 Some(crash)
             }
             _ => {
-                self.0.insert(project.clone(), Known { crash: crash.clone(), words: None });
+                self.0.insert(project.clone(), SavedCrash { crash: crash.clone(), words: None });
                 Some(crash)
             }
         }
