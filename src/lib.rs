@@ -2,18 +2,32 @@
 //!
 //! # The map
 //! ```text
+//! a crate     src/kustomize/   build(files, directory) -> objects; YAML inside; knows nothing of this product
 //! pure core   project/   names and values; no input or output, no clock
-//!             yaml/      YAML nodes with style and span; read, emit, lossless edit
-//!             kustomize/ build(files, directory) -> objects
 //!             edit/      (files, intent) -> change set
 //!             plan/      (desired, observed, now) -> actions and status
-//! beside it   metrics/  counters; private_file  keys and tokens on disk
+//! beside it   config/  settings   metrics/  counters   private_file  keys and tokens on disk
 //! adapters    git/  cluster/  store/  sops/  agent/   one outside system each
 //! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)
 //! edges       auth/  web/  app/  embedded/
 //! ```
 //! Arrows point down this list only from edges to services to adapters to the pure core; adapters do not know one
-//! another. `tests/architecture.rs` holds the tree to this table.
+//! another. `tests/it/architecture.rs` holds the tree to this table.
+//!
+//! # Glossary
+//! Each word means one thing, in code, texts and errors.
+//!
+//! - *Project*: one development environment; its id is the `shortName`. Its *overlay* is its directory in the state
+//!   repository.
+//! - *State repository*: the Git repository of overlays, the only source of truth. Its *head* is the desired state.
+//! - *Unit*: what is built, planned and applied as one: one project, or the *base* (the objects of no project).
+//! - *Intent*: a validated request to change the desired state; `edit` turns it into a *change set*, `change` into a commit.
+//! - *Policy*: what overlays may use and how the reconciler behaves, from `claude-manager.yaml` on the trusted head.
+//! - *Plan*: the actions that bring the cluster to the desired state, each with its reason. A hash binds an approval to it.
+//! - *Drift*: a difference between the cluster and what was applied that no commit explains.
+//! - *Inventory*: the objects that were applied for a unit, remembered in the store; what is pruned comes from it.
+//! - *Field manager*: the name under which a unit's objects are applied, `claude-manager/<shortName>`.
+//! - *Agent*: the program inside an environment. A *turn* is one piece of work of Claude Code in it.
 //!
 //! # Walkthrough: a click becomes a commit
 //! `web::api` parses the body into a [`project::Intent`]; `change` takes it through the policy, has `edit` compute a
@@ -29,10 +43,10 @@ pub mod app;
 pub mod auth;
 pub mod change;
 pub mod cluster;
+pub mod config;
 pub mod edit;
 pub mod embedded;
 pub mod git;
-pub mod kustomize;
 pub mod metrics;
 pub mod plan;
 pub mod private_file;
@@ -41,4 +55,3 @@ pub mod reconcile;
 pub mod sops;
 pub mod store;
 pub mod web;
-pub mod yaml;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::cli::{Agent, AgentErrand, AgentOptions};
-use super::config::{LogFormat, LogLevel, LogSettings};
 use super::telemetry;
 use crate::agent::{self, CredentialRequest, Options};
+use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::project::ProjectName;
 
 pub(super) fn run(agent: Agent) -> anyhow::Result<ExitCode> {

@@ -8,12 +8,12 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, bail};
 
 use super::cli::{Build, LoadRestrictor, Reorder};
-use super::config::Settings;
 use super::directory::Directory;
 use super::wiring::{self, Access};
+use crate::config::Settings;
 use crate::git::{Quarantine, Repository};
 use crate::reconcile::{self, OnceReport};
-use crate::{change, kustomize, plan};
+use crate::{change, plan};
 
 /// `build DIR`.
 pub(super) fn build(arguments: &Build) -> anyhow::Result<ExitCode> {

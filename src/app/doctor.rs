@@ -9,8 +9,8 @@ mod repository;
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::config::Settings;
 use super::wiring;
+use crate::config::Settings;
 
 /// What one check found.
 #[derive(Clone, Debug, PartialEq, Eq)]

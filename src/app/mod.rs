@@ -5,7 +5,6 @@
 mod agent;
 pub mod cli;
 mod commands;
-pub mod config;
 mod directory;
 mod doctor;
 mod serve;
@@ -18,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use self::cli::{Cli, Command, Hook};
-use self::config::Settings;
+use crate::config::Settings;
 
 /// Runs one command and gives the exit code: 0 done, 1 failed, 2 `plan` found something to do or `upgrade` kept something.
 ///

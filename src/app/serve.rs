@@ -12,11 +12,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::config::Settings;
 use super::telemetry;
 use super::wiring::{self, Access, Wired};
 use crate::auth::{self, Auth};
 use crate::change::Changes;
+use crate::config::Settings;
 use crate::embedded::{self, LocalRuntime};
 use crate::git::{self, Repository};
 use crate::project::{Actor, AgentKey, ErrorKind, Intent, Principal, Role, Source};

@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use super::config::{LogFormat, LogLevel, LogSettings};
+use crate::config::{LogFormat, LogLevel, LogSettings};
 
 /// Sends the log of this process to standard output. Called once, by the program.
 ///

@@ -11,9 +11,9 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::config::Settings;
 use crate::agent::{self, Reach, Signer};
 use crate::cluster::Target;
+use crate::config::Settings;
 use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
 use crate::project::{AgentKey, ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};

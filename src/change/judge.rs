@@ -5,9 +5,9 @@ use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::git::{GitError, Repository};
-use crate::kustomize::{self, BuildError, Memo, Object};
 use crate::plan::{self, Policy};
 use crate::project::{Entry, Files, ProjectName, RepoPath, Revision, Unit};
+use kustomize::{self, BuildError, Memo, Object};
 
 /// So many versions of the policy are looked at for one that reads.
 const POLICIES: usize = 100;

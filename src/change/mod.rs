@@ -20,9 +20,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::git::Repository;
-use crate::kustomize::Memo;
 use crate::project::{Action, Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision, allows};
 use crate::sops::Identity;
+use kustomize::Memo;
 
 pub use push::check_push;
 pub use upgrade::{Upgraded, look, upgrade};

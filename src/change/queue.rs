@@ -8,9 +8,9 @@ use super::judge::policy_in_force;
 use super::writer::Writer;
 use super::{ChangeError, Committed, Nudge};
 use crate::git::{CommitError, GitError, Repository};
-use crate::kustomize::Memo;
 use crate::project::{Actor, ErrorKind, Intent};
 use crate::sops::Identity;
+use kustomize::Memo;
 
 /// How many intents at most share a sync: whoever comes first should not wait for too many others.
 const BATCH: usize = 128;

@@ -8,10 +8,10 @@ use super::secrets::Keys;
 use super::{ChangeError, Committed, message};
 use crate::edit::{self, EditError};
 use crate::git::{Batch, Tree};
-use crate::kustomize::{self, Memo};
 use crate::plan::Policy;
 use crate::project::{ErrorKind, Files, Intent, Overlaid, ProjectName, ProjectSpec, Revision, Unit};
 use crate::sops::Identity;
+use kustomize::{self, Memo};
 
 /// What writing needs beside the batch.
 pub(super) struct Writer {

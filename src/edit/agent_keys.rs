@@ -3,7 +3,7 @@
 use serde_yaml::Value;
 
 use crate::project::{AgentKey, ChangeSet, Files, RepoPath};
-use crate::yaml::edit::{self, path};
+use kustomize::yaml::edit::{self, path};
 
 use super::{EditError, exists, fixed, read_text, root, unplaced};
 

@@ -1,9 +1,9 @@
 //! A change of some fields: each goes where the overlay has it; the result is rendered and must be what was wanted.
 
-use crate::kustomize::Memo;
 use crate::project::{
     ChangeSet, Files, Image, Overlaid, ProjectChange, ProjectName, ProjectSpec, SUSPENDED_ANNOTATION,
 };
+use kustomize::Memo;
 
 use super::check::Checks;
 use super::create::reference;

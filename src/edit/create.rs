@@ -1,8 +1,8 @@
 //! A new project: its overlay, its line in the root, its secrets.
 
-use crate::kustomize::Memo;
 use crate::project::{ChangeSet, Files, Image, NewProject, Overlaid, ProjectSpec, Quantity, Storage};
-use crate::yaml::edit::scalar;
+use kustomize::Memo;
+use kustomize::yaml::edit::scalar;
 
 use super::check::Checks;
 use super::{EditError, current, exists, overlay_path, root, secrets_path, tombstone_path};

@@ -22,11 +22,11 @@ pub mod upgrade;
 
 pub use read::{ReadError, read_spec};
 
-use crate::kustomize::{self, BuildError, Memo};
 use crate::project::{
     ChangeSet, Entry, ErrorKind, FieldError, Files, FilesError, Intent, PathError, ProjectName, ProjectSpec, RepoPath,
 };
-use crate::yaml;
+use kustomize::yaml;
+use kustomize::{self, BuildError, Memo};
 
 /// Why an edit was not made. Nothing has changed then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_yaml::{Mapping, Value};
 
 use crate::project::{ChangeSet, Entry, Files, Image, ProjectName, RepoPath};
-use crate::yaml::edit::{self, Step, path};
+use kustomize::yaml::edit::{self, Step, path};
 
 use super::patch::{Field, Target};
 use super::{EditError, directory, overlay_path, read_text, unplaced};

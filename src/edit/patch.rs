@@ -2,7 +2,7 @@
 
 use serde_yaml::{Mapping, Value};
 
-use crate::yaml::edit::{self, EditError, Step};
+use kustomize::yaml::edit::{self, EditError, Step};
 
 /// An object of the base, as patches name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 
-use crate::kustomize::Object;
 use crate::project::{ANNOTATION_PREFIX, PROJECT_LABEL, ProjectName, ProjectSpec, Quantity, Resources, Storage};
+use kustomize::Object;
 
 /// Why objects are no project.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

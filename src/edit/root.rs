@@ -3,7 +3,7 @@
 use serde_yaml::Value;
 
 use crate::project::{ChangeSet, Files, ProjectName, RepoPath};
-use crate::yaml::edit::{self, Step, path};
+use kustomize::yaml::edit::{self, Step, path};
 
 use super::{EditError, directory, exists, fixed, read_text, unplaced};
 

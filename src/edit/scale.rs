@@ -1,7 +1,7 @@
 //! Start and stop: the count of the overlay's `replicas`.
 
-use crate::kustomize::Memo;
 use crate::project::{ChangeSet, Files, ProjectName};
+use kustomize::Memo;
 
 use super::change::edit_to;
 use super::{EditError, current, must_exist};

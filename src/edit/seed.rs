@@ -34,7 +34,7 @@ pub fn seed(namespace: &str, recipient: &str) -> ChangeSet {
     for (path, text) in FILES {
         let text = match *path {
             "kustomization.yaml" => {
-                text.replace(NAMESPACE, &format!("namespace: {}", crate::yaml::edit::scalar(namespace)))
+                text.replace(NAMESPACE, &format!("namespace: {}", kustomize::yaml::edit::scalar(namespace)))
             }
             ".sops.yaml" => text.replace(RECIPIENT, recipient),
             _ => (*text).to_owned(),

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::confine::confine;
 use super::policy::Policy;
-use crate::kustomize::Object;
 use crate::project::{ObjectKey, PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
+use kustomize::Object;
 
 /// One rule that an object breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::check::{Context, Violation};
 use super::policy::Confinement;
-use crate::kustomize::Object;
 use crate::project::{PROJECT_LABEL, ProjectName};
+use kustomize::Object;
 
 /// The objects that the manager itself runs on begin with this.
 const MANAGER: &str = "claude-manager";

@@ -13,8 +13,8 @@ use super::field::{self, List, Path, Step};
 use super::ownership::Ownership;
 use super::policy::DriftMode;
 use super::{FieldChange, mask};
-use crate::kustomize::Object;
 use crate::project::ObjectKey;
+use kustomize::Object;
 
 /// One differing place.
 #[derive(Clone, Debug, PartialEq)]

@@ -28,8 +28,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::kustomize::Object;
 use crate::project::{ObjectKey, Unit};
+use kustomize::Object;
 
 pub use check::{Context, SecretValues, Violation, check, secret_values};
 pub use confine::secret_type_problem;

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::kustomize::Object;
 use crate::project::ProjectName;
+use kustomize::Object;
 
 /// The lists that the model merges by one key. Its own table: the code's would hide its own mistakes.
 const KEYED: [(&str, &str); 4] =

@@ -2,6 +2,8 @@
 //!
 //! Strings become these types once, at the edge. Nothing here reads a file, a clock or an environment variable.
 
+pub use kustomize::{Entry, Files, FilesError, MemoryFiles, ObjectKey, PathError, RepoPath};
+
 mod actor;
 mod changes;
 mod error;
@@ -11,7 +13,6 @@ mod intent;
 mod key;
 mod last_change;
 mod name;
-mod path;
 mod quantity;
 mod revision;
 mod spec;
@@ -22,13 +23,12 @@ pub use changes::ChangeSet;
 pub use error::{ErrorKind, FieldError};
 #[cfg(test)]
 pub(crate) use files::Identified;
-pub use files::{Entry, Files, FilesError, MemoryFiles, Overlaid};
+pub use files::Overlaid;
 pub use inherited_env::PASSED;
 pub use intent::{AgentKey, Intent, NewProject, ProjectChange, SecretChange, SecretKey, Volumes};
-pub use key::{ObjectKey, Unit, is_field_manager, is_kubectl};
+pub use key::{Unit, is_field_manager, is_kubectl};
 pub use last_change::LastChange;
 pub use name::{NameError, ProjectName};
-pub use path::{PathError, RepoPath};
 pub use quantity::{Quantity, QuantityError};
 pub use revision::{Revision, RevisionError};
 pub use spec::{GitUrl, Image, ProjectSpec, Resources, Storage, ValueError};

@@ -8,10 +8,10 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use super::packed::Packed;
-use crate::kustomize::{self, BuildError, Inputs, Memo};
 use crate::plan::{self, Packer, Policy};
 use crate::project::{Files, ObjectKey, ProjectName, ProjectSpec, Reason, RepoPath, Revision, Unit};
 use crate::sops;
+use kustomize::{self, BuildError, Inputs, Memo};
 
 mod known;
 mod render;

@@ -87,12 +87,12 @@ pub use once::{OnceError, OnceReport, ask_server, check_at, plan_at, reconcile_o
 
 use crate::agent;
 use crate::git;
-use crate::kustomize::Memo;
 use crate::metrics::Metrics;
 use crate::plan::{Drift, UnitPlan};
 use crate::project::{ProjectName, ProjectSpec, ProjectStatus, Revision, Unit};
 use crate::sops;
 use crate::store::Store;
+use kustomize::Memo;
 
 /// What is known at one moment; never changed, only replaced.
 #[derive(Clone, Debug, Default)]

@@ -3,9 +3,9 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::kustomize::Object;
 use crate::plan::{self, Content, Packer, WantedObject};
 use crate::project::ObjectKey;
+use kustomize::Object;
 
 /// A unit's objects, packed. Their keys can be read as they are.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use super::cipher::DataKey;
 use super::tree::Document;
 use super::{Identity, Recipient, Secret, SopsError, aad, encrypt, secret, stamp};
 use crate::project::SecretChange;
-use crate::yaml::edit::{self, EditError, path};
+use kustomize::yaml::edit::{self, EditError, path};
 
 /// What a change makes of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

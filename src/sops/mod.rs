@@ -27,8 +27,8 @@ pub use keys::{Identity, Recipient, generate, parse_identities};
 pub use merge::{Merged, merge};
 
 use crate::project::ErrorKind;
-use crate::yaml::edit::scalar;
 use cipher::DataKey;
+use kustomize::yaml::edit::scalar;
 use tree::{Document, Leaf};
 
 /// The longest file in bytes; Kubernetes takes no larger Secrets.

@@ -11,7 +11,7 @@ use super::cipher::{DataKey, is_sealed};
 use super::keys::Identity;
 use super::rules::Rules;
 use super::{MAX_LENGTH, SopsError, aad};
-use crate::yaml;
+use kustomize::yaml;
 
 /// Values are not nested deeper in any Secret.
 const MAX_DEPTH: usize = 32;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fields::{Fields, Given};
 use super::problem::Problem;
 use super::{json, parse};
-use crate::app::config::ProjectDefaults;
+use crate::config::ProjectDefaults;
 use crate::project::{NewProject, ProjectChange, ProjectName, ProjectSpec, Resources, SecretChange, SecretKey};
 
 /// A project to be made. Defaults are filled in here, so that the overlay has them.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::project_json::{Project, of_state};
-use crate::app::config::ServerSettings;
+use crate::config::ServerSettings;
 use crate::project::{FieldError, Phase, ProjectName};
 use crate::reconcile::{ProjectState, Snapshot};
 

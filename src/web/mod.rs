@@ -33,8 +33,8 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 
-use crate::app::config::Settings;
 use crate::auth::Auth;
+use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use backend::Backend;

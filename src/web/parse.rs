@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-pub(super) use crate::app::config::{branch, storage_class};
+pub(super) use crate::config::{branch, storage_class};
 use crate::project::{GitUrl, Image, ProjectName, Quantity};
 
 /// The longest secret in bytes; a Kubernetes Secret holds a megabyte in all.

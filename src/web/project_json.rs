@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::app::config::ServerSettings;
 use crate::change::Committed;
+use crate::config::ServerSettings;
 use crate::project::{Phase, ProjectName, ProjectSpec, ProjectStatus, Reason, Resources, Revision, Storage};
 use crate::reconcile::{ProjectState, Snapshot};
 

@@ -21,8 +21,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::AppState;
 use super::problem::Problem;
 use super::write::now;
-use crate::app::config::ServerSettings;
 use crate::auth::{Refusal, SESSION};
+use crate::config::ServerSettings;
 use crate::project::{ErrorKind, Principal};
 use crate::store::StoreError;
 
@@ -138,7 +138,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::app::config::Settings;
+    use crate::config::Settings;
 
     fn server(vars: &[(&str, &str)]) -> ServerSettings {
         let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

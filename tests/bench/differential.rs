@@ -31,7 +31,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use claude_manager::kustomize;
 use claude_manager::project::{MemoryFiles, RepoPath};
 
 /// What is refused here on purpose although the original builds something: its own readers disagree about it, or the

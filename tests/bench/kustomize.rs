@@ -20,8 +20,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use claude_manager::kustomize::{self, Memo, Options};
 use claude_manager::project::{Entry, Files, FilesError, RepoPath};
+use kustomize::{self, Memo, Options};
 use sha2::{Digest, Sha256};
 
 /// The product's.

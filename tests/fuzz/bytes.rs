@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use claude_manager::project::{MemoryFiles, RepoPath};
-use claude_manager::{kustomize, yaml};
+use kustomize::yaml;
 
 use super::dice::Dice;
 

@@ -9,8 +9,8 @@ mod overlay;
 mod parts;
 mod references;
 
-use claude_manager::kustomize::{self, Build, BuildError};
 use claude_manager::project::{MemoryFiles, RepoPath};
+use kustomize::{self, Build, BuildError};
 
 fn path(text: &str) -> RepoPath {
     RepoPath::parse(text).unwrap_or_else(|error| panic!("{error}"))

@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use claude_manager::kustomize;
 use claude_manager::project::{MemoryFiles, RepoPath};
 
 fn folder(name: &str) -> PathBuf {

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use claude_manager::kustomize::{self, BuildError};
 use claude_manager::project::{MemoryFiles, RepoPath};
+use kustomize::{self, BuildError};
 
 /// Far above what any of these takes, in an unoptimised build on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -141,7 +141,7 @@ fn large_files_take_time_in_proportion_and_no_more() {
     let keys: String = (0..50_000).map(|at| format!("  k{at}: v\n")).collect();
     let keys = format!("{}{keys}", OBJECT.replace("data: {k: v}\n", "data:\n"));
     assert!(built(&[("top/kustomization.yaml", b"resources: [a.yaml]\n"), ("top/a.yaml", keys.as_bytes())]).is_ok());
-    let values = format!("{OBJECT}x: [{}]\n", "a,".repeat(claude_manager::yaml::MAX_VALUES + 1));
+    let values = format!("{OBJECT}x: [{}]\n", "a,".repeat(kustomize::yaml::MAX_VALUES + 1));
     let told = refused("resources: [a.yaml]\n", &[("top/a.yaml", values.as_bytes())]);
     assert!(told.contains("values"), "{told}");
     let dashes = format!("{OBJECT}x: [{}]\n", "-, ".repeat(100_000));

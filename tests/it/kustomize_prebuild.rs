@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use claude_manager::kustomize::{self, Memo, Options};
 use claude_manager::project::{Entry, Files, FilesError, MemoryFiles, RepoPath};
+use kustomize::{self, Memo, Options};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 

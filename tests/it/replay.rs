@@ -14,8 +14,8 @@
 
 use std::path::Path;
 
+use claude_manager::embedded;
 use claude_manager::project::{MemoryFiles, RepoPath};
-use claude_manager::{embedded, kustomize};
 use http::Request;
 use http_body_util::BodyExt as _;
 use kube::Client;

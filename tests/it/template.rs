@@ -9,7 +9,6 @@ mod tree;
 
 use std::process::Command;
 
-use claude_manager::kustomize;
 use serde_json::Value;
 
 use self::tree::{

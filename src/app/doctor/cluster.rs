@@ -1,9 +1,9 @@
 //! The cluster: whether it answers, lets us do what we do, and has what environments need.
 
 use super::Finding;
-use crate::app::config::Settings;
 use crate::app::wiring;
 use crate::cluster::{self, Error, RIGHTS};
+use crate::config::Settings;
 
 /// Clocks further apart than this, in seconds, break signed tokens and make ages wrong.
 const SKEW: i64 = 30;

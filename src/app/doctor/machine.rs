@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use super::Finding;
-use crate::app::config::Settings;
+use crate::config::Settings;
 use crate::git::{self, VersionError};
 use crate::store::Store;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Finding;
-use crate::app::config::Settings;
 use crate::app::wiring;
+use crate::config::Settings;
 use crate::git::{Remote, Repository};
 use crate::project::{Files, RepoPath, Unit};
 use crate::reconcile;

@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::Problems;
-use crate::kustomize::Object;
 use crate::plan::policy::{Confinement, PodSecurity};
+use kustomize::Object;
 
 /// A pod template within an object.
 pub(super) struct Template<'a> {

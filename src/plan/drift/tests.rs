@@ -2,9 +2,9 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::kustomize::Object;
 use crate::plan::{Desired, Live, Observation, Operation, Policy, UnitPlan, unit};
 use crate::project::PROJECT_LABEL;
+use kustomize::Object;
 
 /// That of the project's own applies.
 const OURS: &str = "claude-manager/shop";

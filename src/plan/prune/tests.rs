@@ -1,10 +1,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::kustomize::Object;
 use crate::plan::Content;
 use crate::plan::{Drift, Live, unit};
 use crate::project::ProjectName;
+use kustomize::Object;
 
 fn project(name: &str) -> Unit {
     Unit::Project(ProjectName::parse(name).unwrap())

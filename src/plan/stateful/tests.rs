@@ -2,9 +2,9 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::kustomize::Object;
 use crate::plan::{Desired, Drift, Live, unit};
 use crate::project::{PROJECT_LABEL, ProjectName};
+use kustomize::Object;
 
 fn shop() -> Unit {
     Unit::Project(ProjectName::parse("shop").unwrap())

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::render::Rendered;
 use super::root::{Members, project_of, root_file};
 use super::{DesiredUnit, WantedUnits};
-use crate::kustomize::{BuildError, Inputs, Names};
 use crate::project::{Files, ObjectKey, RepoPath, Unit};
+use kustomize::{BuildError, Inputs, Names};
 
 /// The units of the last tree. What one commit costs grows with what it touches, and not with the units.
 #[derive(Default)]

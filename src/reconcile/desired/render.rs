@@ -10,13 +10,13 @@ use serde_json::json;
 
 use super::{DesiredUnit, Root, UnitError, own_folder};
 use crate::edit;
-use crate::kustomize::{self, BuildError, Inputs, Memo, Names, Object};
 use crate::plan::{self, Packer};
 use crate::project::{
     Entry, Files, ObjectKey, PROJECT_LABEL, Reason, RepoPath, Revision, SCOPE_LABEL, SUSPENDED_ANNOTATION, Unit,
 };
 use crate::reconcile::packed::Packed;
 use crate::sops;
+use kustomize::{self, BuildError, Inputs, Memo, Names, Object};
 
 /// What all units of one tree have in common.
 pub(super) struct Common<'a> {

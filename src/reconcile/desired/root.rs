@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::kustomize::{self, BuildError, Memo};
 use crate::project::{Entry, Files, ProjectName, RepoPath, Unit};
-use crate::yaml;
+use kustomize::yaml;
+use kustomize::{self, BuildError, Memo};
 
 /// The root and what lies beside it.
 #[derive(Clone, Debug)]

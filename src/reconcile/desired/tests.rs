@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::kustomize::Object;
 use crate::plan::WantedObject;
 use crate::project::{
     ChangeSet, GitUrl, Identified, Image, Intent, MemoryFiles, NewProject, Quantity, Resources, Volumes,
 };
+use kustomize::Object;
 
 fn path(text: &str) -> RepoPath {
     RepoPath::parse(text).unwrap()

@@ -2,7 +2,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::*;
-use crate::app::config::Settings;
+use crate::config::Settings;
 use crate::project::{Quantity, Storage};
 
 fn defaults() -> ProjectDefaults {

@@ -12,7 +12,7 @@ use super::flash::{Deed, Told};
 use super::form::Form;
 use super::page_request::Visit;
 use super::problem::sentence;
-use crate::app::config::ProjectDefaults;
+use crate::config::ProjectDefaults;
 use crate::project::{Action, FieldError, Image, Intent, ProjectName};
 use crate::web::problem::Problem;
 use crate::web::write::{commit, now};

@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, HeaderValue};
 use maud::{Markup, html};
 
-use crate::app::config::ServerSettings;
+use crate::config::ServerSettings;
 use crate::project::{ProjectName, Revision};
 use crate::web::same_origin::{cookie, set_cookie};
 

@@ -31,7 +31,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::AppState;
-use crate::app::config::ServerSettings;
+use crate::config::ServerSettings;
 
 pub(super) use problem::put as put_problem;
 

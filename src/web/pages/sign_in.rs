@@ -13,8 +13,8 @@ use maud::html;
 use super::form::Form;
 use super::layout::Frame;
 use super::{see_other, to};
-use crate::app::config::ServerSettings;
 use crate::auth::{Refusal, SignInError};
+use crate::config::ServerSettings;
 use crate::project::Principal;
 use crate::web::AppState;
 use crate::web::problem::Problem;
@@ -174,7 +174,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::app::config::Settings;
+    use crate::config::Settings;
 
     #[test]
     fn nobody_is_led_to_another_host() {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use claude_manager::kustomize::{self, Build};
 use claude_manager::project::{MemoryFiles, RepoPath};
+use kustomize::{self, Build};
 use serde_json::Value;
 use tempfile::TempDir;
 
