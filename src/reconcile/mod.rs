@@ -7,53 +7,7 @@
 //! *Guarantees.* Signals carry no data: whoever is woken reads the head itself. A newer commit pre-empts the work for
 //! an older one. One unit's failure delays no other. A unit that does not build is left as it is.
 //!
-//! # Figures
-//! `cargo bench --bench reconciler -- PROJECTS` with the stages that are named, on 27 November 2026: release build, 2 cores of a virtual
-//! machine that API server, etcd, controllers and manager share, so that what one of them uses the others lack; seven objects
-//! for each project. The speed of the machine changes by half within the hour, so that only what was measured in turns can be
-//! compared.
-//!
-//! *Cold.* A build gives its objects kind by kind, and a loop that applies them so comes to the StatefulSets, whose controller
-//! works on the same cores, when it is nearly done. The manager makes whole environments, the first within a second, and has
-//! that controller beside it all the time; so does a loop that goes project by project. In turns (`-- 500 --only cold`), of
-//! the loops before and after each of four runs: 86, 115, 116 and 134 % of one with 32 requests on their way, kind by kind;
-//! 98, 98, 107 and 116 % of one with 128, project by project; 76, 80, 89 and 94 % of one with 128, kind by kind.
-//!
-//! The small program on Flux's libraries (`-- 500 --only flux`) takes 113.8 s and 10,502 requests where the manager takes 10.0 s
-//! and 3,501, 11 times as long, and 94.6 s and 7,002 requests when there is nothing to do.
-//!
-//! *One project changed*, in several rounds (`-- 1000 --only change`, `-- 5000 --only change,drift,quiet`): at 1,000 projects p50 38
-//! to 65 and p95 74 to 130 ms beside a plain apply of the same with 18 to 29 and 39 to 43, at 5,000 p50 43 to 50 and p95 52 to 92
-//! beside 17 to 20 and 23 to 46. About 10 ms of it wait for the disk, so that the commit is there after a power cut.
-//!
-//! *A start* reads who changed each project last from the store, and looks only at the commits that came after that. With 10,000
-//! commits (embedded cluster): 1.5 s at 1,000 projects and 5.3 s at 5,000; the first look, which goes through all of them, 3.7
-//! and 15.3 s.
-//!
-//! *Drift* costs the API server 12 to 19 ms of processor time for each of its 200 requests (4 for one of a cold apply: to
-//! apply on what is there is dearer), and is healed as fast as by a plain healer that writes back whatever it sees changed.
-//! Four rounds at 1,000: p95 1,550 to 1,812 ms beside its 1,409 to 1,816. At 5,000, in nine rounds, 821 to 2,853 beside 713 to
-//! 2,565: whoever falls into a collection of the API server's garbage, of which it has gigabytes then, takes twice as long.
-//!
-//! "Beside three bad ones" is a project with a bad image, one whose overlay is no YAML and one over quota, which come and go
-//! three times. Four such rounds at 500 projects (`-- 500 --only bad`): p95 79, 91, 90 and 89 ms beside them, 88, 88, 93 and 81
-//! without, p50 47, 60, 62 and 64 beside 51, 57, 56 and 50. What is marked with a star is of an earlier version.
-//! ```text
-//!                                             1,000 projects             5,000 projects
-//! plain loop of 128, kind by kind             17.7 s before              94.4; 64.8 s before another
-//! check of the push of all of them            1.2 s                      8.4; 5.6 s
-//! manager, cold, to the last answer           18.0 s                     111.6; 117.0 s in the other
-//! its processor time of these                 5.1 s                      30.9; 30.2 s
-//! one project changed just before and after   p50 47 ms, p95 98 ms *     p50 66 ms, p95 101 ms
-//! the same beside three bad ones              p50 66 ms, p95 107 ms *    p50 46 ms, p95 108 ms
-//! the three mended, push to healthy           at most 289 ms *           at most 878 ms
-//! one object of each changed by one commit *  3.2 s, 1,000 requests      22.7 s, 5,000 requests
-//! two of each, first shown to the server *    7.6 s, 4,000 requests      98.1 s, 20,000 requests
-//! resync and 5 s of quiet                     0 requests                 0 requests, or watches that are renewed
-//! restart until all is settled                1.9 to 3.2 s, 0 writes     11.8 and 14.4 s, 0 writes
-//! memory after the cold apply, at most        60 MB                      125 MB (program's file: 23 MB)
-//! memory after all of this and a restart      62 MB at most              131 MB at most
-//! ```
+//! Figures are in `tests/bench/README.md`.
 //!
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
 
