@@ -12,6 +12,7 @@ mod drift;
 mod field;
 mod half;
 mod hash;
+mod loader_variables;
 mod mask;
 mod order;
 mod ownership;
