@@ -60,10 +60,10 @@ pub(super) fn load(
 enum CrdError {
     #[error("{0} must be a mapping")]
     NoMapping(String),
-    #[error("{0}.{1}.{2}")]
-    Schema(String, String, SchemaError),
-    #[error("{0}.{1} must be a list of texts")]
-    Dependencies(String, String),
+    #[error("{name}.{key}.{error}")]
+    Schema { name: String, key: String, error: SchemaError },
+    #[error("{name}.{key} must be a list of texts")]
+    Dependencies { name: String, key: String },
 }
 
 /// Checks that an entry has a schema that is one, or none.
@@ -76,12 +76,13 @@ fn check(name: &str, definition: &Value) -> Result<(), CrdError> {
     };
     for (key, value) in fields {
         if key.eq_ignore_ascii_case("schema") {
-            definitions::check_schema(value).map_err(|error| CrdError::Schema(name(), key.clone(), error))?;
+            let within = |error| CrdError::Schema { name: name(), key: key.clone(), error };
+            definitions::check_schema(value).map_err(within)?;
         }
         let texts =
             |value: &Value| value.as_array().is_some_and(|items| items.iter().all(|it| it.is_string() || it.is_null()));
         if key.eq_ignore_ascii_case("dependencies") && !value.is_null() && !texts(value) {
-            return Err(CrdError::Dependencies(name(), key.clone()));
+            return Err(CrdError::Dependencies { name: name(), key: key.clone() });
         }
     }
     Ok(())

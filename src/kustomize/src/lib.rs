@@ -80,6 +80,8 @@ mod resource;
 mod schema;
 mod suggest;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod transform;
 mod types;
