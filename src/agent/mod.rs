@@ -15,5 +15,5 @@ mod token;
 
 pub use client::{Client, ClientError, Reach};
 pub use program::{AgentError, CredentialRequest, Holder, Options, credential, holder, install, run};
-pub use protocol::{PORT, PROTOCOL, Readiness, Repository, Status};
+pub use protocol::{PORT, PROTOCOL, Readiness, Repository, Status, chat};
 pub use token::{Claims, KeyError, MAX_LIFETIME, PublicKey, Refusal, Signer, Verifier};

@@ -55,6 +55,7 @@ async fn status(State(world): State<Arc<World>>, headers: HeaderMap) -> Response
         repository: clone::repository(&world),
         started_at: world.started.to_string(),
         last_activity_at: None,
+        claude: None,
     })
     .into_response()
 }
