@@ -1,13 +1,14 @@
 //! `agent` and its errands: the command line into the options of [`crate::agent`].
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use super::cli::{Agent, AgentErrand, AgentOptions};
 use super::config::{LogFormat, LogLevel, LogSettings};
 use super::telemetry;
-use crate::agent::{self, CredentialRequest, Options};
+use crate::agent::{self, ClaudeOptions, CredentialRequest, Options};
 use crate::project::ProjectName;
 
 pub(super) fn run(agent: Agent) -> anyhow::Result<ExitCode> {
@@ -21,6 +22,10 @@ pub(super) fn run(agent: Agent) -> anyhow::Result<ExitCode> {
             let request = CredentialRequest { origin, user, token_file, action };
             agent::credential(&request, std::io::stdin(), std::io::stdout())?;
             Ok(ExitCode::SUCCESS)
+        }
+        Some(AgentErrand::Launch { parent, program, arguments }) => {
+            let error = agent::launch(parent, &program, &arguments);
+            Err(error).with_context(|| format!("{} cannot be run", program.display()))
         }
     }
 }
@@ -37,6 +42,11 @@ fn serve(options: AgentOptions) -> anyhow::Result<ExitCode> {
         hide: options.hide,
         repository: options.repository,
         branch: options.branch,
+        claude: ClaudeOptions {
+            program: options.claude_bin,
+            idle: Duration::from_secs(options.claude_idle_seconds.clamp(1, 24 * 3600)),
+            silent: Duration::from_secs(options.claude_silent_seconds.clamp(1, 24 * 3600)),
+        },
     };
     // The text format has what the log of a pod is asked by: a time and a level before everything.
     telemetry::install(&LogSettings { format: LogFormat::Text, level: LogLevel::Info }).context("the log")?;

@@ -205,6 +205,9 @@ pub struct AttachmentSummary {
     pub media_type: String,
     /// Its size in bytes.
     pub size: u64,
+    /// The SHA-256 of its content, in hex.
+    #[serde(default)]
+    pub sha256: String,
 }
 
 /// Why a turn began.
