@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::Problems;
 use super::pod::{Template, name};
-use kustomize::Object;
 use crate::plan::loader_variables::{has_loader_prefix, is_loader_variable};
 use crate::plan::policy::Confinement;
+use kustomize::Object;
 
 const WAY_OUT: &str = "remove it and set it in the program's own start script or image, or have an administrator list the \
                        variable in policy.loaderVariables in claude-manager.yaml";
