@@ -58,6 +58,7 @@
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
 
 mod agents;
+mod claims;
 mod contention;
 mod crash_logs;
 mod deletion_guard;
@@ -67,6 +68,7 @@ mod events;
 mod execute;
 mod follow;
 mod history;
+mod inventory;
 mod on_demand;
 mod once;
 mod packed;
