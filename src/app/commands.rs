@@ -13,7 +13,7 @@ use super::directory::Directory;
 use super::wiring::{self, Access};
 use crate::git::{Quarantine, Repository};
 use crate::reconcile::{self, OnceReport};
-use crate::{change, kustomize, plan};
+use crate::{auth, change, kustomize, plan};
 
 /// `build DIR`.
 pub(super) fn build(arguments: &Build) -> anyhow::Result<ExitCode> {
@@ -120,6 +120,12 @@ fn tell(report: &OnceReport) -> bool {
         let _ = writeln!(stderr, "error: {unit}: {error}");
     }
     !report.errors.is_empty()
+}
+
+/// `token show`.
+pub(super) fn show_token(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let token = auth::existing_administrator_token(&settings.data_dir, settings.secrets.admin_token.as_ref())?;
+    print(&format!("{token}\n"))
 }
 
 /// `init DIR`: the template with a first commit, as a work tree to look around in and to push.
