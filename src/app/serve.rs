@@ -43,7 +43,8 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     terminal.say(&format!("  repository  {}", settings.state.repository.as_deref().unwrap_or("state.git in it")));
     let wired = wiring::wire(&settings, Access::Write).await?;
     terminal.say(&format!("  cluster     {}, namespace {}", wired.cluster, settings.namespace));
-    let auth = Auth::open(&settings.data_dir, settings.secrets.admin_token.as_ref()).context("the administrator token")?;
+    let auth =
+        Auth::open(&settings.data_dir, settings.secrets.admin_token.as_ref()).context("the administrator token")?;
     let mut signals = Signals::new().context("the signals")?;
     // Before the reconciler looks: what runs since before is running, and no project seems to start anew.
     let runtime = Pods::run(&wired, &settings).await?;

@@ -50,7 +50,9 @@ struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Nothing was shown.
-    #[error("send the administrator token, as in 'Authorization: Bearer <token>'; `claude-manager token show` prints it")]
+    #[error(
+        "send the administrator token, as in 'Authorization: Bearer <token>'; `claude-manager token show` prints it"
+    )]
     Missing,
     /// The header is no bearer token.
     #[error("the Authorization header must be 'Bearer <token>'")]
