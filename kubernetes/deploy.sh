@@ -85,8 +85,12 @@ fi
 # Until it serves.
 if ! k rollout status deployment/claude-manager --timeout="$timeout"; then
   k get pods -l app.kubernetes.io/name=claude-manager >&2 || true
-  k get events --sort-by=.lastTimestamp 2> /dev/null | grep claude-manager | tail -n 5 >&2 || true
-  k logs deployment/claude-manager --tail=10 >&2 || true
+  newest=$(k get pods -l app.kubernetes.io/name=claude-manager --sort-by=.metadata.creationTimestamp -o name | tail -n 1)
+  if [ -n "$newest" ]; then
+    k get events --field-selector "type=Warning,involvedObject.name=${newest#pod/}" \
+      -o custom-columns=REASON:.reason,MESSAGE:.message --no-headers >&2 || true
+    k logs "$newest" --tail=5 >&2 || true
+  fi
   die "the manager does not serve within $timeout" \
     "the lines above have the reason; an image that cannot be pulled is set under images in $directory/kustomization.yaml"
 fi

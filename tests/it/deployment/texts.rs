@@ -108,10 +108,14 @@ fn the_directory_and_its_components_build_alike_here_and_with_kubectl() {
         assert_eq!(ours, stock);
         let objects = documents(&stock);
         assert_eq!(objects.len(), count, "{stock}");
+        let account = objects.iter().find(|object| object["kind"] == "ServiceAccount").unwrap();
         for object in &objects {
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
             let is_cluster_wide = object["kind"].as_str().unwrap().starts_with("Cluster");
             assert_eq!(namespace.is_empty(), is_cluster_wide, "{object}");
+            for subject in object["subjects"].as_array().into_iter().flatten() {
+                assert_eq!(subject["namespace"], account["metadata"]["namespace"], "{object}");
+            }
         }
         let oldest = binaries.join("kustomize-5.5");
         if oldest.exists() {
