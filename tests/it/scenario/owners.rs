@@ -71,7 +71,11 @@ const LABEL: &str = "claude-manager.io/project";
 fn healed(cluster: &ControlPlane, namespace: &str, kind: &str, name: &str, uid: &Value) {
     eventually("the label again", || {
         let object = cluster.object(namespace, kind, name)?;
-        assert_eq!((&object["metadata"]["uid"], &object["metadata"]["deletionTimestamp"]), (uid, &Value::Null), "{kind} {name}");
+        assert_eq!(
+            (&object["metadata"]["uid"], &object["metadata"]["deletionTimestamp"]),
+            (uid, &Value::Null),
+            "{kind} {name}"
+        );
         (object["metadata"]["labels"][LABEL] == "a").then_some(())
     });
 }
@@ -89,7 +93,9 @@ async fn an_object_that_is_labelled_as_another_projects_stays_and_gets_its_label
     for name in ["a", "b"] {
         manager.project_until(name, |project| project["phase"] == "Running").await;
     }
-    let uid = |kind: &str, name: &str| cluster.object(&namespace, kind, name).expect("it is there")["metadata"]["uid"].clone();
+    let uid = |kind: &str, name: &str| {
+        cluster.object(&namespace, kind, name).expect("it is there")["metadata"]["uid"].clone()
+    };
     let label = |kind: &str, name: &str, label: &str| {
         cluster.expect(["-n", &namespace, "label", kind, name, "--overwrite", &format!("{LABEL}{label}")]);
     };
