@@ -1,8 +1,8 @@
 //! A unit's inventory before, during and after the execution of a plan.
 //!
 //! The inventory is what the store remembers: which objects were applied, and which content was sent last of each. A commit
-//! is applied when each of its objects was sent, so the record must never say that something was sent that was not. That a
-//! write is under way is recorded first; a record that is lost on the way costs one apply that changes nothing.
+//! is applied when each of its objects was sent, so the record must never say that something was sent that was not; one that
+//! is lost costs an apply that changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -19,15 +19,18 @@ pub(super) fn hashes(desired: Option<&DesiredUnit>, plan: &UnitPlan) -> BTreeMap
     sends.filter_map(|action| Some((action.key.clone(), *all.get(&action.key)?))).collect()
 }
 
-/// The inventory while `plan` is executed: what it deletes is still there, and how its writes end is not known.
-pub(super) fn during(before: &Inventory, plan: &UnitPlan) -> Inventory {
+/// The inventory while `plan` is executed, which sends contents with these `hashes`. What it deletes is still there. An
+/// object that it creates will be there with this content, or not at all. How an update ends is not known; where there was
+/// no record, there is none now, as a comparison decides about such an object before and after.
+pub(super) fn during(before: &Inventory, plan: &UnitPlan, hashes: &BTreeMap<ObjectKey, u64>) -> Inventory {
     let mut inventory = before.clone();
     for action in &plan.actions {
+        let sent = inventory.entry(action.key.clone()).or_default();
         match action.operation {
-            Operation::Delete { .. } => drop(inventory.entry(action.key.clone()).or_default()),
-            Operation::Create(_) | Operation::Update { .. } | Operation::Recreate { .. } => {
-                inventory.insert(action.key.clone(), Sent::Unsettled);
-            }
+            Operation::Delete { .. } => {}
+            Operation::Create(_) => *sent = hashes.get(&action.key).map_or(Sent::Unsettled, |hash| Sent::Hash(*hash)),
+            Operation::Update { .. } | Operation::Recreate { .. } if *sent == Sent::Unknown => {}
+            Operation::Update { .. } | Operation::Recreate { .. } => *sent = Sent::Unsettled,
         }
     }
     inventory

@@ -156,10 +156,10 @@ pub async fn reconcile_planned(parts: &Dependencies, hash: &str) -> Result<OnceR
     for plan in report.plans.iter().filter(|plan| !plan.actions.is_empty()) {
         // First what may exist from now on, so that nothing that was applied can be forgotten.
         let before = known.inventory.remove(&plan.unit).unwrap_or_default();
-        let mut after = inventory::during(&before, plan);
+        let hashes = inventory::hashes(known.desired.units.get(&plan.unit).map(|one| &**one), plan);
+        let mut after = inventory::during(&before, plan, &hashes);
         parts.store.set_inventory(&plan.unit, &after).await?;
         let outcomes = cluster::apply(&parts.client, &kinds, &pace, plan, &cluster::Cancel::never()).await;
-        let hashes = inventory::hashes(known.desired.units.get(&plan.unit).map(|one| &**one), plan);
         let done = outcomes.iter().filter(|outcome| matches!(outcome.result, Ok(cluster::Done::Applied(_))));
         let sent = done.filter_map(|outcome| Some((outcome.key.clone(), Sent::Hash(*hashes.get(&outcome.key)?))));
         after.extend(sent);

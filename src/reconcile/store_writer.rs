@@ -62,8 +62,6 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
     let (mut waiting, mut passages) = (Vec::new(), Vec::new());
     let mut changes: Option<ChangesTo> = None;
     let (mut inventory_due, mut history_due, mut changes_due) = (Instant::now(), Instant::now(), Instant::now());
-    // Before then the last transaction's share of the disk is not used up.
-    let mut earliest = inventory_due;
     while is_open {
         let due = [
             (!inventories.is_empty()).then_some(inventory_due),
@@ -79,18 +77,7 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
         for entry in batch.drain(..) {
             match entry {
                 Entry::Inventory { unit, inventory, written } => {
-                    let rests = Instant::now() >= inventory_due;
-                    match written {
-                        Some(written) => {
-                            // Whoever waits need not wait for what nobody waits for.
-                            if waiting.is_empty() {
-                                inventory_due = inventory_due.min(earliest);
-                            }
-                            waiting.push(written);
-                        }
-                        None if inventories.is_empty() && rests => inventory_due = Instant::now() + GATHERING,
-                        None => {}
-                    }
+                    waiting.extend(written);
                     inventories.insert(unit, inventory);
                 }
                 Entry::History(passage) => {
@@ -121,8 +108,7 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
             for written in waiting.drain(..) {
                 let _ = written.send(result.clone());
             }
-            earliest = Instant::now() + began.elapsed() * SHARE;
-            inventory_due = earliest;
+            inventory_due = Instant::now() + began.elapsed() * SHARE;
         }
         if !passages.is_empty() && is_due(passages.len(), history_due) {
             let told = newest(std::mem::take(&mut passages));

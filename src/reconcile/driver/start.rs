@@ -12,8 +12,8 @@ use crate::project::{Inventory, ObjectKey, Sent, Unit};
 
 impl Driver {
     /// Applies `plan` in a task of its own. What is about to exist is written to the inventory first, so that
-    /// nothing that was applied can be forgotten. That a known object is about to be sent is written, too, but not waited
-    /// for: when that is lost, the next start compares the object with what was sent before.
+    /// nothing that was applied can be forgotten. That a known object is about to be sent is not written: after a sudden end
+    /// the record is that of the earlier content, and the new one is sent again.
     pub(super) fn start(&mut self, unit: &Unit, run: u64, plan: UnitPlan) {
         let mut heals = false;
         if let Some(state) = self.units.get_mut(unit) {
@@ -27,13 +27,17 @@ impl Driver {
         }
         let Some(state) = self.units.get(unit) else { return };
         let hashes = inventory::hashes(state.desired.as_deref(), &plan);
-        let during = inventory::during(&state.inventory, &plan);
+        let during = inventory::during(&state.inventory, &plan, &hashes);
         let before: Vec<(ObjectKey, Sent)> =
             hashes.keys().map(|key| (key.clone(), state.inventory.get(key).copied().unwrap_or_default())).collect();
-        let is_more = during.len() > state.inventory.len();
-        let (written, wait) = oneshot::channel();
-        self.remember(unit, during, is_more.then_some(written));
-        let written = is_more.then_some(wait);
+        let mut written = None;
+        if during.len() > state.inventory.len() {
+            let (sender, wait) = oneshot::channel();
+            self.remember(unit, during, Some(sender));
+            written = Some(wait);
+        } else if let Some(state) = self.units.get_mut(unit) {
+            state.inventory = during;
+        }
         let (parts, observer, pace) = (self.parts.clone(), self.observer.clone(), self.pace.clone());
         let (canceller, cancel) = cluster::cancellation();
         self.runs.insert(unit.clone(), canceller);

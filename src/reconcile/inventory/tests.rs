@@ -47,20 +47,22 @@ fn plan(actions: &[(&str, Operation)], held: &[&str]) -> UnitPlan {
 
 #[test]
 fn a_write_under_way_is_no_record_of_what_was_sent() {
-    let before = Inventory::from([(key("old"), hash("old")), (key("same"), hash("same"))]);
-    let create = || Operation::Create(Content::default());
+    let before = Inventory::from([(key("old"), hash("old")), (key("same"), hash("before"))]);
     let delete = || Operation::Delete { uid: "u".into() };
-    let plan = plan(&[("new", create()), ("old", delete()), ("gone", delete()), ("same", create())], &[]);
+    let update = || Operation::Update { object: Content::default(), take_over: false };
+    let create = Operation::Create(Content::default());
+    let actions = [("new", create), ("old", delete()), ("gone", delete()), ("same", update()), ("found", update())];
+    let plan = plan(&actions, &[]);
+    let hashes = hashes(Some(&wants(&["new", "same", "found", "other"])), &plan);
+    assert_eq!(hashes.keys().cloned().collect::<Vec<_>>(), [key("found"), key("new"), key("same")]);
     let expected = [
-        (key("new"), Sent::Unsettled),
+        (key("new"), hash("new")),
         (key("old"), hash("old")),
         (key("gone"), Sent::Unknown),
         (key("same"), Sent::Unsettled),
+        (key("found"), Sent::Unknown),
     ];
-    assert_eq!(during(&before, &plan), Inventory::from(expected));
-    let desired = wants(&["new", "same", "other"]);
-    let hashes: Vec<ObjectKey> = hashes(Some(&desired), &plan).into_keys().collect();
-    assert_eq!(hashes, [key("new"), key("same")]);
+    assert_eq!(during(&before, &plan, &hashes), Inventory::from(expected));
 }
 
 #[test]
