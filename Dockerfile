@@ -13,10 +13,16 @@ ARG NODE_IMAGE=docker.io/library/node:22-bookworm-slim
 # The program, linked statically: environments copy it out of the manager's image and run it in images of any age.
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
-COPY . .
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+COPY kustomize kustomize
+COPY state-repo-template state-repo-template
+# The cache keeps the dependencies. The program itself is always compiled anew, as copied files keep their times, and Cargo takes an
+# older time for an unchanged file.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo rustc --release --locked --bin claude-manager -- -C target-feature=+crt-static \
+    touch src/lib.rs src/main.rs \
+    && cargo rustc --release --locked --bin claude-manager -- -C target-feature=+crt-static \
     && cp target/release/claude-manager /claude-manager
 
 

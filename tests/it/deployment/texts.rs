@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::time::Duration;
 
 use claude_manager::config::SETTINGS;
+use claude_manager::metrics::{Metrics, Outcome};
 use serde_json::Value;
 
 use super::{documents, kubernetes, objects, overlay};
@@ -90,10 +92,49 @@ fn both_forms_of_the_alerts_are_the_same_and_prometheus_takes_them() {
         ]
         .map(|(alert, time)| (alert.to_owned(), time.to_owned()))
     );
-    match Command::new("promtool").args(["check", "rules"]).arg(kubernetes().join("alerts.yaml")).output() {
-        Ok(output) => assert!(text_of(output).contains("SUCCESS: 6 rules found")),
-        Err(_) => skipped("there is no promtool (Debian's package prometheus) to check the alert rules with"),
+    let Ok(output) = Command::new("promtool").args(["check", "rules"]).arg(kubernetes().join("alerts.yaml")).output()
+    else {
+        return skipped("there is no promtool (Debian's package prometheus) to check the alert rules with");
+    };
+    assert!(text_of(output).contains("SUCCESS: 6 rules found"));
+    // Each fires when it should, and not before.
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(kubernetes().join("alerts.yaml"), directory.path().join("alerts.yaml")).unwrap();
+    let series = directory.path().join("series.yaml");
+    std::fs::write(&series, include_str!("alerts.test.yaml")).unwrap();
+    text_of(Command::new("promtool").args(["test", "rules"]).arg(series).output().unwrap());
+}
+
+/// Figures of the alerts that are not this program's, or come with the tickets.
+const FIGURES_OF_OTHERS: [&str; 3] = ["container_memory_working_set_bytes", "up", "webhook_requests_total"];
+
+#[test]
+fn the_alerts_ask_for_figures_and_labels_that_the_program_gives() {
+    let metrics = Metrics::new().unwrap();
+    metrics.request("GET", "/livez", 200, Duration::from_millis(1));
+    metrics.project_operation("create", Outcome::Success);
+    let given = metrics.render();
+    let [plain] = &objects("alerts.yaml")[..] else { panic!("one document") };
+    let mut own = 0;
+    for rule in plain["groups"][0]["rules"].as_array().unwrap() {
+        let expression = rule["expr"].as_str().unwrap();
+        for (before, after) in expression.match_indices('{').map(|(at, _)| expression.split_at(at)) {
+            let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap();
+            if FIGURES_OF_OTHERS.contains(&name) {
+                continue;
+            }
+            own += 1;
+            let line =
+                given.lines().find(|line| line.starts_with(&format!("{name}{{"))).unwrap_or_else(|| panic!("{name}"));
+            let labels = after.trim_start_matches('{').split('}').next().unwrap().split(',');
+            for label in
+                labels.map(|label| label.split(['=', '~', '!']).next().unwrap()).filter(|label| *label != "job")
+            {
+                assert!(line.contains(&format!("{label}=\"")), "{label} of {line}");
+            }
+        }
     }
+    assert_eq!(own, 5, "figures of this program in the alerts");
 }
 
 #[test]
@@ -130,4 +171,35 @@ fn the_directory_and_its_components_build_alike_here_and_with_kubectl() {
     let data = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "data").unwrap();
     assert_eq!(*data, serde_json::json!({"name": "data", "emptyDir": {"sizeLimit": "10Gi"}}));
     assert!(!objects.iter().any(|object| object["kind"] == "PersistentVolumeClaim"), "no shared volume");
+}
+
+#[test]
+fn the_image_is_built_from_every_directory_that_the_source_includes() {
+    let root = kubernetes().join("..").canonicalize().unwrap();
+    let ignored = std::fs::read_to_string(root.join(".dockerignore")).unwrap();
+    let dockerfile = std::fs::read_to_string(root.join("Dockerfile")).unwrap();
+    let mut included = BTreeSet::from(["src".to_owned()]);
+    let mut waiting = vec![root.join("src")];
+    while let Some(directory) = waiting.pop() {
+        for path in std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                waiting.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            for macro_name in ["include_str!(\"", "include_bytes!(\""] {
+                for rest in text.split(macro_name).skip(1) {
+                    let named = directory.join(rest.split('"').next().unwrap());
+                    let Ok(file) = named.canonicalize() else { continue };
+                    let below = file.strip_prefix(&root).unwrap().components().next().unwrap();
+                    included.insert(below.as_os_str().to_str().unwrap().to_owned());
+                }
+            }
+        }
+    }
+    assert!(included.contains("kustomize") && included.contains("state-repo-template"), "{included:?}");
+    for name in included.iter().filter(|name| *name != ".env.example") {
+        assert!(ignored.lines().any(|line| line == format!("!{name}")), ".dockerignore keeps {name} out of the build");
+        assert!(dockerfile.contains(&format!("COPY {name} {name}\n")), "the Dockerfile does not copy {name}");
+    }
 }
