@@ -271,6 +271,9 @@ impl Runner {
     }
 
     fn turn_ended(&mut self, result: TurnResult) -> io::Result<()> {
+        if result.message.as_ref().is_some_and(|message| message.contains(NO_SESSION)) {
+            self.renew_session();
+        }
         let message = match result.message {
             Some(message) if result.unauthenticated => Some(format!("{message}. {REFUSED}")),
             message => message,
@@ -302,12 +305,17 @@ impl Runner {
         }
         // It never took the prompt.
         if exit.errors.contains(NO_SESSION) {
-            let renewed = self.conversation.change(|inner| inner.meta.session = Id::random().into());
-            self.or_retry(renewed);
+            self.renew_session();
         }
         let marked = self.conversation.mark(None);
         self.or_retry(marked);
         self.fail(format!("Claude Code did not start ({}).{errors}", exit.text));
+    }
+
+    /// The session cannot be resumed, so the next turn begins another.
+    fn renew_session(&mut self) {
+        let renewed = self.conversation.change(|inner| inner.meta.session = Id::random().into());
+        self.or_retry(renewed);
     }
 
     /// Ends the turn of a process that is gone.
