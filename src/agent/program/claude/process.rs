@@ -93,7 +93,8 @@ impl Process {
             self.stdin.write_all(line.as_bytes()).await?;
             self.stdin.flush().await
         };
-        timeout(WRITE, written).await.unwrap_or_else(|_| Err(io::Error::other("it does not read its input")))
+        let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read its input"));
+        timeout(WRITE, written).await.unwrap_or_else(late)
     }
 
     /// Returns the next line, or how it ended. Nothing is lost when this is given up and called again.

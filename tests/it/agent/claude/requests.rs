@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::chat::{Chat, count, id, kinds};
-use super::model::{Model, text, tool};
+use super::model::{Model, plan, text, tool};
 use super::newest;
 
 fn touch(name: &str) -> Vec<Vec<super::model::Block>> {
@@ -127,8 +127,9 @@ async fn a_question_gets_its_answers_and_may_be_dismissed() {
 async fn a_plan_is_rejected_with_a_comment_and_then_accepted() {
     let Some(program) = newest() else { return };
     let model = Model::start().await;
-    let plan = |text: &str| vec![tool("ExitPlanMode", json!({"plan": text}))];
-    model.script("plan", vec![plan("# Rewrite all"), plan("# Fix one line"), vec![text("Fixing.")]]);
+    let show = || vec![tool("ExitPlanMode", json!({}))];
+    let (first, second) = (vec![plan("# Rewrite all")], vec![plan("# Fix one line")]);
+    model.script("plan", vec![first, show(), second, show(), vec![text("Fixing.")]]);
     let chat = Chat::start(&program, &model).await;
     let conversation = chat.create(json!({"permissionMode": "plan"})).await;
     chat.prompt(&conversation, &id(1), "plan").await;
@@ -144,6 +145,7 @@ async fn a_plan_is_rejected_with_a_comment_and_then_accepted() {
     assert!(model.last().to_string().contains("Too much."));
     assert_eq!(chat.get(&format!("/{conversation}")).await.1["permissionMode"], "plan");
 
+    assert_eq!(second["input"]["plan"], "# Fix one line");
     chat.answer(&conversation, &second, json!({"answer": "allowSession"})).await;
 
     let events = chat.until(&conversation, |events| count(events, "turnEnded") == 1).await;

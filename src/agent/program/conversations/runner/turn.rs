@@ -155,13 +155,16 @@ impl Runner {
         self.phase(Phase::Settled);
     }
 
-    /// Sends a message. Where that fails, the end of the process follows.
+    /// Sends a message.
     pub(super) async fn send(&mut self, message: &Value) {
         let Some(running) = &mut self.running else { return };
-        if let Err(error) = running.process.send(message).await {
-            tracing::warn!(conversation = self.conversation.id(), %error, "Claude Code takes no input");
-            self.kill("Claude Code took no input any more, and was ended.").await;
+        let Err(error) = running.process.send(message).await else { return };
+        tracing::warn!(conversation = self.conversation.id(), %error, "Claude Code takes no input");
+        if error.kind() == io::ErrorKind::TimedOut {
+            return self.kill("Claude Code took no input any more, and was ended.").await;
         }
+        // It has ended, and what it said before comes with its end; or it is ended when that takes too long.
+        self.interrupting = Some(Instant::now() + INTERRUPT);
     }
 
     /// Asks the program to end the turn.
