@@ -60,7 +60,7 @@ pub(super) fn plan(text: &str) -> Block {
 fn plan_file(body: &Value) -> String {
     let text = body.to_string();
     let paths = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
-    paths.filter(|path| path.contains("/plans/") && path.ends_with(".md")).last().expect("a plan file").to_owned()
+    paths.filter(|path| path.contains("/plans/") && path.ends_with(".md")).next_back().expect("a plan file").to_owned()
 }
 
 type Steps = Vec<Vec<Block>>;
