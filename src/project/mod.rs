@@ -12,6 +12,7 @@ mod inherited_env;
 mod intent;
 mod key;
 mod last_change;
+pub mod layout;
 mod name;
 mod quantity;
 mod revision;

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::agents::{self, Agents};
 use super::crash_logs::Crashes;
-use super::desired::WantedUnits;
+use crate::desired::WantedUnits;
 use super::execute::Applied;
 use super::follow::Look;
 use super::queue::Queue;

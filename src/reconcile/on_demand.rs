@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::desired::DesiredTree;
+use crate::desired::DesiredTree;
 use super::once::{OnceError, OnceReport, render};
 use super::{Dependencies, Reconciler};
 use crate::cluster;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::contention::Fights;
-use super::desired::DesiredUnit;
+use crate::desired::DesiredUnit;
 use super::history::Attempt;
 use crate::cluster::Complaint;
 use crate::plan::{self, Awaited, Desired, Drift, POLICY_FILE, Policy, UnitPlan};
@@ -317,7 +317,7 @@ mod tests {
     use crate::plan::{Action, Content, Operation};
     use crate::project::{Revision, Unit};
     use crate::reconcile::contention;
-    use crate::reconcile::desired::UnitError;
+    use crate::desired::UnitError;
 
     fn wants(revision: u8) -> Option<Arc<DesiredUnit>> {
         Some(Arc::new(DesiredUnit {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::deletion_guard;
-use super::super::desired::{DesiredUnit, WantedUnits};
+use crate::desired::{DesiredUnit, WantedUnits};
 use super::super::follow::Look;
 use super::super::store_writer::Entry;
 use super::super::unit::UnitState;
