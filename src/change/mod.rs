@@ -22,8 +22,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::git::Repository;
 use crate::project::{Action, Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision, allows};
 use crate::sops::Identity;
-use writer::Writer;
 use kustomize::Memo;
+use writer::Writer;
 
 pub use push::check_push;
 pub use upgrade::{Upgraded, look, upgrade};

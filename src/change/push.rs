@@ -37,11 +37,7 @@ struct Update {
 ///
 /// # Errors
 /// The reasons for refusing it, each naming the file and the way out.
-pub fn check_push(
-    repository: &Repository,
-    updates: &str,
-    identities: &Arc<Vec<Identity>>,
-) -> Result<(), Vec<String>> {
+pub fn check_push(repository: &Repository, updates: &str, identities: &Arc<Vec<Identity>>) -> Result<(), Vec<String>> {
     let internal = |error: GitError| vec![error.to_string()];
     let _lock = repository.lock().map_err(internal)?;
     let mut reasons = Vec::new();

@@ -32,12 +32,7 @@ pub(super) struct Work {
 }
 
 /// Runs until every handle on the queue is gone and everything in it is answered.
-pub(super) async fn run(
-    repository: Repository,
-    writer: Writer,
-    nudge: Nudge,
-    mut requests: mpsc::Receiver<Request>,
-) {
+pub(super) async fn run(repository: Repository, writer: Writer, nudge: Nudge, mut requests: mpsc::Receiver<Request>) {
     let writer = Arc::new(writer);
     let mut batch = Vec::new();
     while requests.recv_many(&mut batch, BATCH).await > 0 {

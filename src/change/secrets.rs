@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::ChangeError;
-use crate::project::{Entry, ErrorKind, Files, Intent, PROJECT_LABEL, ProjectName, RepoPath, SecretChange, Unit, layout};
+use crate::project::{
+    Entry, ErrorKind, Files, Intent, PROJECT_LABEL, ProjectName, RepoPath, SecretChange, Unit, layout,
+};
 use crate::sops::{self, Identity, Merged, Recipient, Secret, SopsError};
 
 /// The manager's own keys: it has to be able to read what it writes.

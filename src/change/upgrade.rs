@@ -133,8 +133,6 @@ fn must_build(repository: &Repository, batch: &Batch, changes: &ChangeSet) -> Re
     let units = root_after.projects().iter().map(|name| (Unit::Project(name.clone()), false)).collect();
     match judge_change(Some(&old), &new, &units).into_iter().next() {
         None => Ok(()),
-        Some((unit, error)) => {
-            Err(conflict(format!("the project {unit} would not build on the new base: {error}")))
-        }
+        Some((unit, error)) => Err(conflict(format!("the project {unit} would not build on the new base: {error}"))),
     }
 }

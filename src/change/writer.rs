@@ -75,13 +75,21 @@ impl Writer {
             // A directory that the root does not list is not applied, but it is edited and read all the same.
             return edit::read_unlisted(&after, name, self.reader.memo()).map(Some).map_err(Into::into);
         }
-        // Another root than before is judged only when it reads: it may be what the change mends.
-        let root_before = self.reader.root(before).ok();
-        let verdicts_before =
-            root_before.as_ref().map(|root| Verdicts::new(&self.reader, before, root, policy, &read));
-        let refused = judge_change(verdicts_before.as_ref(), &verdicts, &[(unit.clone(), true)].into());
+        let units = [(unit.clone(), true)].into();
+        // A project that comes has no before. What it does to others is held against them as they were only where it has to
+        // be: another root is not read for nothing.
+        let is_new = matches!(intent, Intent::Create(_));
+        let refused = if is_new { judge_change(None, &verdicts, &units) } else { Vec::new() };
+        let refused = if is_new && refused.is_empty() {
+            refused
+        } else {
+            let root = self.reader.root(before).ok();
+            let before = root.as_ref().map(|root| Verdicts::new(&self.reader, before, root, policy, &read));
+            judge_change(before.as_ref(), &verdicts, &units)
+        };
         if !refused.is_empty() {
-            let reason = |(of, error): (Unit, _)| if of == unit { format!("{error}") } else { format!("{of}: {error}") };
+            let reason =
+                |(of, error): (Unit, _)| if of == unit { format!("{error}") } else { format!("{of}: {error}") };
             return Err(conflict(refused.into_iter().map(reason).collect::<Vec<_>>().join("; ")));
         }
         let accepted = verdicts.of(&unit).map_err(|error| conflict(error.to_string()))?;

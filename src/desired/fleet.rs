@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::known::{Known, Rendered};
 use super::packed::Packed;
+use super::parallel::in_parallel;
 use super::root::{self, Root, RootError};
 use super::secret::ReadSecret;
 use super::unit::Judge;
@@ -159,9 +160,8 @@ impl Renderer {
         let judge = Judge { tree, root: &root, policy: &policy, read, memo: &self.memo };
         let common = Common { judge, revision, packer: &self.packer };
 
-        let same_root = self.root.as_ref().is_some_and(|(last, known)| {
-            *known == frame && last.namespace() == root.namespace()
-        });
+        let same_root =
+            self.root.as_ref().is_some_and(|(last, known)| *known == frame && last.namespace() == root.namespace());
         if !(same_root && same_policy) {
             self.known = Known::default();
         }
@@ -206,13 +206,7 @@ impl Renderer {
 
     /// Renders all units from one build, because of `reason`. When that fails, those of `all` fail that reach over others:
     /// each one, or only those that say so.
-    fn render_together(
-        &self,
-        common: &Common<'_>,
-        reason: &BuildError,
-        all: bool,
-        next: &mut DesiredTree,
-    ) {
+    fn render_together(&self, common: &Common<'_>, reason: &BuildError, all: bool, next: &mut DesiredTree) {
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let Judge { tree, root, memo, .. } = common.judge;
         let built = kustomize::build_together(tree, &RepoPath::root(), threads, Some(memo));
@@ -335,27 +329,6 @@ fn refuse_double_claims(tree: &mut DesiredTree) {
     for (unit, error) in refused {
         tree.refuse(&unit, error);
     }
-}
-
-/// Runs `work` for each item on all cores, in order of the items.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    if items.len() < 4 || cores == 1 {
-        return items.iter().map(work).collect();
-    }
-    let size = items.len().div_ceil(cores);
-    std::thread::scope(|scope| {
-        let work = &work;
-        let threads: Vec<_> =
-            items.chunks(size).map(|chunk| scope.spawn(move || chunk.iter().map(work).collect::<Vec<R>>())).collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| match thread.join() {
-                Ok(results) => results,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod claims;
 mod fleet;
 mod known;
 mod packed;
+mod parallel;
 mod root;
 mod secret;
 mod unit;

@@ -33,6 +33,8 @@ pub struct Root {
     /// The projects that it lists.
     projects: Arc<BTreeSet<ProjectName>>,
     pub(super) members: Arc<Members>,
+    /// A digest of its text without the lines that list projects: what an edit of one of them leaves as it is.
+    pub(super) frame: [u8; 32],
 }
 
 impl Root {
@@ -52,7 +54,7 @@ impl Root {
             Unit::Base => None,
         });
         let projects = Arc::new(projects.collect());
-        Ok(Self { namespace: outline.namespace, projects, members: Arc::new(members) })
+        Ok(Self { namespace: outline.namespace, projects, members: Arc::new(members), frame: frame(tree) })
     }
 
     /// Returns its `namespace`.
@@ -101,6 +103,26 @@ impl Root {
 /// The path of a root's kustomization.
 pub(super) fn root_file() -> RepoPath {
     RepoPath::parse(kustomize::FILE_NAMES[0]).unwrap_or_default()
+}
+
+/// The text of a root is not parsed for this: one of thousands of lines would take its time for each project that comes.
+fn frame(tree: &dyn Files) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for path in kustomize::FILE_NAMES.iter().filter_map(|name| RepoPath::parse(name).ok()) {
+        let Ok(bytes) = tree.read(&path) else { continue };
+        hasher.update(path.as_str());
+        for line in bytes.split(|byte| *byte == b'\n') {
+            let entry = std::str::from_utf8(line).ok().and_then(|line| line.trim().strip_prefix("- "));
+            let is_project = entry.is_some_and(|entry| {
+                RepoPath::parse(entry).is_ok_and(|path| path.as_str() == entry && project_at(&path).is_some())
+            });
+            if !is_project {
+                hasher.update((line.len() as u64).to_be_bytes());
+                hasher.update(line);
+            }
+        }
+    }
+    hasher.finalize().into()
 }
 
 /// A digest of everything that the root's kustomization says but its resources.

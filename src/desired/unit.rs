@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::secret::{ReadSecret, secret};
-use super::{Root, UnitError, volumes};
+use super::{Root, UnitError};
 use crate::edit;
 use crate::plan::{self, Policy};
 use crate::project::{Entry, Files, ProjectSpec, Reason, RepoPath, Unit, layout};
@@ -19,20 +19,13 @@ pub(super) struct Judge<'a> {
     pub(super) memo: &'a Memo,
 }
 
-/// A unit that may be applied.
+/// What is known of a unit that may be applied.
 #[derive(Clone, Debug, Default)]
 pub struct Accepted {
-    /// Its objects, and its Secret.
-    pub objects: Vec<Object>,
     /// A project as its overlay reads.
     pub spec: Option<ProjectSpec>,
-}
-
-impl Accepted {
     /// The claims that it makes.
-    pub(super) fn claims(&self) -> BTreeSet<String> {
-        volumes::claims(self.objects.iter().map(|object| (&object.key, &object.value)))
-    }
+    pub(super) claims: BTreeSet<String>,
 }
 
 /// What a unit's part of the build gave.

@@ -10,15 +10,15 @@ use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::claims;
+use super::parallel::in_parallel;
 use super::secret::ReadSecret;
 use super::unit::{Accepted, Judge, Part};
 use super::volumes;
 use super::{Root, RootError, UnitError};
 use crate::plan::Policy;
-use crate::project::layout::{self, name_prefix};
+use crate::project::layout::name_prefix;
 use crate::project::{Entry, Files, ObjectKey, ProjectName, RepoPath, Unit};
 use kustomize::{BuildError, Inputs, Memo, Object, Together};
-use sha2::{Digest, Sha256};
 
 /// Reads trees one after another, and remembers the last root and base: nearly all edits leave them as they are.
 pub struct Reader {
@@ -72,7 +72,9 @@ impl Reader {
             return Ok(Arc::clone(root));
         }
         let root = Arc::new(Root::read(files, &self.memo)?);
-        *last = ids.map(|ids| (ids, Arc::clone(&root)));
+        if let Some(ids) = ids {
+            *last = Some((ids, Arc::clone(&root)));
+        }
         Ok(root)
     }
 }
@@ -87,27 +89,6 @@ fn root_ids(files: &dyn Files) -> Option<RootIds> {
         }
     }
     Some(ids)
-}
-
-/// A digest of the root's kustomization without the lines that list projects. Made from the text: a root of thousands of
-/// lines is not parsed again for it.
-fn frame(files: &dyn Files) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    for path in kustomize::FILE_NAMES.iter().filter_map(|name| RepoPath::parse(name).ok()) {
-        let Ok(bytes) = files.read(&path) else { continue };
-        hasher.update(path.as_str());
-        for line in bytes.split(|byte| *byte == b'\n') {
-            let entry = std::str::from_utf8(line).ok().and_then(|line| line.trim().strip_prefix("- "));
-            let is_project = entry.is_some_and(|entry| {
-                RepoPath::parse(entry).is_ok_and(|path| path.as_str() == entry && layout::project_at(&path).is_some())
-            });
-            if !is_project {
-                hasher.update((line.len() as u64).to_be_bytes());
-                hasher.update(line);
-            }
-        }
-    }
-    hasher.finalize().into()
 }
 
 /// The verdicts on the units of one tree. Each is found once, when it is asked for.
@@ -154,7 +135,7 @@ impl<'a> Verdicts<'a> {
 
     /// The claims that a unit's build makes; none when it does not build.
     pub(super) fn claims(&self, unit: &Unit) -> BTreeSet<String> {
-        self.judged(unit).verdict.as_ref().map(Accepted::claims).unwrap_or_default()
+        self.judged(unit).verdict.as_ref().map(|accepted| accepted.claims.clone()).unwrap_or_default()
     }
 
     /// The units, beside `unit`, on whose verdicts it has a say: projects whose name its own begins with, and those that
@@ -195,7 +176,7 @@ impl<'a> Verdicts<'a> {
 
     /// The base as the reader remembers it, when that is still so.
     fn base(&self) -> Arc<Judged> {
-        let (tree, root, frame) = (self.judge.tree, super::root::root_file(), frame(self.judge.tree));
+        let (tree, root, frame) = (self.judge.tree, super::root::root_file(), self.judge.root.frame);
         let members = self.judge.root.members.get(&Unit::Base).cloned().unwrap_or_default();
         if let Some(last) = &*lock(&self.reader.base)
             && last.frame == frame
@@ -222,7 +203,9 @@ impl<'a> Verdicts<'a> {
         let built = if reaches { self.share(unit) } else { part.built };
         let (objects, spec) = self.judge.verdict(unit, built, &mut inputs);
         let keys = objects.iter().flatten().map(|object| object.key.clone()).collect();
-        let verdict = objects.map(|objects| Accepted { objects, spec });
+        // The objects themselves are not kept: a push may alter a whole fleet.
+        let claims = |objects: Vec<Object>| volumes::claims(objects.iter().map(|object| (&object.key, &object.value)));
+        let verdict = objects.map(|objects| Accepted { spec, claims: claims(objects) });
         (Judged { verdict, keys, names: part.names }, inputs)
     }
 
@@ -260,6 +243,15 @@ pub fn judge_change(
     units: &BTreeMap<Unit, bool>,
 ) -> Vec<(Unit, UnitError)> {
     let was_broken = |unit: &Unit| before.is_some_and(|before| before.lists(unit) && before.of(unit).is_err());
+    // Each unit's own build, on all cores; what they claim is compared in order.
+    let all: Vec<&Unit> = units.keys().collect();
+    after.judged(&Unit::Base);
+    in_parallel(&all, |unit| {
+        after.judged(unit);
+        if let Some(before) = before.filter(|before| before.lists(unit)) {
+            before.judged(unit);
+        }
+    });
     let mut refused = Vec::new();
     let mut neighbours = BTreeSet::new();
     for (unit, touched) in units {
@@ -287,7 +279,7 @@ pub fn judge_change(
 }
 
 fn renamed_volumes(name: &ProjectName, before: &Verdicts<'_>, after: &Accepted) -> Option<String> {
-    volumes::renamed(name, &before.claims(&Unit::Project(name.clone())), &after.claims())
+    volumes::renamed(name, &before.claims(&Unit::Project(name.clone())), &after.claims)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,7 +15,8 @@ pub(super) fn claims<'o>(objects: impl Iterator<Item = (&'o ObjectKey, &'o Value
             ("", "PersistentVolumeClaim") => drop(names.insert(key.name.clone())),
             ("apps", "StatefulSet") => {
                 let templates = value.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
-                let named = templates.into_iter().flatten().filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
+                let named =
+                    templates.into_iter().flatten().filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
                 names.extend(named.map(|claim| format!("{claim}-{}-0", key.name)));
             }
             _ => {}

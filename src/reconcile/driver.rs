@@ -25,7 +25,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::agents::{self, Agents};
 use super::crash_logs::Crashes;
-use crate::desired::WantedUnits;
 use super::execute::Applied;
 use super::follow::Look;
 use super::queue::Queue;
@@ -35,6 +34,7 @@ use super::unit::{Step, UnitState};
 use super::{Deletion, Dependencies, Snapshot};
 use crate::agent;
 use crate::cluster;
+use crate::desired::WantedUnits;
 use crate::plan::{self, CrashLoop, Desired, Observation, Policy, UnitPlan};
 use crate::project::{LastChange, ObjectKey, ProjectName, Revision, Unit};
 

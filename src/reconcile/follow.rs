@@ -10,8 +10,8 @@ use super::driver::Message;
 use super::store_writer::ChangesTo;
 use crate::desired::{self, DesiredTree, Renderer};
 use crate::git;
-use crate::sops;
 use crate::project::{LastChange, ProjectName, RepoPath, Revision};
+use crate::sops;
 
 /// How many commits are tried for a root that builds.
 const LOOK_BACK: usize = 100;
@@ -46,12 +46,7 @@ pub(super) async fn run(parts: Dependencies, mut signals: mpsc::Receiver<Signal>
         tracing::error!(%error, "the last changes could not be read; the history is looked through for them");
         None
     });
-    let fresh = |known| Follower {
-        renderer: renderer(&parts),
-        seen: None,
-        rendered: None,
-        known,
-    };
+    let fresh = |known| Follower { renderer: renderer(&parts), seen: None, rendered: None, known };
     let mut follower = Some(fresh(stored));
     while let Some(signal) = signals.recv().await {
         let mut waiting: Vec<oneshot::Sender<()>> = signal.done.into_iter().collect();
@@ -123,9 +118,7 @@ impl Follower {
                 self.rendered = Some(head);
                 (Some(desired), None)
             }
-            Err(error) => {
-                (self.last_that_builds(repository, head)?, Some(error.to_string()))
-            }
+            Err(error) => (self.last_that_builds(repository, head)?, Some(error.to_string())),
         };
         let news = self.changes(repository, head)?;
         let is_first = self.seen.is_none();

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::DesiredTree;
 use super::once::{OnceError, OnceReport, render};
 use super::{Dependencies, Reconciler};
 use crate::cluster;
+use crate::desired::DesiredTree;
 use crate::plan::{self, Desired, Drift, Observation, POLICY_FILE, UnitPlan};
 use crate::project::{ObjectKey, ProjectName, Revision, Unit};
 

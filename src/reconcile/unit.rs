@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::contention::Fights;
-use crate::desired::DesiredUnit;
 use super::history::Attempt;
 use crate::cluster::Complaint;
+use crate::desired::DesiredUnit;
 use crate::plan::{self, Awaited, Desired, Drift, POLICY_FILE, Policy, UnitPlan};
 use crate::project::{ObjectKey, Reason, Revision};
 
@@ -314,10 +314,10 @@ fn backoff(attempts: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::desired::UnitError;
     use crate::plan::{Action, Content, Operation};
     use crate::project::{Revision, Unit};
     use crate::reconcile::contention;
-    use crate::desired::UnitError;
 
     fn wants(revision: u8) -> Option<Arc<DesiredUnit>> {
         Some(Arc::new(DesiredUnit {

@@ -83,6 +83,11 @@ impl DataKey {
     }
 }
 
+/// Whether a value is meant as a sealed one, whole or not.
+pub(super) fn is_framed(text: &str) -> bool {
+    text.is_empty() || parts(text).is_some()
+}
+
 /// Whether a value has the shape of a sealed one, to the lengths of nonce and tag; the empty text stays as it is.
 #[must_use]
 pub fn is_sealed(text: &str) -> bool {

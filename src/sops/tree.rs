@@ -7,7 +7,7 @@ use serde_yaml::{Mapping, Value};
 use sha2::{Digest as _, Sha512};
 use subtle::ConstantTimeEq as _;
 
-use super::cipher::{DataKey, is_sealed};
+use super::cipher::{DataKey, is_framed, is_sealed};
 use super::keys::Identity;
 use super::rules::Rules;
 use super::{MAX_LENGTH, SopsError, aad};
@@ -110,14 +110,20 @@ impl Document {
 
     /// The place of a value that ought to be sealed and is not: by the file's own rules, or because it is a Secret's.
     pub(super) fn in_clear(&self) -> Option<String> {
-        let is_value = |raw: &Raw| raw.path.first().is_some_and(|field| ["data", "stringData"].contains(&field.as_str()));
-        let in_clear = |raw: &&Raw| (raw.secret || is_value(raw)) && !(raw.is_string && is_sealed(&raw.text));
+        self.not_shaped(is_framed)
+    }
+
+    /// The place of a value that ought to be sealed and has not that shape.
+    fn not_shaped(&self, shape: impl Fn(&str) -> bool) -> Option<String> {
+        let is_value =
+            |raw: &Raw| raw.path.first().is_some_and(|field| ["data", "stringData"].contains(&field.as_str()));
+        let in_clear = |raw: &&Raw| (raw.secret || is_value(raw)) && !(raw.is_string && shape(&raw.text));
         self.raw.iter().find(in_clear).map(|raw| raw.path.join("."))
     }
 
     /// Refuses a file that lacks what makes it an encrypted one, as far as one can see without a key.
     pub(super) fn is_complete(&self) -> Result<(), SopsError> {
-        if let Some(path) = self.in_clear() {
+        if let Some(path) = self.not_shaped(is_sealed) {
             return Err(SopsError::InClear(path));
         }
         if self.age.is_empty() {

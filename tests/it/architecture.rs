@@ -23,7 +23,10 @@ const MAP: &[(&str, &[&str])] = &[
     ("agent", &["project", "metrics", "private_file"]),
     // Services.
     ("change", &["project", "kustomize", "edit", "plan", "desired", "git", "sops", "store", "metrics"]),
-    ("reconcile", &["project", "kustomize", "edit", "plan", "desired", "git", "cluster", "sops", "store", "agent", "metrics"]),
+    (
+        "reconcile",
+        &["project", "kustomize", "edit", "plan", "desired", "git", "cluster", "sops", "store", "agent", "metrics"],
+    ),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
     ("auth", &["project", "store", "metrics", "private_file"]),

@@ -82,10 +82,11 @@ fn child_that_judges_a_push() {
         return;
     }
     let quarantine = Quarantine::from_environment(|name| std::env::var(name).ok());
-    assert!(quarantine.is_some(), "git names the quarantine");
     let repository = Repository::open_in_push(&std::env::current_dir().unwrap(), quarantine.as_ref()).unwrap();
     let mut updates = String::new();
     std::io::stdin().read_to_string(&mut updates).unwrap();
+    let is_deletion = |update: &str| update.split(' ').nth(1) == Some(&"0".repeat(40));
+    assert!(quarantine.is_some() || updates.lines().all(is_deletion), "git names the quarantine");
     let outcome = check_push(&repository, &updates, &Arc::default());
     drop(repository);
     if let Err(reasons) = outcome {

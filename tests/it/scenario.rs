@@ -55,7 +55,7 @@ pub(crate) fn refused_push(clone: &Path, message: &str) -> String {
 }
 
 /// Takes a commit over without the checks of a push, as a remote state repository would.
-pub(crate) fn smuggle(manager: &Manager, clone: &Path, message: &str) {
+fn smuggle(manager: &Manager, clone: &Path, message: &str) {
     commit(clone, message);
     let state = manager.data().join("state.git");
     let head = git_ok(clone, &["rev-parse", "HEAD"]);

@@ -147,11 +147,7 @@ mod tests {
 
     #[test]
     fn values_in_clear_are_found_wherever_they_hide() {
-        let sealed = format!(
-            "ENC[AES256_GCM,data:eA==,iv:{}=,tag:{}==,type:str]",
-            "A".repeat(43),
-            "A".repeat(22)
-        );
+        let sealed = format!("ENC[AES256_GCM,data:eA==,iv:{}=,tag:{}==,type:str]", "A".repeat(43), "A".repeat(22));
         let encrypted = &format!("kind: Secret\nstringData:\n  a: {sealed}\nsops: {{}}\n");
         for (text, expected) in [
             ("kind: Secret\nmetadata: {name: x}\nstringData: {a: b}\n", true),

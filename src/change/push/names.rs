@@ -69,9 +69,7 @@ pub(super) fn attributes_problem(content: &[u8]) -> Option<String> {
 /// Whether some machine takes the name for `.git`: in other letters, with what file systems leave out, or as Windows
 /// shortens it.
 fn is_git(name: &str) -> bool {
-    let invisible = |c: &char| {
-        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}')
-    };
+    let invisible = |c: &char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}');
     let plain: String = name.chars().filter(|c| !invisible(c)).flat_map(char::to_lowercase).collect();
     let plain = plain.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
     plain == ".git" || plain == "git~1"
@@ -162,7 +160,9 @@ mod tests {
 
     #[test]
     fn attributes_that_change_what_a_clone_has_are_told() {
-        for text in ["*.yaml filter=lfs diff=lfs\n", "* working-tree-encoding=UTF-16\n", "* ident\n", "[attr]x filter=a\n"] {
+        for text in
+            ["*.yaml filter=lfs diff=lfs\n", "* working-tree-encoding=UTF-16\n", "* ident\n", "[attr]x filter=a\n"]
+        {
             assert!(attributes_problem(text.as_bytes()).is_some(), "{text}");
         }
         for text in ["* text=auto\n", "*.png binary\n", "# filter=lfs\n", "* -filter\n", "*.sh eol=lf\n"] {

@@ -13,9 +13,8 @@ pub(super) fn problem(name: &str) -> Option<String> {
         .any(|special| special.eq_ignore_ascii_case(short));
     let is_path = ["refs/", "heads/", "tags/", "-"].iter().any(|beginning| short.starts_with(beginning));
     let is_control = short.chars().any(|c| c.is_control() || c == '\u{fffd}');
-    (is_id || is_special || is_path || is_control || short.len() > 255).then(|| {
-        format!("{name} is taken for something else by Git's own commands; push under another name")
-    })
+    (is_id || is_special || is_path || is_control || short.len() > 255)
+        .then(|| format!("{name} is taken for something else by Git's own commands; push under another name"))
 }
 
 #[cfg(test)]

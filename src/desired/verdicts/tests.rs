@@ -117,12 +117,10 @@ fn a_listed_directory_that_is_missing_is_its_own_units_error() {
 fn an_object_with_another_units_name_is_refused_whoever_comes_later() {
     // `a` takes a name that a project `a-b` would have; the one who comes then is refused for what it does to `a`.
     let mut files = tree(&["a", "other"]);
-    let note = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: b-env\n";
+    let note = "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: b-env\n";
     files.0.insert(path("projects/a/note.yaml"), note);
     let overlay = replaced(&files, "projects/a/kustomization.yaml", "- ../../base", "- ../../base\n- note.yaml");
     files.0.insert(path("projects/a/kustomization.yaml"), overlay.0.into_values().next().unwrap().unwrap());
-    let service = replaced(&files, "projects/a/note.yaml", "kind: ConfigMap", "kind: ServiceAccount");
-    files.0.insert(path("projects/a/note.yaml"), service.0.into_values().next().unwrap().unwrap());
     assert_eq!(refused(&files, &ChangeSet::default(), "a"), []);
 
     let found = refused(&files, &created(&files, "a-b"), "a-b");
@@ -132,7 +130,8 @@ fn an_object_with_another_units_name_is_refused_whoever_comes_later() {
 
     // And with the base: the project keeps what has its name.
     let mut files = tree(&["a"]);
-    let shared = "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: b-env\n  labels: {claude-manager.io/scope: base}\n";
+    let shared =
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: b-env\n  labels: {claude-manager.io/scope: base}\n";
     files.0.insert(path("shared.yaml"), shared);
     let root = replaced(&files, "kustomization.yaml", "resources:\n", "resources:\n- shared.yaml\n");
     files.0.insert(path("kustomization.yaml"), root.0.into_values().next().unwrap().unwrap());
