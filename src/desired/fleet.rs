@@ -11,7 +11,7 @@ use super::known::{Known, Rendered};
 use super::packed::Packed;
 use super::parallel::in_parallel;
 use super::root::{self, Root, RootError};
-use super::secret::ReadSecret;
+use super::secret::{ReadSecret, SharedReadSecret};
 use super::unit::Judge;
 use super::verdicts::{Verdicts, share_of};
 use super::{UnitError, claims, volumes};
@@ -57,7 +57,7 @@ pub(crate) struct DesiredUnit {
 
 /// Renders revisions, and remembers what each unit's build looked at.
 pub(crate) struct Renderer {
-    read: Arc<dyn Fn(&str) -> Result<super::SecretFile, String> + Send + Sync>,
+    read: SharedReadSecret,
     /// What builds remember: parsed files, and the bases that units share.
     memo: Arc<Memo>,
     /// The namespace that a tree has to keep, where one is in force.
@@ -80,10 +80,7 @@ struct Common<'a> {
 
 impl Renderer {
     /// Makes a renderer that reads encrypted files with `read`, and knows no revision yet.
-    pub(crate) fn new(
-        read: Arc<dyn Fn(&str) -> Result<super::SecretFile, String> + Send + Sync>,
-        memo: Arc<Memo>,
-    ) -> Self {
+    pub(crate) fn new(read: SharedReadSecret, memo: Arc<Memo>) -> Self {
         let (known, last) = (Known::default(), DesiredTree::default());
         Self { read, memo, namespace: None, root: None, policy: None, packer: Packer::default(), known, last }
     }

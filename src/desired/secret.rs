@@ -1,6 +1,7 @@
 //! A unit's encrypted file: what it has to hold, and the Secret that it stands for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -30,6 +31,9 @@ pub struct SecretFile {
 /// Reads the text of an encrypted file, or says why it cannot be read; never with a value in it. With a key it proves that
 /// nothing was changed without that; without one it judges what can be seen.
 pub type ReadSecret<'a> = &'a (dyn Fn(&str) -> Result<SecretFile, String> + Sync);
+
+/// The same for one who keeps it.
+pub(crate) type SharedReadSecret = Arc<dyn Fn(&str) -> Result<SecretFile, String> + Send + Sync>;
 
 /// Returns the decrypted Secret of a unit, owned like its other objects.
 pub(super) fn secret(
