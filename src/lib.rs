@@ -6,6 +6,7 @@
 //! pure core   project/   names and values; no input or output, no clock
 //!             edit/      (files, intent) -> change set
 //!             plan/      (desired, observed, now) -> actions and status
+//!             desired/   (tree, policy) -> objects or verdict of each unit: the one reading of a tree
 //! beside it   config/  settings   metrics/  counters   private_file  keys and tokens on disk
 //! adapters    git/  cluster/  store/  sops/  agent/   one outside system each
 //! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)
@@ -32,12 +33,12 @@
 //!
 //! # Walkthrough: a click becomes a commit
 //! `web::api` parses the body into a [`project::Intent`] and hands it to [`operations`]; `change` takes it through the
-//! policy, has `edit` compute a change set on the head of the repository, renders the result as the reconciler would, and
-//! commits it through `git`. The answer names the commit, and `web` maps it, or the error, to HTTP.
+//! policy, has `edit` compute a change set on the head of the repository, has `desired` judge the result as for the
+//! reconciler, and commits it through `git`. The answer names the commit, and `web` maps it, or the error, to HTTP.
 //!
 //! # Walkthrough: a commit becomes the cluster
-//! A signal (a commit, a ref change, a poll) wakes `reconcile`, which reads the head through `git`, renders each
-//! project with `kustomize`, compares with what `cluster::observe` has seen and gives the plan to `cluster::apply`.
+//! A signal (a commit, a ref change, a poll) wakes `reconcile`, which reads the head through `git`, has `desired` render
+//! each project, compares with what `cluster::observe` has seen and gives the plan to `cluster::apply`.
 
 pub mod agent;
 pub mod app;
@@ -45,6 +46,7 @@ pub mod auth;
 pub mod change;
 pub mod cluster;
 pub mod config;
+pub mod desired;
 pub mod edit;
 pub mod embedded;
 pub mod git;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::num::NonZero;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
@@ -167,7 +168,8 @@ pub(super) fn pre_receive() -> anyhow::Result<ExitCode> {
     let repository = Repository::open_in_push(&path, quarantine.as_ref())?;
     let mut updates = String::new();
     std::io::stdin().take(1 << 20).read_to_string(&mut updates).context("the updates of the push")?;
-    match change::check_push(&repository, &updates) {
+    let identities = Arc::new(wiring::hook_identities(&path, &repository));
+    match change::check_push(&repository, &updates, &identities) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(reasons) => {
             let mut stderr = std::io::stderr().lock();

@@ -53,7 +53,8 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let (parts, nudged) = (&wired.parts, reconciler.clone());
     let nudge = Arc::new(move || nudged.nudge());
     let identities = Arc::clone(&parts.age_identities);
-    let changes = Changes::start(parts.repository.clone(), identities, Arc::clone(&parts.memo), nudge);
+    let changes =
+        Changes::start(parts.repository.clone(), &parts.namespace, identities, Arc::clone(&parts.memo), nudge);
     tokio::spawn(trust_own_key(changes.clone(), wiring::agent_key(&wiring::signer(&settings)?)));
     tokio::spawn(follow_refs(wired.parts.repository.clone(), reconciler.clone()));
     if wired.parts.repository.remote().is_some() {

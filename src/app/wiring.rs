@@ -16,7 +16,7 @@ use crate::cluster::Target;
 use crate::config::Settings;
 use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
-use crate::project::{AgentKey, ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
+use crate::project::{AgentKey, ChangeSet, Files, RepoPath, SCOPE_LABEL, SecretKey, Unit, layout};
 use crate::reconcile::Dependencies;
 use crate::sops::{self, Identity};
 use crate::store::Store;
@@ -138,8 +138,27 @@ pub(crate) fn existing_identities(settings: &Settings) -> anyhow::Result<Vec<Ide
     }
 }
 
+/// The file with the key, in the data directory.
+const AGE_KEY: &str = "age.key";
+
 fn age_key(settings: &Settings) -> std::path::PathBuf {
-    settings.data_dir.join("age.key")
+    settings.data_dir.join(AGE_KEY)
+}
+
+/// The identities by which the hook of the state repository at `path` can read encrypted files: the one of the data directory
+/// around it, where this user may read it and the repository's own rules name it. Without one, the hook judges what can be
+/// seen of a file, and the reconciler the rest.
+pub(crate) fn hook_identities(path: &Path, repository: &Repository) -> Vec<Identity> {
+    let beside = path.parent().map(|data| data.join(AGE_KEY)).and_then(|path| fs::read_to_string(path).ok());
+    let identities = beside.and_then(|text| sops::parse_identities(&SecretString::from(text)).ok()).unwrap_or_default();
+    let rules = || {
+        let tree = repository.tree(repository.head().ok()??).ok()?;
+        let text = tree.read(&RepoPath::parse(layout::SOPS_CONFIG).ok()?).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    };
+    // A key that was left behind when the settings took over is nobody's.
+    let rules = rules().unwrap_or_default();
+    identities.into_iter().filter(|identity| rules.contains(&identity.recipient().to_string())).collect()
 }
 
 /// What signs the tokens for environments: the key of the settings, else the one in the data directory, made when there is
@@ -181,14 +200,14 @@ pub(crate) fn seed(settings: &Settings, identities: &[Identity]) -> anyhow::Resu
     let mut seed = edit::seed::with_agent_key(seed, &agent_key(&signer(settings)?))?;
     if let Some(key) = &settings.secrets.default_anthropic_api_key {
         let secret = sops::Secret {
-            name: "claude-defaults".to_owned(),
+            name: layout::secret_name(&Unit::Base),
             labels: BTreeMap::from([(SCOPE_LABEL.to_owned(), "base".to_owned())]),
             values: BTreeMap::from([(SecretKey::AnthropicApiKey.as_str().to_owned(), key.clone())]),
             ..sops::Secret::default()
         };
         let recipients: Vec<_> = identities.iter().map(Identity::recipient).collect();
         let text = sops::encrypt(&secret, &recipients, Timestamp::now()).context("the default key")?;
-        seed.write(RepoPath::parse("secrets.sops.yaml")?, text);
+        seed.write(layout::secrets_path(&Unit::Base), text);
     }
     Ok(seed)
 }

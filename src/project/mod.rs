@@ -13,6 +13,7 @@ mod intent;
 mod inventory;
 mod key;
 mod last_change;
+pub mod layout;
 mod name;
 mod quantity;
 mod revision;

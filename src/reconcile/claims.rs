@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::desired::{DesiredUnit, WantedUnits};
+use crate::desired::{DesiredUnit, WantedUnits};
 use crate::plan::{Observation, Standing};
 use crate::project::{ObjectKey, Unit};
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::plan::{Live, Packer};
     use crate::project::{ProjectName, Revision};
-    use crate::reconcile::packed::Packed;
+    use crate::desired::Packed;
     use kustomize::Object;
 
     fn unit(name: &str) -> Unit {

@@ -26,7 +26,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::agents::{self, Agents};
 use super::claims::Claims;
 use super::crash_logs::Crashes;
-use super::desired::WantedUnits;
 use super::execute::Applied;
 use super::follow::Look;
 use super::queue::Queue;
@@ -36,6 +35,7 @@ use super::unit::{Step, UnitState};
 use super::{Deletion, Dependencies, Snapshot};
 use crate::agent;
 use crate::cluster;
+use crate::desired::WantedUnits;
 use crate::plan::{self, CrashLoop, Desired, Observation, Policy, UnitPlan};
 use crate::project::{Inventory, LastChange, ObjectKey, ProjectName, Revision, Sent, Unit};
 

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::desired::DesiredUnit;
-use super::packed::PackedObject;
+use crate::desired::DesiredUnit;
+use crate::desired::PackedObject;
 use crate::plan::{self, Observation, Operation, UnitPlan};
 use crate::project::{Inventory, ObjectKey, Sent};
 

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::claims::Claims;
-use super::desired::DesiredTree;
 use super::once::{OnceError, OnceReport, render};
 use super::{Dependencies, Reconciler};
 use crate::cluster;
+use crate::desired::DesiredTree;
 use crate::plan::{self, Desired, Drift, Observation, POLICY_FILE, Standing, UnitPlan};
 use crate::project::{Inventory, ProjectName, Revision, Unit};
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claims::Claims;
-use super::desired::{DesiredTree, DesiredUnit, Renderer};
 use super::inventory;
 use super::on_demand::{FleetState, PlanQuery, compare, was_applied};
 use super::{Dependencies, Reconciler, Snapshot};
 use crate::cluster;
-use crate::git::GitError;
+use crate::desired::{self, DesiredTree, DesiredUnit, Reader, Renderer, RootError, Verdicts};
+use crate::git::{GitError, Tree};
 use crate::plan::{self, UnitPlan};
 use crate::project::{Phase, ProjectName, Revision, Sent, Unit};
+use crate::sops;
 use crate::store::StoreError;
 
 /// How long the first look at the cluster may take.
@@ -62,12 +63,12 @@ pub struct OnceReport {
 /// [`OnceError::Git`] and [`OnceError::Root`] when nothing of it can be read.
 pub fn check_at(
     repository: &crate::git::Repository,
-    identities: Arc<Vec<crate::sops::Identity>>,
+    identities: Arc<Vec<sops::Identity>>,
     revision: Revision,
 ) -> Result<OnceReport, OnceError> {
     let tree = repository.tree(revision)?;
-    let desired = (Renderer::new(identities, Arc::default()).render(&tree, revision, None))
-        .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))?;
+    let mut renderer = Renderer::new(Arc::new(sops::reader(identities)), Arc::default());
+    let desired = renderer.render(&tree, revision, None).map_err(|error| OnceError::Root(error.to_string()))?;
     let failed = |(unit, desired): (&Unit, &Arc<DesiredUnit>)| {
         desired.objects.as_ref().err().map(|error| (unit.clone(), error.message.clone()))
     };
@@ -103,13 +104,37 @@ async fn look_at(parts: &Dependencies, revision: Revision) -> Result<(FleetState
     Ok((known, report))
 }
 
-/// What `revision` wants, rendered from nothing.
+/// What `revision` wants, rendered from nothing. One that the branch does not have is judged as a push of it would be: by the
+/// policy of the branch, and against what the branch has.
 pub(super) fn render(parts: &Dependencies, revision: Revision) -> Result<DesiredTree, OnceError> {
-    let tree = parts.repository.tree(revision)?;
-    let mut renderer = Renderer::new(Arc::clone(&parts.age_identities), Arc::clone(&parts.memo));
-    renderer.fall_back_on(super::follow::policy_before(&parts.repository, revision)?);
-    tokio::task::block_in_place(|| renderer.render(&tree, revision, None))
-        .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))
+    let repository = &parts.repository;
+    let tree = repository.tree(revision)?;
+    let mut renderer = super::follow::renderer(parts);
+    let policy_of = |revision: Revision, tree: &Tree| {
+        desired::policy_in_force(tree, |file, limit| repository.versions(revision, file, limit))
+    };
+    let head = repository.head()?.filter(|head| *head != revision);
+    let base = match head {
+        Some(head) if !repository.is_ancestor(revision, head)? => Some(head),
+        _ => None,
+    };
+    let root_error = |error: RootError| OnceError::Root(error.to_string());
+    let Some(base) = base else {
+        renderer.fall_back_on(policy_of(revision, &tree)?);
+        return tokio::task::block_in_place(|| renderer.render(&tree, revision, None)).map_err(root_error);
+    };
+    let before = repository.tree(base)?;
+    let policy = policy_of(base, &before)?;
+    let changed = repository.diff_paths(Some(base), revision)?;
+    tokio::task::block_in_place(|| {
+        let mut desired = renderer.propose(&tree, revision, policy).map_err(root_error)?;
+        let (reader, read) = (Reader::new(Arc::clone(&parts.memo)), sops::reader(Arc::clone(&parts.age_identities)));
+        if let Ok(root) = reader.root(&before) {
+            let policy = Arc::clone(&desired.policy);
+            desired.refuse_renamed_volumes(&Verdicts::new(&reader, &before, &root, &policy, &read), &changed);
+        }
+        Ok(desired)
+    })
 }
 
 /// Brings the cluster to the head and waits until nothing is left to do, or what is left has failed.

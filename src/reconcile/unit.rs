@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::contention::Fights;
-use super::desired::DesiredUnit;
 use super::history::Attempt;
 use crate::cluster::Complaint;
+use crate::desired::DesiredUnit;
 use crate::plan::{self, Awaited, Desired, Drift, POLICY_FILE, Policy, Standing, UnitPlan};
 use crate::project::{Inventory, ObjectKey, Reason, Revision};
 
@@ -324,10 +324,10 @@ fn backoff(attempts: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::desired::UnitError;
     use crate::plan::{Action, Content, Operation};
     use crate::project::{Revision, Sent, Unit};
     use crate::reconcile::contention;
-    use crate::reconcile::desired::UnitError;
 
     fn wants(revision: u8) -> Option<Arc<DesiredUnit>> {
         Some(Arc::new(DesiredUnit {

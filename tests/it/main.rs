@@ -18,6 +18,7 @@ mod git_server;
 mod local_runtime;
 mod main_job;
 mod manager;
+mod push;
 mod readme;
 mod real_cluster;
 mod replay;
@@ -26,6 +27,7 @@ mod seed;
 mod sops;
 mod store;
 mod template;
+mod verdict;
 
 mod kustomize;
 mod kustomize_cases;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::deletion_guard;
-use super::super::desired::{DesiredUnit, WantedUnits};
 use super::super::follow::Look;
 use super::super::store_writer::Entry;
 use super::super::unit::UnitState;
 use super::{Driver, Message, kind_of};
+use crate::desired::{DesiredUnit, WantedUnits};
 use crate::git;
 use crate::plan::{self, Desired};
 use crate::project::{ProjectName, Unit};

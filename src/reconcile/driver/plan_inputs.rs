@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::Driver;
 use crate::cluster;
+use crate::desired::WantedUnits;
 use crate::plan::UnitPlan;
 use crate::project::{Revision, Unit};
-use crate::reconcile::desired::WantedUnits;
 use crate::reconcile::on_demand::FleetState;
 
 /// What is known at one moment.

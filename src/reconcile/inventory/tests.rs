@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::plan::{Action, Content, Held, Live, Packer};
 use crate::project::{ProjectName, Revision, Unit};
-use crate::reconcile::packed::Packed;
+use crate::desired::Packed;
 use kustomize::Object;
 
 fn key(name: &str) -> ObjectKey {
