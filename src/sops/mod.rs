@@ -209,13 +209,17 @@ pub fn inspect(text: &str) -> Result<SecretFile, SopsError> {
     document.outline()
 }
 
-/// Makes the function by which the tree's encrypted files are read: with the keys where there are some, else
-/// as [`inspect`] does.
+/// Makes the function by which the tree's encrypted files are read: decrypted with `identities`.
 pub fn reader(identities: Arc<Vec<Identity>>) -> impl Fn(&str) -> Result<SecretFile, String> + Send + Sync {
-    move |text| {
-        let read = if identities.is_empty() { inspect(text) } else { decrypt(text, &identities).map(SecretFile::from) };
-        read.map_err(|error| error.to_string())
-    }
+    move |text| decrypt(text, &identities).map(SecretFile::from).map_err(|error| error.to_string())
+}
+
+/// Reads a file in the place of [`reader`] where no key is at hand, as [`inspect`] does.
+///
+/// # Errors
+/// As a sentence.
+pub fn read_without_key(text: &str) -> Result<SecretFile, String> {
+    inspect(text).map_err(|error| error.to_string())
 }
 
 impl From<Secret> for SecretFile {
