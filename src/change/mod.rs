@@ -11,6 +11,7 @@ mod judge;
 mod message;
 mod push;
 mod queue;
+mod restore;
 mod secrets;
 mod upgrade;
 mod writer;
@@ -25,6 +26,7 @@ use crate::sops::Identity;
 use kustomize::Memo;
 
 pub use push::check_push;
+pub use restore::{Restoration, Restored};
 pub use upgrade::{Upgraded, look, upgrade};
 
 /// How many intents may wait; whoever comes later waits to get in.
@@ -69,6 +71,7 @@ pub type Nudge = Arc<dyn Fn() + Send + Sync>;
 pub struct Changes {
     queue: mpsc::Sender<queue::Request>,
     repository: Repository,
+    age_identities: Arc<Vec<Identity>>,
     nudge: Nudge,
 }
 
@@ -79,8 +82,9 @@ impl Changes {
     #[must_use]
     pub fn start(repository: Repository, age_identities: Arc<Vec<Identity>>, memo: Arc<Memo>, nudge: Nudge) -> Self {
         let (queue, requests) = mpsc::channel(WAITING);
-        tokio::spawn(queue::run(repository.clone(), age_identities, memo, Arc::clone(&nudge), requests));
-        Self { queue, repository, nudge }
+        let identities = Arc::clone(&age_identities);
+        tokio::spawn(queue::run(repository.clone(), identities, memo, Arc::clone(&nudge), requests));
+        Self { queue, repository, age_identities, nudge }
     }
 
     /// What renewing the base would do.

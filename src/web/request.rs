@@ -80,6 +80,9 @@ impl Call {
             Action::DeleteVolumes => "delete volumes",
             Action::ManageKeys => "say which managers environments let in",
             Action::Upgrade => "renew the base of the environments",
+            Action::BackUp => "make backups",
+            Action::Export => "export the state repository",
+            Action::Restore => "restore backups",
         };
         let role = format!("{role:?}").to_lowercase();
         Err(Problem::of_kind(ErrorKind::Forbidden, format!("the role {role} may not {what}")))

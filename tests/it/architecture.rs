@@ -23,6 +23,7 @@ const MAP: &[(&str, &[&str])] = &[
     // Services.
     ("change", &["project", "kustomize", "edit", "plan", "git", "sops", "store", "metrics"]),
     ("reconcile", &["project", "kustomize", "edit", "plan", "git", "cluster", "sops", "store", "agent", "metrics"]),
+    ("backup", &["project", "git", "change", "metrics"]),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
     ("auth", &["project", "store", "metrics", "private_file"]),
@@ -39,6 +40,7 @@ const MAP: &[(&str, &[&str])] = &[
             "auth",
             "change",
             "reconcile",
+            "backup",
             "cluster",
             "agent",
         ],
@@ -59,6 +61,7 @@ const MAP: &[(&str, &[&str])] = &[
             "metrics",
             "change",
             "reconcile",
+            "backup",
             "auth",
             "web",
             "embedded",
