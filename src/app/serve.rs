@@ -53,6 +53,8 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let identities = Arc::clone(&parts.age_identities);
     let changes = Changes::start(parts.repository.clone(), identities, Arc::clone(&parts.memo), nudge);
     tokio::spawn(trust_own_key(changes.clone(), wiring::agent_key(&wiring::signer(&settings)?)));
+    let backups = wiring::backups(&settings, &parts.repository, &parts.metrics).context("backups")?;
+    tokio::spawn(backups.clone().keep_schedule());
     tokio::spawn(follow_refs(wired.parts.repository.clone(), reconciler.clone()));
     if wired.parts.repository.remote().is_some() {
         let every = Duration::from_secs(settings.state.poll_seconds);

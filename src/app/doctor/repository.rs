@@ -65,7 +65,7 @@ pub(super) fn check(settings: &Settings, identities: Vec<Identity>) -> Vec<Findi
 
 fn remote(settings: &Settings, url: &str) -> Finding {
     let branch = &settings.state.branch;
-    let asked = Remote::new(url, wiring::credentials(settings))
+    let asked = Remote::new(url, wiring::credentials(settings, url))
         .and_then(|remote| remote.branch_tip(&settings.data_dir, branch));
     match asked {
         Ok(Some(tip)) => Finding::fine("remote", format!("{url}, {branch} at {}", tip.get(..10).unwrap_or(&tip))),
