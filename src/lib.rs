@@ -9,7 +9,8 @@
 //! beside it   config/  settings   metrics/  counters   private_file  keys and tokens on disk
 //! adapters    git/  cluster/  store/  sops/  agent/   one outside system each
 //! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)  backup/
-//! edges       auth/  web/  app/  embedded/
+//!             operations/  what the product can do, once, for every edge
+//! edges       auth/  web/ {router, middleware, api/, pages/}  app/  embedded/
 //! ```
 //! Arrows point down this list only from edges to services to adapters to the pure core; adapters do not know one
 //! another. `tests/it/architecture.rs` holds the tree to this table.
@@ -31,9 +32,9 @@
 //! - *Agent*: the program inside an environment. A *turn* is one piece of work of Claude Code in it.
 //!
 //! # Walkthrough: a click becomes a commit
-//! `web::api` parses the body into a [`project::Intent`]; `change` takes it through the policy, has `edit` compute a
-//! change set on the head of the repository, renders the result as the reconciler would, and commits it through `git`.
-//! The answer names the commit.
+//! `web::api` parses the body into a [`project::Intent`] and hands it to [`operations`]; `change` takes it through the
+//! policy, has `edit` compute a change set on the head of the repository, renders the result as the reconciler would, and
+//! commits it through `git`. The answer names the commit, and `web` maps it, or the error, to HTTP.
 //!
 //! # Walkthrough: a commit becomes the cluster
 //! A signal (a commit, a ref change, a poll) wakes `reconcile`, which reads the head through `git`, renders each
@@ -50,6 +51,7 @@ pub mod edit;
 pub mod embedded;
 pub mod git;
 pub mod metrics;
+pub mod operations;
 pub mod plan;
 pub mod private_file;
 pub mod project;

@@ -14,6 +14,9 @@ mod protocol;
 mod token;
 
 pub use client::{Client, ClientError, Reach};
-pub use program::{AgentError, CredentialRequest, Holder, Options, credential, holder, install, run};
+pub use program::{
+    AgentError, CredentialRequest, Holder, LaunchOptions, Options, credential, encode_variables, holder, install,
+    launch, run,
+};
 pub use protocol::{PORT, PROTOCOL, Readiness, Repository, Status};
 pub use token::{Claims, KeyError, MAX_LIFETIME, PublicKey, Refusal, Signer, Verifier};

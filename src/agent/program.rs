@@ -2,8 +2,8 @@
 //!
 //! Takes [`Options`], runs until SIGTERM or SIGINT. One thread: an environment that nobody uses should cost nothing.
 //!
-//! *Order.* Directories are taken away first, while there is one thread; then the workspace's lock; then credentials are
-//! made ready for Git and Claude Code; then the port is opened and the repository cloned.
+//! *Order.* The workspace's lock is taken first; then credentials are made ready for Git and Claude Code; then the port is
+//! opened and the repository cloned. Where directories are hidden from the agent, [`launch`] did so before it was executed.
 
 mod access;
 mod clone;
@@ -13,6 +13,7 @@ mod git;
 #[cfg(target_os = "linux")]
 mod hide;
 mod install;
+mod launch;
 mod layout;
 mod lock;
 #[cfg(target_os = "linux")]
@@ -37,6 +38,7 @@ use source::Source;
 
 pub use credential::{CredentialRequest, answer as credential};
 pub use install::install;
+pub use launch::{LaunchOptions, encode as encode_variables, launch};
 pub use lock::{Holder, holder};
 
 /// How the agent is started.
@@ -50,8 +52,6 @@ pub struct Options {
     pub project: ProjectName,
     /// The pod, for whoever finds the lock.
     pub pod_uid: Option<String>,
-    /// Directories to take away from the agent and all that it starts.
-    pub hide: Vec<PathBuf>,
     /// GIT_REPOSITORY: what to clone.
     pub repository: Option<String>,
     /// GIT_BRANCH: which branch of it.
@@ -85,6 +85,17 @@ pub enum AgentError {
         /// Why not.
         reason: String,
     },
+    /// Its variables did not arrive.
+    #[error("the variables on standard input cannot be read: {0}; `agent launch` is for the manager alone")]
+    Variables(std::io::Error),
+    /// The agent could not be executed after its confinement.
+    #[error("{} cannot be executed: {source}{}", program.display(), execution_hint(source))]
+    Execute {
+        /// This program.
+        program: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A file or folder operation failed.
     #[error("{} {what}: {source}", path.display())]
     File {
@@ -106,13 +117,27 @@ impl AgentError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Held { .. } => 75,
-            Self::Listen { .. } | Self::Hide { .. } | Self::File { .. } | Self::System(_) => 1,
+            Self::Listen { .. }
+            | Self::Hide { .. }
+            | Self::Variables(_)
+            | Self::Execute { .. }
+            | Self::File { .. }
+            | Self::System(_) => 1,
         }
     }
 
     fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { what, path, source }
+    }
+}
+
+/// What to do about a program that cannot be executed, as the end of a sentence.
+fn execution_hint(source: &std::io::Error) -> &'static str {
+    if source.kind() == std::io::ErrorKind::ArgumentListTooLong {
+        "; a variable of the container is too long for this system: mount its Secret or ConfigMap as a file"
+    } else {
+        ""
     }
 }
 
@@ -140,14 +165,7 @@ struct World {
 /// [`AgentError`] when it cannot start; what goes wrong later is told by its status and log.
 pub fn run(options: Options) -> Result<(), AgentError> {
     let layout = Layout::new(&options.root)?;
-    // While it may still be made.
     access::temporary(&layout)?;
-    #[cfg(target_os = "linux")]
-    hide::hide(&options.hide, &layout)?;
-    #[cfg(not(target_os = "linux"))]
-    if !options.hide.is_empty() {
-        tracing::warn!("directories can be hidden on Linux only; what runs here can read all that this user can");
-    }
     let address = options.listen.unwrap_or(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), PORT));
     let lock = lock::Lock::take(&layout)?;
     let source = Source::parse(options.repository.as_deref(), options.branch.as_deref());

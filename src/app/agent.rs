@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use super::cli::{Agent, AgentErrand, AgentOptions};
 use super::telemetry;
-use crate::agent::{self, CredentialRequest, Options};
+use crate::agent::{self, AgentError, CredentialRequest, LaunchOptions, Options};
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::project::ProjectName;
 
@@ -16,6 +16,13 @@ pub(super) fn run(agent: Agent) -> anyhow::Result<ExitCode> {
         Some(AgentErrand::Install { directory }) => {
             agent::install(&directory).context("the program cannot be installed")?;
             Ok(ExitCode::SUCCESS)
+        }
+        Some(AgentErrand::Launch { root, hide, write, arguments }) => {
+            log()?;
+            match agent::launch(LaunchOptions { root, hide, write, arguments }, std::io::stdin()) {
+                Ok(never) => match never {},
+                Err(error) => Ok(failed(&error)),
+            }
         }
         Some(AgentErrand::Credential { origin, user, token_file, action }) => {
             let request = CredentialRequest { origin, user, token_file, action };
@@ -34,17 +41,22 @@ fn serve(options: AgentOptions) -> anyhow::Result<ExitCode> {
         root: options.root,
         listen: options.listen,
         pod_uid: options.pod_uid.filter(|uid| !uid.is_empty()),
-        hide: options.hide,
         repository: options.repository,
         branch: options.branch,
     };
-    // The text format has what the log of a pod is asked by: a time and a level before everything.
-    telemetry::install(&LogSettings { format: LogFormat::Text, level: LogLevel::Info }).context("the log")?;
+    log()?;
     match agent::run(options) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => {
-            tracing::error!("{error}");
-            Ok(ExitCode::from(error.exit_code()))
-        }
+        Err(error) => Ok(failed(&error)),
     }
+}
+
+/// The text format has what the log of a pod is asked by: a time and a level before everything.
+fn log() -> anyhow::Result<()> {
+    telemetry::install(&LogSettings { format: LogFormat::Text, level: LogLevel::Info }).context("the log")
+}
+
+fn failed(error: &AgentError) -> ExitCode {
+    tracing::error!("{error}");
+    ExitCode::from(error.exit_code())
 }

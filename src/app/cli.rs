@@ -1,5 +1,6 @@
 //! The command line: what each command takes, in the words of `--help`.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -194,10 +195,6 @@ pub struct AgentOptions {
     /// The uid of the pod, noted in the lock of the workspace.
     #[arg(long, env = "CLAUDE_MANAGER_POD_UID", value_name = "UID")]
     pub pod_uid: Option<String>,
-    /// Takes a directory away from the agent and all that it starts, except for what lies under the root or is linked
-    /// from there (Linux, by Landlock); may be given several times.
-    #[arg(long, value_name = "DIR")]
-    pub hide: Vec<PathBuf>,
     /// The repository to clone into the workspace.
     #[arg(long, env = "GIT_REPOSITORY", hide_env_values = true, value_name = "URL")]
     pub repository: Option<String>,
@@ -214,6 +211,23 @@ pub enum AgentErrand {
         /// The directory.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
+    },
+    /// Called by the manager: hides directories from this process (Linux, by Landlock), reads variables from standard input
+    /// and executes the agent with them.
+    #[command(hide = true)]
+    Launch {
+        /// The agent's root; it can be read as a whole.
+        #[arg(long, value_name = "DIR")]
+        root: PathBuf,
+        /// Hides a directory; may be given several times.
+        #[arg(long, value_name = "DIR")]
+        hide: Vec<PathBuf>,
+        /// Keeps the directory of a volume writable; may be given several times.
+        #[arg(long, value_name = "DIR")]
+        write: Vec<PathBuf>,
+        /// The agent's own arguments.
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<OsString>,
     },
     /// Called by Git: answers with the token of the project's repository.
     #[command(hide = true)]

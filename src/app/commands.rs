@@ -12,7 +12,7 @@ use super::directory::Directory;
 use super::wiring::{self, Access};
 use crate::config::Settings;
 use crate::git::{Quarantine, Repository};
-use crate::reconcile::{self, OnceReport};
+use crate::operations::{self, OnceReport};
 use crate::{change, plan};
 
 /// `build DIR`.
@@ -60,18 +60,13 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 /// `plan [--ref REV] [--server]`: 2 when something would change.
 pub(super) async fn plan(settings: Settings, revision: Option<&str>, server: bool) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Read).await?;
-    let repository = &wired.parts.repository;
-    let revision = repository.resolve(revision.unwrap_or("HEAD"))?;
-    let mut report = reconcile::plan_at(&wired.parts, revision).await?;
-    let found = report.plans.iter().any(|plan| !plan.actions.is_empty());
-    print(&plan::show(&report.plans))?;
+    let planned = operations::plan_once(&wired.parts, revision, server).await?;
+    let found = planned.has_actions();
+    print(&planned.text())?;
     if found {
-        print(&format!("Plan {} of commit {}.\n", plan::plan_hash(&report.plans), revision.short()))?;
+        print(&format!("Plan {} of commit {}.\n", planned.hash(), planned.revision.short()))?;
     }
-    if server {
-        reconcile::ask_server(&wired.parts, &mut report).await;
-    }
-    let failed = tell(&report);
+    let failed = tell(&planned.report);
     Ok(match (failed, found) {
         (true, _) => ExitCode::FAILURE,
         (false, true) => ExitCode::from(2),
@@ -82,10 +77,7 @@ pub(super) async fn plan(settings: Settings, revision: Option<&str>, server: boo
 /// `reconcile --once [--plan HASH]`.
 pub(super) async fn reconcile(settings: Settings, hash: Option<&str>) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Write).await?;
-    let report = match hash {
-        Some(hash) => reconcile::reconcile_planned(&wired.parts, hash).await?,
-        None => reconcile::reconcile_once(wired.parts.clone()).await?,
-    };
+    let report = operations::reconcile_once(wired.parts.clone(), hash).await?;
     print(&plan::show(&report.plans))?;
     Ok(if tell(&report) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -18,7 +18,8 @@ use crate::auth::{self, Auth};
 use crate::change::Changes;
 use crate::config::Settings;
 use crate::embedded::{self, LocalRuntime};
-use crate::git::{self, Repository};
+use crate::git::Repository;
+use crate::operations::Operations;
 use crate::project::{Actor, AgentKey, ErrorKind, Intent, Principal, Role, Source};
 use crate::reconcile::Reconciler;
 use crate::web;
@@ -62,15 +63,9 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let settings = Arc::new(settings);
     let parts = &wired.parts;
-    let services = web::Services {
-        changes,
-        reconciler: reconciler.clone(),
-        reader: git::Reader::new(parts.repository.clone()),
-        parts: parts.clone(),
-        planning: Arc::new(tokio::sync::Semaphore::new(1)),
-    };
-    let state = web::AppState::new(services, parts.store.clone(), Arc::clone(&settings), parts.metrics.clone(), auth);
-    let router = web::router(state.clone());
+    let operations = Operations::new(changes, reconciler.clone(), backups, parts.clone());
+    let (store, metrics) = (parts.store.clone(), parts.metrics.clone());
+    let router = web::router(web::AppState::new(operations.clone(), store, Arc::clone(&settings), metrics, auth));
     // The first answer already knows every project, and how it is doing where the cluster says so soon.
     reconciler.load().await;
     reconciler.cluster_seen(FIRST_LISTS).await;
@@ -83,7 +78,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     // What has no end of its own ends when the program is told to stop; the rest is finished.
     let told = async move {
         let _ = stopping.changed().await;
-        state.close_streams();
+        operations.close_streams();
     };
     let mut server = axum::serve(listener, router).with_graceful_shutdown(told).into_future();
     let fault = tokio::select! {

@@ -6,6 +6,7 @@
 
 mod pod;
 mod reference;
+mod variables;
 
 use std::collections::BTreeSet;
 
@@ -41,6 +42,7 @@ pub(super) fn confine(project: &ProjectName, objects: &[Object], context: &Conte
         service(&mut problems);
         if let Some(pod) = pod::Template::of(object) {
             pod::check(&pod, &confinement, &mut problems);
+            variables::check(&pod, objects, &confinement, &mut problems);
             template_labels(project, &pod, &mut problems);
         }
         reference::check(&names, &mut problems);

@@ -10,6 +10,7 @@ mod diff;
 mod drift;
 mod field;
 mod hash;
+mod loader_variables;
 mod mask;
 mod needs_dry_run;
 mod order;

@@ -43,6 +43,8 @@ pub struct Confinement {
     pub pod_security: PodSecurity,
     /// Objects beside a project's own that every project may refer to, as `Secret` with its name.
     pub shared: BTreeSet<(String, String)>,
+    /// Variables of the dynamic loader and the C library, as `LD_LIBRARY_PATH`, that containers may set all the same.
+    pub loader_variables: BTreeSet<String>,
 }
 
 /// The levels of the Pod Security Standards, the strictest last.
@@ -159,6 +161,7 @@ impl Default for Confinement {
             registries: Vec::new(),
             pod_security: PodSecurity::Baseline,
             shared: SHARED.iter().map(|(kind, name)| ((*kind).to_owned(), (*name).to_owned())).collect(),
+            loader_variables: BTreeSet::new(),
         }
     }
 }
@@ -216,6 +219,7 @@ impl Policy {
             }
             confinement.pod_security = more.pod_security;
             confinement.shared.extend(more.shared.iter().cloned());
+            confinement.loader_variables.extend(more.loader_variables.iter().cloned());
         }
         confinement
     }

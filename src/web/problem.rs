@@ -8,7 +8,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::change::ChangeError;
+use crate::operations::{ErrorCode, OperationError};
 use crate::project::{ErrorKind, FieldError};
 use crate::store::StoreError;
 
@@ -165,19 +165,27 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<ChangeError> for Problem {
-    fn from(error: ChangeError) -> Self {
-        Self::of_kind(error.kind, error.message).about(error.fields)
+/// The one table from an operation's errors to HTTP.
+impl From<OperationError> for Problem {
+    fn from(error: OperationError) -> Self {
+        let OperationError { kind, code, message, fields, cause } = error;
+        let mut problem = match code {
+            None => Self::of_kind(kind, message).about(fields),
+            Some(ErrorCode::NoPod) => Self::new(StatusCode::CONFLICT, "no-pod", "There is no log", message),
+            Some(ErrorCode::NoPreviousRun) => {
+                Self::new(StatusCode::NOT_FOUND, "no-previous", "There is no log", message)
+            }
+            Some(ErrorCode::Cluster) => {
+                Self::new(StatusCode::BAD_GATEWAY, "cluster", "The cluster gave no log", message)
+            }
+        };
+        problem.0.cause = cause.or(problem.0.cause);
+        problem
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        // What the database said is for the log: clients can do nothing with it.
-        let cause = error.to_string();
-        match error.kind() {
-            ErrorKind::Internal => Self::internal(cause),
-            kind => Self::of_kind(kind, "the manager's database does not answer").caused_by(cause),
-        }
+        OperationError::from(error).into()
     }
 }

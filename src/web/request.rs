@@ -1,13 +1,16 @@
 //! One request to the API, read in full: who, what, under which conditions.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Query, Request};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, Path, Query, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 
+use super::api::json;
 use super::middleware::RequestId;
 use super::problem::Problem;
-use crate::project::{Action, Actor, ErrorKind, Principal, ProjectName, Source, allows};
+use crate::operations::{OperationError, permit};
+use crate::project::{Action, Actor, ErrorKind, Principal, ProjectName, Source};
 
 /// The most bytes that a body may have.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
@@ -63,29 +66,9 @@ pub(super) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, 
 }
 
 impl Call {
-    /// Whether the policy lets the caller do this.
+    /// Refuses what the caller's role does not allow, before anything of the request is looked at.
     pub(super) fn permit(&self, action: Action) -> Result<(), Problem> {
-        let role = self.actor.principal.role;
-        if allows(role, action) {
-            return Ok(());
-        }
-        let what = match action {
-            Action::Read => "read",
-            Action::Refresh => "refresh projects",
-            Action::Apply => "apply plans",
-            Action::Create => "create projects",
-            Action::Change => "change projects",
-            Action::Scale => "start or stop projects",
-            Action::Delete => "delete projects",
-            Action::DeleteVolumes => "delete volumes",
-            Action::ManageKeys => "say which managers environments let in",
-            Action::Upgrade => "renew the base of the environments",
-            Action::BackUp => "make backups",
-            Action::Export => "export the state repository",
-            Action::Restore => "restore backups",
-        };
-        let role = format!("{role:?}").to_lowercase();
-        Err(Problem::of_kind(ErrorKind::Forbidden, format!("the role {role} may not {what}")))
+        Ok(permit(&self.actor, action)?)
     }
 
     /// The body, which must be sent as JSON. A page of another site can make a browser send forms and plain text, but
@@ -110,7 +93,7 @@ impl Call {
         if self.body.is_empty() {
             return Ok(());
         }
-        let (value, _) = super::json::parse(self.json()?).map_err(|message| Problem::field("", message))?;
+        let (value, _) = json::parse(self.json()?).map_err(|message| Problem::field("", message))?;
         if value.as_object().is_some_and(serde_json::Map::is_empty) {
             return Ok(());
         }
@@ -150,12 +133,11 @@ impl Call {
     }
 }
 
-/// The project that a path names. What can be no project's name is a project that does not exist.
-pub(super) fn project_name(text: &str) -> Result<ProjectName, Problem> {
-    ProjectName::parse(text).map_err(|_| no_such_project(text))
-}
+/// The `{id}` of a path; what does not decode is no project either.
+pub(super) type Id = Result<Path<String>, PathRejection>;
 
-pub(super) fn no_such_project(text: &str) -> Problem {
-    let shown: String = text.chars().filter(|c| !c.is_control()).take(64).collect();
-    Problem::of_kind(ErrorKind::NotFound, format!("there is no project {shown:?}"))
+/// The project that a path names. What can be no project's name is a project that does not exist.
+pub(super) fn name_of(id: Id) -> Result<ProjectName, Problem> {
+    let text = id.map(|Path(text)| text).unwrap_or_default();
+    Ok(ProjectName::parse(&text).map_err(|_| OperationError::no_such_project(&text))?)
 }

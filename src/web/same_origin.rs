@@ -18,9 +18,8 @@
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::AppState;
 use super::problem::Problem;
-use super::write::now;
+use super::{AppState, now};
 use crate::auth::{Refusal, SESSION};
 use crate::config::ServerSettings;
 use crate::project::{ErrorKind, Principal};

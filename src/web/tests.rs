@@ -1,9 +1,10 @@
 //! The router as clients meet it; the services behind it follow a script.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
@@ -11,14 +12,14 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::change::{ChangeError, Committed, Upgraded};
-use crate::cluster::{LogError, LogQuery, LogStream};
-use crate::git::Folder;
+use crate::cluster::{LogError, LogStream};
+use crate::operations::Script;
 use crate::plan::UnitPlan;
 use crate::project::{
-    Actor, ErrorKind, FieldError, Intent, Phase, Principal, ProjectName, ProjectSpec, ProjectStatus, Quantity, Reason,
+    ErrorKind, FieldError, Intent, Phase, Principal, ProjectName, ProjectSpec, ProjectStatus, Quantity, Reason,
     RepoPath, Resources, Revision, Role, Storage, Unit, Volumes,
 };
-use crate::reconcile::{Deletion, OnceReport, ProjectState, Snapshot};
+use crate::reconcile::{Deletion, ProjectState, Snapshot};
 
 mod logs;
 mod pages;
@@ -32,93 +33,12 @@ const COMMIT: &str = "2222222222222222222222222222222222222222";
 /// How long a wrong token takes.
 const WRONG: Duration = Duration::from_millis(20);
 
-/// What the services do, and what was asked of them.
-pub(super) struct Script {
-    snapshot: Mutex<Arc<Snapshot>>,
-    submitted: Mutex<Vec<(Intent, Actor, Option<String>)>>,
-    answer: fn(&Intent) -> Result<Committed, ChangeError>,
-    pause: Duration,
-    deletion: Option<Deletion>,
-    folder: Folder,
-    log: fn() -> Result<LogStream, LogError>,
-    asked_logs: Mutex<Vec<LogQuery>>,
-    /// The hashes of the plans that were applied.
-    applied: Mutex<Vec<String>>,
-    /// What cannot be applied.
-    refuses: Vec<&'static str>,
-}
-
-impl Script {
-    pub(super) async fn submit(
-        &self,
-        intent: Intent,
-        actor: Actor,
-        if_match: Option<String>,
-    ) -> Result<Committed, ChangeError> {
-        tokio::time::sleep(self.pause).await;
-        let answer = (self.answer)(&intent);
-        self.submitted.lock().unwrap().push((intent, actor, if_match));
-        answer
-    }
-
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.lock().unwrap().clone()
-    }
-
-    pub(super) fn deletion(&self, _: &ProjectName) -> Option<Deletion> {
-        self.deletion.clone()
-    }
-
-    pub(super) fn plan(&self, asked: &plan::Asked) -> Result<(Revision, OnceReport), Problem> {
-        if asked.revision.as_ref().is_some_and(|revision| revision != "main") {
-            return Err(Problem::of_kind(ErrorKind::NotFound, "there is no such commit"));
-        }
-        let snapshot = self.snapshot();
-        if !snapshot.synced {
-            return Err(crate::reconcile::OnceError::Cluster("not seen".to_owned()).into());
-        }
-        let asked_for = |unit: &Unit| match &asked.query.project {
-            Some(name) => *unit == Unit::Project(name.clone()),
-            None => true,
-        };
-        let plans = snapshot.projects.values().map(|project| (*project.plan).clone());
-        let plans = plans.filter(|plan| asked_for(&plan.unit)).collect();
-        if let Some(name) = &asked.query.project {
-            let objects = snapshot.projects[name].objects;
-            let objects = BTreeMap::from([(Unit::Project(name.clone()), objects)]);
-            return Ok((self::revision(COMMIT), OnceReport { plans, objects, ..OnceReport::default() }));
-        }
-        let error = (Unit::Project(name("beta")), "does not build".to_owned());
-        Ok((self::revision(COMMIT), OnceReport { plans, errors: vec![error], ..OnceReport::default() }))
-    }
-
-    pub(super) fn apply(&self, plans: &[UnitPlan]) -> Vec<(Unit, String)> {
-        self.applied.lock().unwrap().push(crate::plan::plan_hash(plans));
-        self.refuses.iter().map(|why| (Unit::Project(name("alpha")), (*why).to_owned())).collect()
-    }
-
-    pub(super) fn base(&self) -> Upgraded {
-        let path = |text: &str| RepoPath::parse(text).unwrap();
-        let kept = vec![(path("base/service.yaml"), "it was edited here")];
-        Upgraded { revision: None, written: vec![path("base/statefulset.yaml")], kept }
-    }
-
-    pub(super) fn folder(&self) -> Folder {
-        self.folder.clone()
-    }
-
-    pub(super) fn logs(&self, query: &LogQuery) -> Result<LogStream, LogError> {
-        self.asked_logs.lock().unwrap().push(query.clone());
-        (self.log)()
-    }
-}
-
 /// A manager with two projects, a script, and three people.
 struct TestApp {
     router: Router,
     script: Arc<Script>,
     metrics: Metrics,
-    readers: Readers,
+    operations: Operations,
     _data: tempfile::TempDir,
 }
 
@@ -138,37 +58,23 @@ impl TestApp {
         let data = tempfile::tempdir().unwrap();
         let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let settings = Settings::from_vars(&vars.collect::<BTreeMap<_, _>>()).unwrap();
-        let mut script = Script {
-            snapshot: Mutex::new(Arc::new(snapshot())),
-            submitted: Mutex::default(),
-            answer: |intent| Ok(committed(intent)),
-            pause: Duration::ZERO,
-            deletion: None,
-            folder: Folder::default(),
-            log: || Ok(Box::pin(futures::stream::iter([Ok("one\ntwo\n".into())]))),
-            asked_logs: Mutex::default(),
-            applied: Mutex::default(),
-            refuses: Vec::new(),
-        };
+        let lines = || Ok(Box::pin(futures::stream::iter([Ok("one\ntwo\n".into())])) as LogStream);
+        let mut script = Script::new(snapshot(), |intent| Ok(committed(intent)), lines);
+        script.plan_errors = vec![(Unit::Project(name("beta")), "does not build".to_owned())];
+        script.upgraded = upgraded();
         change(&mut script);
         let script = Arc::new(script);
         let metrics = Metrics::new().unwrap();
-        let state = AppState {
-            backend: Backend::Scripted(Arc::clone(&script)),
-            store: Store::open_sqlite(data.path()).await.unwrap(),
-            settings: Arc::new(settings),
-            metrics: metrics.clone(),
-            auth: Auth::with_tokens([
-                ("admin", principal("ana", Role::Administrator)),
-                ("operator", principal("olga", Role::Operator)),
-                ("viewer", principal("vera", Role::Viewer)),
-            ])
-            .slowing(WRONG),
-            readers: Readers::new(),
-            started: Instant::now(),
-        };
-        let readers = state.readers.clone();
-        Self { router: router(state), script, metrics, readers, _data: data }
+        let store = Store::open_sqlite(data.path()).await.unwrap();
+        let operations = Operations::scripted(Arc::clone(&script), store.clone(), metrics.clone());
+        let auth = Auth::with_tokens([
+            ("admin", principal("ana", Role::Administrator)),
+            ("operator", principal("olga", Role::Operator)),
+            ("viewer", principal("vera", Role::Viewer)),
+        ])
+        .slowing(WRONG);
+        let state = AppState::new(operations.clone(), store, Arc::new(settings), metrics.clone(), auth);
+        Self { router: router(state), script, metrics, operations, _data: data }
     }
 
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
@@ -288,6 +194,13 @@ fn committed(intent: &Intent) -> Committed {
     };
     let overlay_id = project.as_ref().map(|_| "3".repeat(40));
     Committed { revision: revision(&"4".repeat(40)), changed: true, project, overlay_id }
+}
+
+/// One file of the base is to be written, another is kept.
+fn upgraded() -> Upgraded {
+    let path = |text: &str| RepoPath::parse(text).unwrap();
+    let kept = vec![(path("base/service.yaml"), "it was edited here")];
+    Upgraded { revision: None, written: vec![path("base/statefulset.yaml")], kept }
 }
 
 fn body() -> Value {

@@ -24,27 +24,11 @@ const MAP: &[(&str, &[&str])] = &[
     ("change", &["project", "kustomize", "edit", "plan", "git", "sops", "store", "metrics"]),
     ("reconcile", &["project", "kustomize", "edit", "plan", "git", "cluster", "sops", "store", "agent", "metrics"]),
     ("backup", &["project", "git", "change", "metrics"]),
+    ("operations", &["project", "plan", "git", "cluster", "store", "metrics", "change", "reconcile", "backup"]),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
     ("auth", &["project", "store", "metrics", "private_file"]),
-    (
-        "web",
-        &[
-            "project",
-            "config",
-            "kustomize",
-            "plan",
-            "git",
-            "store",
-            "metrics",
-            "auth",
-            "change",
-            "reconcile",
-            "backup",
-            "cluster",
-            "agent",
-        ],
-    ),
+    ("web", &["project", "config", "plan", "store", "metrics", "auth", "operations"]),
     (
         "app",
         &[
@@ -62,6 +46,7 @@ const MAP: &[(&str, &[&str])] = &[
             "change",
             "reconcile",
             "backup",
+            "operations",
             "auth",
             "web",
             "embedded",
@@ -134,6 +119,26 @@ fn only_one_place_writes_to_the_cluster_and_one_to_git() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn operations_know_no_http() {
+    let http = ["axum", "http::", "StatusCode", "HeaderMap"];
+    let operations = sources().into_iter().filter(|(module, ..)| module == "operations");
+    let wrong: Vec<String> = operations
+        .flat_map(|(_, file, code)| {
+            let found = http.into_iter().filter(move |word| code.contains(word));
+            found.map(move |word| format!("{}: names {word}", file.display()))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_address_of_the_manager_stands_in_one_file() {
+    let in_web = sources().into_iter().filter(|(module, _, code)| module == "web" && code.contains(".route("));
+    let files: Vec<PathBuf> = in_web.map(|(_, file, _)| file).collect();
+    assert!(files.len() == 1 && files[0].ends_with("web/router.rs"), "{files:?}");
 }
 
 fn is_below(file: &Path, folder: &str) -> bool {

@@ -12,6 +12,7 @@ use crate::git_server::GitServer;
 use crate::manager::Manager;
 
 mod api;
+mod first_stage;
 
 fn project(name: &str, repository: &str) -> Value {
     json!({"name": name, "shortName": name, "gitRepository": repository, "anthropicApiKey": "sk-ant-one"})

@@ -6,17 +6,19 @@
 //! seen. It is a fence around the manager's own data on a laptop, no sandbox: other files of the user stay readable.
 //!
 //! **Architecture invariant:** a link never gives a hidden directory back: where it leads is looked at, and what leads
-//! into or around a hidden directory is not permitted, except for the volumes that the root's own links name.
+//! into or around a hidden directory is not permitted. Volumes are named by the manager, links resolved, and never found by
+//! following what lies in the root: an environment can put links of its own into its volumes.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope,
 };
-
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::thread::CapabilitySet;
 
 use super::AgentError;
@@ -27,11 +29,13 @@ const WANTED: ABI = ABI::V6;
 /// Where programs put what is nobody's data. `/proc` and `/dev` hold what the process may write by other rules.
 const WRITABLE: [&str; 4] = ["/tmp", "/var/tmp", "/dev", "/proc"];
 
-/// Hides `directories`. Has to be called while the process has one thread.
+/// Hides `directories`, except for the root of `layout`, which can be read, and `volumes`, which can be written. Has to be
+/// called while the process has one thread.
 ///
 /// # Errors
-/// When a directory cannot be resolved, or the kernel has Landlock and refuses. Where it has none, one warning is logged.
-pub(super) fn hide(directories: &[PathBuf], layout: &Layout) -> Result<(), AgentError> {
+/// When a directory cannot be resolved, a volume is reached by a link or has something hidden in it, or the kernel has
+/// Landlock and refuses. Where it has none, one warning is logged.
+pub(super) fn hide(directories: &[PathBuf], layout: &Layout, volumes: &[PathBuf]) -> Result<(), AgentError> {
     if directories.is_empty() {
         return Ok(());
     }
@@ -44,8 +48,8 @@ pub(super) fn hide(directories: &[PathBuf], layout: &Layout) -> Result<(), Agent
         }
         hidden.push(resolved);
     }
+    let rules = Rules::collect(&hidden, layout, volumes)?;
     drop_rights();
-    let rules = Rules::collect(&hidden, layout);
     match enforce(&rules) {
         Ok(Some(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced)) => Ok(()),
         Ok(Some(RulesetStatus::NotEnforced) | None) => {
@@ -67,13 +71,13 @@ struct Rules {
 }
 
 impl Rules {
-    fn collect(hidden: &[PathBuf], layout: &Layout) -> Self {
+    fn collect(hidden: &[PathBuf], layout: &Layout, volumes: &[PathBuf]) -> Result<Self, AgentError> {
         let mut rules = Self::default();
         rules.permit(Path::new("/"), hidden, false);
-        rules.permit_root(hidden, layout);
-        // The credential helper is this very program.
+        rules.permit_root(hidden, layout, volumes)?;
+        // It is executed when this stage has ended, and the credential helper is this very program.
         rules.readable.extend(std::env::current_exe());
-        rules
+        Ok(rules)
     }
 
     /// Permits `path` as a whole, or where something hidden lies below it everything beside that.
@@ -104,39 +108,34 @@ impl Rules {
         }
     }
 
-    /// Permits the environment's own root: to read as a whole, to write where its volumes are. The root itself cannot be
-    /// written, so that nobody puts a link there which the next start would follow.
-    fn permit_root(&mut self, hidden: &[PathBuf], layout: &Layout) {
-        let Ok(root) = fs::canonicalize(layout.root()) else { return };
-        if root == Path::new("/") {
-            return;
+    /// Permits the environment's own root to be read as a whole, and its volumes to be written. The root itself cannot be
+    /// written, nor can the files of Secrets and ConfigMaps in it, so that nobody puts a link there which the manager would
+    /// follow when it renews them.
+    fn permit_root(&mut self, hidden: &[PathBuf], layout: &Layout, volumes: &[PathBuf]) -> Result<(), AgentError> {
+        self.readable.insert(plain(layout.root(), hidden)?);
+        let temporary = layout.temporary();
+        // Not where it is a volume: then it is a link, and what it leads to is among the volumes.
+        if temporary.is_dir() && !temporary.is_symlink() {
+            self.writable.insert(plain(&temporary, hidden)?);
         }
-        self.readable.insert(root.clone());
-        let Ok(entries) = fs::read_dir(&root) else { return };
-        for entry in entries.flatten() {
-            if entry.file_name() == "etc" {
-                self.permit_links(&entry.path().join("claude-manager"), hidden);
-                continue;
-            }
-            let Ok(target) = fs::canonicalize(entry.path()) else { continue };
-            if leads_around(&target, hidden) {
-                tracing::warn!(link = %entry.path().display(), "this leads to what is hidden; passed over");
-            } else {
-                self.writable.insert(target);
-            }
+        for volume in volumes {
+            self.writable.insert(plain(volume, hidden)?);
         }
+        Ok(())
     }
+}
 
-    /// Mounted files may be links to where the runtime keeps them.
-    fn permit_links(&mut self, directory: &Path, hidden: &[PathBuf]) {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            if let Ok(target) = fs::canonicalize(entry.path())
-                && !leads_around(&target, hidden)
-            {
-                self.readable.insert(target);
-            }
-        }
+/// A directory of the environment, when the path leads to it without a link and it has nothing hidden in it.
+fn plain(path: &Path, hidden: &[PathBuf]) -> Result<PathBuf, AgentError> {
+    let failed = |reason: String| AgentError::Hide { what: "the manager's data".to_owned(), reason };
+    let resolved = fs::canonicalize(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+    if resolved != path {
+        return Err(failed(format!("{} leads to {} by a link", path.display(), resolved.display())));
     }
+    if leads_around(&resolved, hidden) {
+        return Err(failed(format!("{} has it inside, and the agent is to have that directory", path.display())));
+    }
+    Ok(resolved)
 }
 
 /// Whether a directory is a hidden one or has one below it.
@@ -170,14 +169,40 @@ fn enforce(rules: &Rules) -> Result<Option<RulesetStatus>, RulesetError> {
     for (paths, access) in [(&rules.readable, read), (&rules.writable, all)] {
         for path in paths {
             // What is gone by now needs no permission.
-            let Ok(file) = PathFd::new(path) else { continue };
-            ruleset = ruleset.add_rule(PathBeneath::new(file, fitting(path, access)))?;
+            let Some((file, is_directory)) = open(path) else { continue };
+            // Rights of directories mean nothing for a file.
+            let access = if is_directory { access } else { access & AccessFs::from_file(WANTED) };
+            ruleset = ruleset.add_rule(PathBeneath::new(file, access))?;
         }
     }
     Ok(Some(ruleset.restrict_self()?.ruleset))
 }
 
-/// Rights of directories mean nothing for a file.
-fn fitting(path: &Path, access: BitFlags<AccessFs>) -> BitFlags<AccessFs> {
-    if path.is_dir() { access } else { access & AccessFs::from_file(WANTED) }
+/// Opens what a rule is for, and says whether it is a directory; `None` when it is not there, or there is a link on the way.
+/// All paths had their links resolved: one that appeared since was put there by another agent, to have a rule for what it
+/// leads to. A kernel with Landlock has `openat2`.
+fn open(path: &Path) -> Option<(OwnedFd, bool)> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).ok()?;
+    let kind = FileType::from_raw_mode(fstat(&file).ok()?.st_mode);
+    Some((file, kind.is_dir()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_takes_the_place_of_a_directory_gets_no_rule() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = fs::canonicalize(directory.path()).unwrap();
+        fs::create_dir_all(place.join("hidden/below")).unwrap();
+        fs::write(place.join("file"), "").unwrap();
+        std::os::unix::fs::symlink(place.join("hidden"), place.join("link")).unwrap();
+        assert!(open(&place.join("hidden/below")).is_some_and(|(_, is_directory)| is_directory));
+        assert!(open(&place.join("file")).is_some_and(|(_, is_directory)| !is_directory));
+        for path in ["link", "link/below", "gone"] {
+            assert!(open(&place.join(path)).is_none(), "{path}");
+        }
+    }
 }

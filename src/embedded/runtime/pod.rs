@@ -166,7 +166,7 @@ impl Pod {
             }
             return self.adopt(&holder);
         }
-        root::make(layout, &paths, &self.spec, objects)?;
+        let writable = root::make(layout, &paths, &self.spec, objects)?;
         let address = match self.address {
             Some(address) => address,
             None => addresses.take(&self.spec.namespace, &self.spec.name, &self.spec.uid)?,
@@ -177,7 +177,9 @@ impl Pod {
         let log = self.logs().begin().map_err(|error| Problem::run(format!("its log cannot be written: {error}")))?;
         let launch = Launch {
             program: &self.shared.program,
+            directory: &paths.directory,
             root: &paths.root,
+            writable: &writable,
             hide: layout.data(),
             address,
             pod: &self.spec,

@@ -1,11 +1,13 @@
 //! An agent as a process: started in a group of its own, or found alive after the manager was killed; waited for, ended.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, Write as _};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal};
@@ -15,11 +17,16 @@ use super::address::PORT;
 use super::environment;
 use super::pod_state::Exit;
 use super::spec::PodSpec;
+use crate::agent::encode_variables;
 
 /// How to start one.
 pub(super) struct Launch<'a> {
     pub(super) program: &'a Path,
+    /// Where the agent cannot look.
+    pub(super) directory: &'a Path,
     pub(super) root: &'a Path,
+    /// The directories of its volumes.
+    pub(super) writable: &'a [PathBuf],
     pub(super) hide: &'a Path,
     pub(super) address: Ipv4Addr,
     pub(super) pod: &'a PodSpec,
@@ -36,13 +43,19 @@ pub(super) enum Process {
 }
 
 impl Process {
-    /// Starts an agent.
+    /// Starts an agent: a first stage without any variables, which confines itself and then becomes the agent (see
+    /// [`crate::agent::launch`]).
     pub(super) fn start(launch: Launch<'_>) -> io::Result<Self> {
-        let inherited = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(environment::passed));
+        let variables = variables_file(launch.directory, launch.variables)?;
         let errors = launch.log.try_clone()?;
+        let volumes = launch.writable.iter().flat_map(|volume| [OsStr::new("--write"), volume.as_os_str()]);
         let child = Command::new(launch.program)
-            .arg("agent")
-            .arg("--root")
+            .args(["agent", "launch", "--root"])
+            .arg(launch.root)
+            .arg("--hide")
+            .arg(launch.hide)
+            .args(volumes)
+            .args(["--", "--root"])
             .arg(launch.root)
             .arg("--listen")
             .arg(format!("{}:{PORT}", launch.address))
@@ -50,14 +63,10 @@ impl Process {
             .arg(&launch.pod.project)
             .arg("--pod-uid")
             .arg(&launch.pod.uid)
-            .arg("--hide")
-            .arg(launch.hide)
             .env_clear()
-            .envs(inherited)
-            .envs(launch.variables)
             // Not the manager's directory, which may be the data directory or one that is going.
             .current_dir(launch.root)
-            .stdin(Stdio::null())
+            .stdin(Stdio::from(variables))
             .stdout(launch.log)
             .stderr(errors)
             // The terminal's Ctrl-C is for the manager, which ends its agents in order.
@@ -94,6 +103,28 @@ impl Process {
         kill(self.pid());
         exit
     }
+}
+
+/// What the agent gets of this machine's variables and all that its pod says, in an open file that has no name any more: a
+/// pipe would make the manager wait for a reader when there is more than fits.
+fn variables_file(directory: &Path, variables: &BTreeMap<String, String>) -> io::Result<File> {
+    let inherited: Vec<_> =
+        std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(environment::passed)).collect();
+    let inherited = inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+    let own = variables.iter().map(|(name, value)| (OsStr::new(name), OsStr::new(value)));
+    let text = encode_variables(inherited.chain(own));
+
+    let path = directory.join("variables");
+    match fs::remove_file(&path) {
+        // Left by a manager that was killed in this moment.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&path)?;
+    fs::remove_file(&path)?;
+    file.write_all(&text)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 fn exit_of(status: ExitStatus) -> Exit {

@@ -12,8 +12,14 @@ use super::paths::{self, Layout, PodPaths};
 use super::pod_state::Problem;
 use super::spec::{PodSpec, Source};
 
-/// Makes the root as the pod asks for it. What is there already is brought up to date.
-pub(super) fn make(layout: &Layout, paths: &PodPaths, pod: &PodSpec, objects: &Objects) -> Result<(), Problem> {
+/// Makes the root as the pod asks for it, and gives the directories that the agent may write. What is there already is
+/// brought up to date.
+pub(super) fn make(
+    layout: &Layout,
+    paths: &PodPaths,
+    pod: &PodSpec,
+    objects: &Objects,
+) -> Result<Vec<PathBuf>, Problem> {
     directory(&paths.root)?;
     let mut places: Vec<(PathBuf, &Source, &str)> = Vec::new();
     for (mount, source) in pod.mounted() {
@@ -32,6 +38,7 @@ pub(super) fn make(layout: &Layout, paths: &PodPaths, pod: &PodSpec, objects: &O
         let source = source.ok_or_else(|| Problem::config(format!("there is no volume {}", mount.volume)))?;
         places.push((place, source, &mount.volume));
     }
+    let mut writable = Vec::new();
     let mut empty: BTreeMap<&str, PathBuf> = BTreeMap::new();
     for (place, source, volume) in places {
         let at = paths.root.join(&place);
@@ -41,6 +48,8 @@ pub(super) fn make(layout: &Layout, paths: &PodPaths, pod: &PodSpec, objects: &O
                     .volume(&pod.namespace, claim)
                     .map_err(|error| Problem::config(format!("volume {volume}: {error}")))?;
                 link(&target, &at)?;
+                // A person may have moved it to another disk. No agent can write where its link would be.
+                writable.push(fs::canonicalize(&target).map_err(|error| refused(&target, &error))?);
             }
             Source::Files(wanted) => {
                 let wanted = files::wanted(wanted, objects.values(&wanted.reference)).map_err(Problem::config)?;
@@ -50,6 +59,7 @@ pub(super) fn make(layout: &Layout, paths: &PodPaths, pod: &PodSpec, objects: &O
                 Some(first) => link(first, &at)?,
                 None => {
                     directory(&at)?;
+                    writable.push(at.clone());
                     empty.insert(volume, at);
                 }
             },
@@ -60,7 +70,7 @@ pub(super) fn make(layout: &Layout, paths: &PodPaths, pod: &PodSpec, objects: &O
             }
         }
     }
-    Ok(())
+    Ok(writable)
 }
 
 /// Brings the files of Secrets and ConfigMaps up to date. One that cannot be is told and keeps its old files.

@@ -487,5 +487,5 @@ impl<'a> Run<'a> {
 }
 
 fn merged(first: &Arc<Config>, second: &Arc<Config>, place: &Place) -> Result<Arc<Config>, BuildError> {
-    Config::merged(first, second).map_err(|conflict| place.error(conflict.to_string()))
+    Config::merged(first, second).map_err(|conflict| place.error(conflict))
 }

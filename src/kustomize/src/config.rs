@@ -48,14 +48,9 @@ pub(super) struct References {
 }
 
 /// Two specifications of one field of which only one makes it where it is absent.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the field {0} is there already with another value of create")]
 pub(super) struct Conflict(pub(super) String);
-
-impl std::fmt::Display for Conflict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the field {} is there already with another value of create", self.0)
-    }
-}
 
 impl Config {
     /// The fields that kustomize knows by itself.
@@ -118,11 +113,11 @@ impl Config {
                             _ => fields = field.each(FieldSpec::read)?,
                         }
                     }
-                    config.add_references(&target, &fields).map_err(|conflict| entry.error(conflict.to_string()))?;
+                    config.add_references(&target, &fields).map_err(|conflict| entry.error(conflict))?;
                 }
             } else {
                 let specs = field.each(FieldSpec::read)?;
-                config.add(name, &specs).map_err(|conflict| field.error(conflict.to_string()))?;
+                config.add(name, &specs).map_err(|conflict| field.error(conflict))?;
             }
         }
         Ok(config)

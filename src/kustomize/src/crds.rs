@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::BuildError;
 use super::config::{Config, Conflict};
-use super::definitions;
+use super::definitions::{self, SchemaError};
 use super::field::Place;
 use super::field_spec::FieldSpec;
 use super::id::Gvk;
@@ -31,7 +31,7 @@ pub(super) fn load(
 ) -> Result<Arc<Config>, BuildError> {
     let path = loader.file(directory, path, place)?;
     let bytes = loader.bytes(&path, place)?;
-    let value = definitions::read(&bytes).map_err(|message| place.error(format!("{path} {message}")))?;
+    let value = definitions::read(&bytes).map_err(|error| place.error(format!("{path} {error}")))?;
     let none = Map::new();
     let definitions = match &value {
         Value::Null => &none,
@@ -39,9 +39,8 @@ pub(super) fn load(
         _ => return Err(place.error_with_hint(format!("{path} is no OpenAPI definition"), HINT)),
     };
     for (name, definition) in definitions {
-        check(definition).map_err(|message| {
-            place.error_with_hint(format!("{path} is no OpenAPI definition: {name}{message}"), HINT)
-        })?;
+        check(name, definition)
+            .map_err(|error| place.error_with_hint(format!("{path} is no OpenAPI definition: {error}"), HINT))?;
     }
     let mut reader = Reader { definitions, config: Config::default(), seen: 0 };
     for name in definitions.keys() {
@@ -56,21 +55,34 @@ pub(super) fn load(
     Ok(Arc::new(reader.config))
 }
 
-/// Whether an entry has a schema that is one, or none.
-fn check(definition: &Value) -> Result<(), String> {
+/// Why an entry is no definition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum CrdError {
+    #[error("{0} must be a mapping")]
+    NoMapping(String),
+    #[error("{name}.{key}.{error}")]
+    Schema { name: String, key: String, error: SchemaError },
+    #[error("{name}.{key} must be a list of texts")]
+    Dependencies { name: String, key: String },
+}
+
+/// Checks that an entry has a schema that is one, or none.
+fn check(name: &str, definition: &Value) -> Result<(), CrdError> {
+    let name = || name.to_owned();
     let fields = match definition {
         Value::Null => return Ok(()),
         Value::Object(fields) => fields,
-        _ => return Err(" must be a mapping".to_owned()),
+        _ => return Err(CrdError::NoMapping(name())),
     };
     for (key, value) in fields {
         if key.eq_ignore_ascii_case("schema") {
-            definitions::check_schema(value).map_err(|message| format!(".{key}.{message}"))?;
+            let within = |error| CrdError::Schema { name: name(), key: key.clone(), error };
+            definitions::check_schema(value).map_err(within)?;
         }
         let texts =
             |value: &Value| value.as_array().is_some_and(|items| items.iter().all(|it| it.is_string() || it.is_null()));
         if key.eq_ignore_ascii_case("dependencies") && !value.is_null() && !texts(value) {
-            return Err(format!(".{key} must be a list of texts"));
+            return Err(CrdError::Dependencies { name: name(), key: key.clone() });
         }
     }
     Ok(())

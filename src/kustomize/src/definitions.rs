@@ -1,11 +1,11 @@
 //! Files of OpenAPI definitions, which `crds` and `openapi` name: JSON when they begin with a brace, else the first YAML
 //! document; and whether what stands there can be definitions at all.
 //!
-//! Pure: takes bytes, gives a value or a sentence.
+//! Pure: takes bytes, gives a value or a [`DefinitionsError`].
 
 use serde_json::{Map, Value};
 
-use crate::yaml::{self, Repeats};
+use crate::yaml::{self, JsonError, ReadError, Repeats};
 
 /// What a field of a schema must be; a field that is not here may be anything, and null is the same as nothing.
 #[derive(Clone, Copy)]
@@ -91,53 +91,70 @@ const DOCUMENT: [(&str, Shape); 16] = [
     ("externalDocs", Mapping),
 ];
 
-/// The value of a file; null for one that says nothing.
+/// Why a file holds no definitions.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DefinitionsError {
+    #[error("is empty")]
+    Empty,
+    #[error("holds more than {} values", yaml::MAX_VALUES)]
+    TooManyValues,
+    #[error("begins with a brace, but is no JSON: {0}")]
+    Json(serde_json::Error),
+    #[error("is no YAML in its line {}: {}", .0.line, .0.message)]
+    Yaml(#[from] ReadError),
+    #[error(transparent)]
+    Value(#[from] JsonError),
+    #[error("is no OpenAPI document")]
+    NoDocument,
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error("definitions.{definition}.x-kubernetes-group-version-kind needs a {key}")]
+    Kind { definition: String, key: &'static str },
+}
+
+/// Reads the value of a file; null for one that says nothing.
 ///
 /// # Errors
-/// A sentence, when it is empty or neither JSON nor YAML.
-pub(super) fn read(bytes: &[u8]) -> Result<Value, String> {
+/// [`DefinitionsError`], when it is empty or neither JSON nor YAML.
+pub(super) fn read(bytes: &[u8]) -> Result<Value, DefinitionsError> {
     match bytes.first() {
-        None => Err("is empty".to_owned()),
+        None => Err(DefinitionsError::Empty),
         Some(b'{') => {
             // Each value but the first stands behind one of these.
             let values = bytes.iter().filter(|byte| b",:[{".contains(byte)).count();
             if values > yaml::MAX_VALUES {
-                return Err(format!("holds more than {} values", yaml::MAX_VALUES));
+                return Err(DefinitionsError::TooManyValues);
             }
-            serde_json::from_slice(bytes).map_err(|error| format!("begins with a brace, but is no JSON: {error}"))
+            serde_json::from_slice(bytes).map_err(DefinitionsError::Json)
         }
         Some(_) => {
-            let (document, _) = yaml::read_first(bytes, Repeats::LastCounts)
-                .map_err(|error| format!("is no YAML in its line {}: {}", error.line, error.message))?;
-            match document {
-                Some(document) => document.to_json().map_err(|(_, message)| message),
-                None => Ok(Value::Null),
-            }
+            let (document, _) = yaml::read_first(bytes, Repeats::LastCounts)?;
+            Ok(document.map_or(Ok(Value::Null), |document| document.to_json())?)
         }
     }
 }
 
-/// Whether this can be a schema.
+/// Checks whether this can be a schema.
 ///
 /// # Errors
-/// A sentence that names the field and what it must be.
-pub(super) fn check_schema(value: &Value) -> Result<(), String> {
-    check(value, Schema).map_err(|wrong| wrong.to_string())
+/// [`SchemaError`].
+pub(super) fn check_schema(value: &Value) -> Result<(), SchemaError> {
+    check(value, Schema)
 }
 
-/// Whether this can be an OpenAPI document.
+/// Checks whether this can be an OpenAPI document.
 ///
 /// # Errors
-/// As [`check_schema`].
-pub(super) fn check_document(document: &Map<String, Value>) -> Result<(), String> {
-    check_fields(document, &DOCUMENT).map_err(|wrong| wrong.to_string())?;
+/// [`DefinitionsError::Schema`] and [`DefinitionsError::Kind`].
+pub(super) fn check_document(document: &Map<String, Value>) -> Result<(), DefinitionsError> {
+    check_fields(document, &DOCUMENT)?;
     let definitions = document.get("definitions").and_then(Value::as_object);
     for (name, definition) in definitions.into_iter().flatten() {
         let kinds = definition.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
         for kind in kinds.into_iter().flatten().filter_map(Value::as_object) {
             for key in ["version", "kind"] {
                 if !kind.get(key).is_some_and(Value::is_string) {
-                    return Err(format!("definitions.{name}.x-kubernetes-group-version-kind needs a {key}"));
+                    return Err(DefinitionsError::Kind { definition: name.clone(), key });
                 }
             }
         }
@@ -145,27 +162,27 @@ pub(super) fn check_document(document: &Map<String, Value>) -> Result<(), String
     Ok(())
 }
 
-/// What is not as it must be, and the way there from the inside out.
-struct Wrong {
+/// A field of a schema is not as it must be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} must be {must}", self.path())]
+pub(super) struct SchemaError {
+    /// The keys on the way there, from the inside out.
     way: Vec<String>,
     must: &'static str,
 }
 
-impl Wrong {
+impl SchemaError {
+    fn path(&self) -> String {
+        self.way.iter().rev().map(String::as_str).collect::<Vec<_>>().join(".")
+    }
+
     fn inside(mut self, name: &str) -> Self {
         self.way.push(name.to_owned());
         self
     }
 }
 
-impl std::fmt::Display for Wrong {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let way: Vec<&str> = self.way.iter().rev().map(String::as_str).collect();
-        write!(f, "{} must be {}", way.join("."), self.must)
-    }
-}
-
-fn check_fields(mapping: &Map<String, Value>, fields: &[(&str, Shape)]) -> Result<(), Wrong> {
+fn check_fields(mapping: &Map<String, Value>, fields: &[(&str, Shape)]) -> Result<(), SchemaError> {
     for (name, shape) in fields {
         if let Some(value) = mapping.get(*name) {
             check(value, *shape).map_err(|wrong| wrong.inside(name))?;
@@ -174,11 +191,11 @@ fn check_fields(mapping: &Map<String, Value>, fields: &[(&str, Shape)]) -> Resul
     Ok(())
 }
 
-fn check(value: &Value, shape: Shape) -> Result<(), Wrong> {
+fn check(value: &Value, shape: Shape) -> Result<(), SchemaError> {
     if value.is_null() {
         return Ok(());
     }
-    let must = |holds: bool, must| if holds { Ok(()) } else { Err(Wrong { way: Vec::new(), must }) };
+    let must = |holds: bool, must| if holds { Ok(()) } else { Err(SchemaError { way: Vec::new(), must }) };
     let texts = |value: &Value| {
         value.as_array().is_some_and(|items| items.iter().all(|item| item.is_string() || item.is_null()))
     };
@@ -229,9 +246,9 @@ mod tests {
 
     #[test]
     fn json_is_json_and_all_else_the_first_document() {
-        assert_eq!(read(b"{\"a\": 1}"), Ok(json!({"a": 1})));
-        assert_eq!(read(b"a: 1\n---\nb: ["), Ok(json!({"a": 1})));
-        assert_eq!(read(b"# nothing\n"), Ok(Value::Null));
+        assert_eq!(read(b"{\"a\": 1}").unwrap(), json!({"a": 1}));
+        assert_eq!(read(b"a: 1\n---\nb: [").unwrap(), json!({"a": 1}));
+        assert_eq!(read(b"# nothing\n").unwrap(), Value::Null);
         for text in ["", "{a: 1}", "{\"a\": 1} x", "{\"a\": 1, }", "a: ["] {
             assert!(read(text.as_bytes()).is_err(), "{text:?}");
         }
@@ -245,7 +262,7 @@ mod tests {
             (json!({"properties": {"a": {"required": "b"}}}), "properties.a.required must be a list of texts"),
             (json!({"items": {"allOf": [{"type": 5}]}}), "items.allOf.type must be a text or a list of texts"),
         ] {
-            assert_eq!(check_schema(&value).unwrap_err(), told);
+            assert_eq!(check_schema(&value).unwrap_err().to_string(), told);
         }
         for value in [json!(null), json!({"items": 5, "$ref": 5, "other": 5, "default": 5, "type": null})] {
             assert_eq!(check_schema(&value), Ok(()));

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use crate::RepoPath;
 use crate::yaml::{Kind, Node, Style, Tag, is_old_boolean};
@@ -35,7 +36,7 @@ impl<'a> Field<'a> {
         Place { file: self.file.clone(), line: self.node.mark.line as usize, field: self.path.clone() }
     }
 
-    pub(super) fn error(&self, message: impl Into<String>) -> BuildError {
+    pub(super) fn error(&self, message: impl Display) -> BuildError {
         self.place().error(message)
     }
 
@@ -184,17 +185,17 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn error(&self, message: impl Into<String>) -> BuildError {
+    pub(super) fn error(&self, message: impl Display) -> BuildError {
         BuildError {
             file: self.file.clone(),
             line: (self.line > 0).then_some(self.line),
             field: (!self.field.is_empty()).then(|| self.field.clone()),
-            message: message.into(),
+            message: message.to_string(),
             hint: None,
         }
     }
 
-    pub(super) fn error_with_hint(&self, message: impl Into<String>, hint: &str) -> BuildError {
+    pub(super) fn error_with_hint(&self, message: impl Display, hint: &str) -> BuildError {
         BuildError { hint: Some(hint.to_owned()), ..self.error(message) }
     }
 }

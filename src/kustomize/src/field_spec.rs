@@ -45,6 +45,19 @@ impl FieldSpec {
     }
 }
 
+/// Why the fields of a specification cannot be changed; `E` is what the change of one field gives.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FieldSpecError<E> {
+    #[error("a path has more than {} parts", yaml::MAX_DEPTH)]
+    PathTooLong,
+    #[error("{0}: a mapping or a list is expected on the way there")]
+    Scalar(Arc<str>),
+    #[error("{0}: the path has an empty part")]
+    EmptyPart(Arc<str>),
+    #[error("{0}: {1}")]
+    Field(Arc<str>, E),
+}
+
 /// What is made where a field specification asks for a field that is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Create {
@@ -62,28 +75,31 @@ pub(super) fn is_about(spec: &FieldSpec, resource: &Resource) -> bool {
 /// Calls `set` for every node at the path of `spec`.
 ///
 /// # Errors
-/// What `set` gives, or when a plain value stands where the path goes on.
-pub(super) fn visit(
+/// [`FieldSpecError`], with what `set` gives.
+pub(super) fn visit<E>(
     node: &mut Node,
     spec: &FieldSpec,
     create: Create,
-    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
-) -> Result<(), String> {
+    set: &mut dyn FnMut(&mut Node) -> Result<(), E>,
+) -> Result<(), FieldSpecError<E>> {
     if spec.parts.len() > yaml::MAX_DEPTH {
-        return Err(format!("a path has more than {} parts", yaml::MAX_DEPTH));
+        return Err(FieldSpecError::PathTooLong);
     }
     let create = if spec.create { create } else { Create::Nothing };
-    walk(node, &spec.parts, create, set).map_err(|message| format!("{}: {message}", spec.path))
+    Walk { path: &spec.path, create, set }.walk(node, &spec.parts)
 }
 
 /// As [`visit`], in a whole object: one that has notes about the build has annotations, whatever its file says, so that a
 /// specification that makes no fields finds them.
-pub(super) fn visit_object(
+///
+/// # Errors
+/// As [`visit`].
+pub(super) fn visit_object<E>(
     resource: &mut Resource,
     spec: &FieldSpec,
     create: Create,
-    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
-) -> Result<(), String> {
+    set: &mut dyn FnMut(&mut Node) -> Result<(), E>,
+) -> Result<(), FieldSpecError<E>> {
     if spec.path.starts_with("metadata/annotations") && resource.has_notes() {
         resource.make_annotations();
     }
@@ -113,48 +129,54 @@ pub(super) fn split(path: &str) -> Vec<String> {
     parts
 }
 
-fn walk(
-    node: &mut Node,
-    path: &[String],
+/// What is done at the ends of one path.
+struct Walk<'a, E> {
+    path: &'a Arc<str>,
     create: Create,
-    set: &mut dyn FnMut(&mut Node) -> Result<(), String>,
-) -> Result<(), String> {
-    let Some((first, rest)) = path.split_first() else { return set(node) };
-    if node.is_null() {
-        return Ok(());
-    }
-    match &mut node.kind {
-        Kind::Sequence(items) => items.iter_mut().try_for_each(|item| walk(item, path, create, set)),
-        Kind::Scalar(_) => Err("a mapping or a list is expected on the way there".to_owned()),
-        Kind::Mapping(_) => {
-            let name = first.strip_suffix("[]").unwrap_or(first);
-            let is_list = name != first;
-            if name.is_empty() {
-                return Err("the path has an empty part".to_owned());
-            }
-            let made = match (create, rest.is_empty()) {
-                (Create::Nothing, _) => None,
-                _ if is_list => None,
-                (Create::Text, true) => Some(Node { tag: Tag::Str, ..Node::plain("") }),
-                (Create::Count, true) => Some(Node { tag: Tag::Int, ..Node::plain("") }),
-                (Create::Text | Create::Count | Create::Mapping, _) => Some(Node::mapping()),
-            };
-            if let Some(made) = &made
-                && node.get(name).is_none()
-            {
-                node.set(name, made.clone());
-            }
-            let Some(field) = node.get_mut(name) else { return Ok(()) };
-            if field.is_null() {
-                match made {
-                    // The word for nothing stays as text, and is what a prefix is put before.
-                    Some(made) if made.text().is_some() => field.tag = made.tag,
-                    Some(made) => *field = made,
-                    None if is_list => *field = Node::sequence(),
-                    None => {}
+    set: &'a mut dyn FnMut(&mut Node) -> Result<(), E>,
+}
+
+impl<E> Walk<'_, E> {
+    fn walk(&mut self, node: &mut Node, parts: &[String]) -> Result<(), FieldSpecError<E>> {
+        let Some((first, rest)) = parts.split_first() else {
+            return (self.set)(node).map_err(|error| FieldSpecError::Field(Arc::clone(self.path), error));
+        };
+        if node.is_null() {
+            return Ok(());
+        }
+        match &mut node.kind {
+            Kind::Sequence(items) => items.iter_mut().try_for_each(|item| self.walk(item, parts)),
+            Kind::Scalar(_) => Err(FieldSpecError::Scalar(Arc::clone(self.path))),
+            Kind::Mapping(_) => {
+                let name = first.strip_suffix("[]").unwrap_or(first);
+                let is_list = name != first;
+                if name.is_empty() {
+                    return Err(FieldSpecError::EmptyPart(Arc::clone(self.path)));
                 }
+                let made = match (self.create, rest.is_empty()) {
+                    (Create::Nothing, _) => None,
+                    _ if is_list => None,
+                    (Create::Text, true) => Some(Node { tag: Tag::Str, ..Node::plain("") }),
+                    (Create::Count, true) => Some(Node { tag: Tag::Int, ..Node::plain("") }),
+                    (Create::Text | Create::Count | Create::Mapping, _) => Some(Node::mapping()),
+                };
+                if let Some(made) = &made
+                    && node.get(name).is_none()
+                {
+                    node.set(name, made.clone());
+                }
+                let Some(field) = node.get_mut(name) else { return Ok(()) };
+                if field.is_null() {
+                    match made {
+                        // The word for nothing stays as text, and is what a prefix is put before.
+                        Some(made) if made.text().is_some() => field.tag = made.tag,
+                        Some(made) => *field = made,
+                        None if is_list => *field = Node::sequence(),
+                        None => {}
+                    }
+                }
+                self.walk(field, rest)
             }
-            walk(field, rest, create, set)
         }
     }
 }

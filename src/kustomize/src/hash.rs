@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::yaml::{Kind, Node};
+use crate::yaml::{JsonError, Kind, Node};
 
 use super::BuildError;
 use super::collection::Collection;
@@ -15,7 +15,7 @@ pub(super) fn add_to_names(objects: &mut Collection) -> Result<(), BuildError> {
         if !resource.needs_hash {
             return Ok(());
         }
-        let hash = hash(resource).map_err(|message| resource.error(message))?;
+        let hash = hash(resource).map_err(|error| resource.error(error))?;
         resource.remember_id()?;
         let name = format!("{}-{hash}", resource.name());
         resource.set_name(&name);
@@ -23,12 +23,21 @@ pub(super) fn add_to_names(objects: &mut Collection) -> Result<(), BuildError> {
     })
 }
 
+/// Why an object has no hash.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum HashError {
+    #[error("a {0} has no hash; only generated ConfigMaps and Secrets have")]
+    Kind(String),
+    #[error(transparent)]
+    Value(#[from] JsonError),
+}
+
 /// Ten letters for the content of a ConfigMap or Secret.
-fn hash(resource: &Resource) -> Result<String, String> {
+fn hash(resource: &Resource) -> Result<String, HashError> {
     let json = |key: &str| match resource.node.get(key) {
         // What is no mapping counts as it is written.
         Some(Node { kind: Kind::Scalar(text), .. }) => Ok(Value::String(text.clone())),
-        Some(node) => node.to_json().map_err(|(_, message)| message),
+        Some(node) => node.to_json(),
         None => Ok(Value::String(String::new())),
     };
     let kind = resource.kind();
@@ -36,7 +45,7 @@ fn hash(resource: &Resource) -> Result<String, String> {
     let optional = match kind {
         "ConfigMap" => "binaryData",
         "Secret" => "stringData",
-        other => return Err(format!("a {other} has no hash; only generated ConfigMaps and Secrets have")),
+        other => return Err(HashError::Kind(other.to_owned())),
     };
     let mut parts = vec![("data", json("data")?), ("kind", Value::String(kind.to_owned()))];
     // The name is left out of the hash, but not its place.

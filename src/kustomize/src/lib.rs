@@ -1,9 +1,55 @@
-//! Kustomize: a directory of files in, Kubernetes objects out, as `kustomize build` gives them.
+//! Builds Kustomize directories in process and gives the bytes of `kustomize build` 5.8.
 //!
-//! Takes [`Files`] and a directory, gives [`Object`]s. Pure: reads nothing but the given files, follows no link, fetches
-//! nothing, and names every path that it looked at, so that callers may remember a result by the Git ids of its inputs.
+//! Takes [`Files`], which is any tree of files (memory, a directory, a Git commit), and a directory in it. Gives a
+//! [`Build`]: the [`Object`]s in the order of the output, warnings, and the [`Inputs`], every path that was looked at. A
+//! directory that does not build gives a [`BuildError`] with file, line, field and what to do.
 //!
-//! # The way of a build
+//! Pure: reads nothing but the given files, follows no link, fetches nothing and runs no program.
+//!
+//! # Example
+//! ```
+//! use kustomize::{MemoryFiles, RepoPath};
+//!
+//! let mut files = MemoryFiles::default();
+//! let mut write = |path, text: &str| RepoPath::parse(path).map(|path| files.insert(path, text));
+//! write("base/env.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: env}\n")?;
+//! write("base/kustomization.yaml", "resources: [env.yaml]\n")?;
+//! write("alpha/kustomization.yaml", "resources: [../base]\nnamePrefix: alpha-\n")?;
+//! write("beta/kustomization.yaml", "resources: [../base]\nnamePrefx: beta-\n")?;
+//!
+//! let build = kustomize::build(&files, &RepoPath::parse("alpha")?)?;
+//! assert_eq!(build.objects[0].key.name, "alpha-env");
+//! assert_eq!(kustomize::to_yaml(&build.objects), "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: alpha-env\n");
+//!
+//! let error = kustomize::build(&files, &RepoPath::parse("beta")?).unwrap_err();
+//! assert_eq!(error.to_string(), "beta/kustomization.yaml:2: namePrefx: is no field that is known here");
+//! assert_eq!(error.hint.as_deref(), Some("did you mean namePrefix?"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Entry points
+//! - [`build`] and [`build_with`] give objects, [`build_yaml`] gives text. [`Options`] are the flags of `kustomize build`.
+//! - A [`Memo`] keeps parsed files and built directories between builds, by the Git ids of their contents, in bounded room.
+//!   One memo serves any number of threads and trees.
+//! - [`build_part`] builds one entry of a directory's `resources` as the build of the whole directory would, at the cost of
+//!   that entry. [`PartBuild::together`] says when the entry depends on others (`vars`, replacements that read an object),
+//!   [`PartBuild::names`] which references may lead to others. In these cases [`build_together`] builds the whole and
+//!   divides it by entry.
+//! - [`resources`] and [`outline`] read a kustomization without building it.
+//! - [`yaml`] reads, writes and edits YAML as Kubernetes tools do.
+//!
+//! # Limits
+//! - Not supported: remote resources, Helm charts, and plugins that are programs or containers. Each is an error that says
+//!   what to do instead.
+//! - Symbolic links and submodules are errors.
+//! - Hostile trees give an error within bounded time and memory. A build may enter 50,000 directories, 64 of them building on
+//!   one another, and make 200,000 objects; [`yaml`] limits files.
+//! - Where `kustomize` does something odd, so does this crate. A comment at the place says so.
+//!
+//! **Architecture invariant:** a field that this engine does not know is an error that names file and field, or, in files
+//! in which `kustomize` passes over it, a warning; nothing in a kustomization is ever ignored silently.
+//!
+//! # How a build runs
 //! ```text
 //! load        files of the tree, parsed once; where they may be
 //! build       each directory, inner ones first: resources, generators, components, transformers, validators
@@ -12,41 +58,14 @@
 //!   transform   one file for each transformer   patch      strategic merges, by the types of schema; JSON patches
 //! then once   hash (names of generated objects), references (who names whom), vars, order, origin (notes)
 //! ```
-//! A new transformer is a file in `transform/`, a variant of its enum, a folder in `tests/kustomize/` with what the real
-//! kustomize makes of it, and a test. `cargo bench --bench differential` compares trees made by chance with the real one.
+//! `prebuild` builds the entries of a root ahead on several threads, and drops results that would differ in their turn.
 //!
-//! # What is not done twice
-//! Each build notes what it looked at and what stood there, absences included ([`Inputs`]); with the same answers it gives
-//! the same again. A [`Memo`] keeps parsed files by their Git blob ids, and directories that are built on more than once by
-//! what was looked at, in bounded room and for any number of threads. `prebuild` builds the entries of a root ahead, on several
-//! threads, and drops what would not have come out the same in its turn. `parts` builds one entry for itself, and says when
-//! it reaches over others (`vars`, replacements that read an object, references to names that others have changed); then the
-//! whole is built, and each entry gets its share.
+//! Each operation has an error type of its own (`MergeError`, `JsonPatchError`, `FieldPathError`, …). A place in a file
+//! ([`BuildError`] with file, line and field) is added where the operation is called.
 //!
-//! # Figures
-//! `cargo bench --bench kustomize -- --kustomize PATH`, one run on 27 November 2026 (2 cores of a virtual machine; release
-//! build; real kustomize v5.8.2). Six objects for each overlay, text included; `~` is extrapolated by the square of the
-//! overlays from 200, and was not measured:
-//! ```text
-//! overlays     one thread   two threads   kustomize   times (one thread)
-//!        1        0.28 ms       0.25 ms       60 ms     219
-//!       50           18 ms         13 ms      743 ms      42
-//!      200           45 ms         34 ms      11.7 s     261
-//!    1,000          351 ms        192 ms     ~ 292 s   ~ 832
-//!    5,000          1.76 s        1.16 s
-//!   10,000          3.02 s        2.17 s
-//! overlays a second on one core, all parsed already           9,256 (4,200 with nothing remembered)
-//! one edited overlay as a part of a root of 100, 1,000, 5,000 0.17, 0.18, 0.18 ms (median; worst 4 ms)
-//! `claude-manager build` of one overlay, whole process        4.0 ms, 11.5 times as fast
-//! `claude-manager build` of 5,000 from the root, most memory  156 MB
-//! ```
-//!
-//! What looks odd in a file is on purpose when its comment says so: the output has to be that of the original, also where
-//! the original does what nobody would ask for (`shared`, the lists of `patch::strategic`).
-//!
-//! **Architecture invariant:** a field that this engine does not know is an error that names file and field, or, in files
-//! in which the original passes over it, a warning; nothing in a kustomization is ever ignored silently. No program is
-//! run, no link followed, nothing fetched.
+//! A new transformer is a file in `transform/`, a variant of its enum, and a folder in `tests/kustomize/` with what
+//! `kustomize` makes of it. `cargo bench --bench differential` compares random trees with the `kustomize` program;
+//! `tests/bench/README.md` has the figures of `cargo bench --bench kustomize`.
 
 mod aliased_values;
 mod build;
@@ -80,6 +99,8 @@ mod resource;
 mod schema;
 mod suggest;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod transform;
 mod types;
@@ -134,7 +155,7 @@ pub struct Build {
     pub warnings: Vec<String>,
 }
 
-/// Why a directory does not build.
+/// Why a directory does not build. Callers show it; none has to tell one fault from another, so the fault is a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct BuildError {
     /// The file at fault.

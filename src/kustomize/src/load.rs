@@ -189,9 +189,9 @@ impl<'a> Loader<'a> {
         }
         directory.join(text).map_err(|error| match error {
             PathError::Absolute(_) | PathError::Escapes(_) => {
-                place.error_with_hint(error.to_string(), "name a path inside the repository, relative to this file")
+                place.error_with_hint(error, "name a path inside the repository, relative to this file")
             }
-            PathError::Character(_) => place.error(error.to_string()),
+            PathError::Character(_) => place.error(error),
         })
     }
 
@@ -203,7 +203,7 @@ impl<'a> Loader<'a> {
         place: &Place,
     ) -> Result<(RepoPath, Entry), BuildError> {
         let path = Self::path(directory, text, place)?;
-        let entry = self.entry(&path).map_err(|error| place.error(error.to_string()))?;
+        let entry = self.entry(&path).map_err(|error| place.error(error))?;
         match entry {
             Entry::Other => Err(place.error_with_hint(
                 format!("{path} is a symbolic link or submodule, which is never followed"),
@@ -229,7 +229,7 @@ impl<'a> Loader<'a> {
 
     /// The bytes of a file that [`Loader::file`] has found.
     pub(super) fn bytes(&self, path: &RepoPath, place: &Place) -> Result<Arc<[u8]>, BuildError> {
-        self.source.files.read(path).map_err(|error| place.error(error.to_string()))
+        self.source.files.read(path).map_err(|error| place.error(error))
     }
 
     /// The documents of a file.
@@ -273,8 +273,8 @@ impl<'a> Loader<'a> {
         }
         let mut found = Vec::new();
         for name in FILE_NAMES {
-            let path = directory.join(name).map_err(|error| asker.error(error.to_string()))?;
-            match self.entry(&path).map_err(|error| asker.error(error.to_string()))? {
+            let path = directory.join(name).map_err(|error| asker.error(error))?;
+            match self.entry(&path).map_err(|error| asker.error(error))? {
                 Entry::File => found.push(path),
                 Entry::Directory | Entry::Other | Entry::Missing => {}
             }
@@ -344,15 +344,17 @@ pub(super) fn inline_objects(text: &str, place: &Place) -> Result<Option<Vec<Nod
     }
 }
 
-/// The first document of a text that a field holds; `None` when there is none.
+/// A text that a field holds is no YAML.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the text on the way is no YAML in its line {}: {}", .0.line, .0.message)]
+pub(super) struct InnerError(#[from] ReadError);
+
+/// Reads the first document of a text that a field holds; `None` when there is none.
 ///
 /// # Errors
-/// A sentence, when it is no YAML.
-pub(super) fn inner(text: &str) -> Result<Option<Node>, String> {
-    match yaml::read_first(text.as_bytes(), Repeats::LastCounts) {
-        Ok((document, _)) => Ok(document),
-        Err(error) => Err(format!("the text on the way is no YAML in its line {}: {}", error.line, error.message)),
-    }
+/// [`InnerError`].
+pub(super) fn inner(text: &str) -> Result<Option<Node>, InnerError> {
+    Ok(yaml::read_first(text.as_bytes(), Repeats::LastCounts)?.0)
 }
 
 fn malformed(file: &RepoPath, error: ReadError) -> BuildError {

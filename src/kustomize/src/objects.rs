@@ -65,7 +65,7 @@ pub(super) fn resources_of(
                 }
                 Some(Node { kind: Kind::Sequence(items), .. }) => {
                     for item in items {
-                        queue.push_back(through_json(&item).map_err(|message| place.error(message))?);
+                        queue.push_back(through_json(&item, &place)?);
                     }
                     continue;
                 }
@@ -89,9 +89,10 @@ pub(super) fn resources_of(
 
 /// What stock kustomize reads again after it has written the item of a list as JSON: all texts are in quotes, all
 /// collections in brackets.
-fn through_json(item: &Node) -> Result<Node, String> {
-    let text = structured::json(item, false)?;
-    let mut read = load::inner(&text)?.unwrap_or_else(Node::mapping);
+fn through_json(item: &Node, place: &Place) -> Result<Node, BuildError> {
+    let text = structured::json(item, false).map_err(|error| place.error(error))?;
+    let read = load::inner(&text).map_err(|error| place.error(error))?;
+    let mut read = read.unwrap_or_else(Node::mapping);
     mark_all(&mut read, item.mark);
     Ok(read)
 }
@@ -136,9 +137,9 @@ pub(super) fn finish(resource: &mut Resource, metadata: &Metadata) -> Result<Obj
         resource.set_meta_map("annotations", &annotations);
     }
     origin::write(resource, metadata);
-    let value = resource.node.to_json().map_err(|(mark, message)| {
-        let line = if mark.line > 0 { mark.line as usize } else { resource.place.line };
-        Place { line, ..resource.place.clone() }.error(message)
+    let value = resource.node.to_json().map_err(|error| {
+        let line = if error.mark.line > 0 { error.mark.line as usize } else { resource.place.line };
+        Place { line, ..resource.place.clone() }.error(error)
     })?;
     let gvk = resource.gvk();
     let namespace = Some(resource.namespace()).filter(|name| !name.is_empty() && !gvk.is_cluster_scoped());

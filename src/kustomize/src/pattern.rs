@@ -9,14 +9,23 @@ use regex::{Regex, RegexBuilder};
 /// How much memory one compiled expression may take, in bytes.
 const MAX_SIZE: usize = 1 << 20;
 
+/// Why a text is not accepted as an expression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PatternError {
+    #[error("{0:?} is no regular expression")]
+    Syntax(String),
+    #[error("{0:?} is too large a regular expression; use smaller counts")]
+    TooLarge(String),
+}
+
 /// Compiles an expression.
 ///
 /// # Errors
-/// A sentence that shows it, when it is none or too large.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+/// [`PatternError`].
+pub(super) fn compile(pattern: &str) -> Result<Regex, PatternError> {
     RegexBuilder::new(pattern).size_limit(MAX_SIZE).build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => format!("{pattern:?} is too large a regular expression; use smaller counts"),
-        _ => format!("{pattern:?} is no regular expression"),
+        regex::Error::CompiledTooBig(_) => PatternError::TooLarge(pattern.to_owned()),
+        _ => PatternError::Syntax(pattern.to_owned()),
     })
 }
 
@@ -32,7 +41,7 @@ impl Pattern {
     ///
     /// # Errors
     /// As [`compile`].
-    pub(super) fn new(pattern: &str) -> Result<Self, String> {
+    pub(super) fn new(pattern: &str) -> Result<Self, PatternError> {
         if is_plain(pattern) {
             return Ok(Self::Text(pattern.to_owned()));
         }
@@ -66,6 +75,6 @@ mod tests {
                 assert_eq!(found.matches(text), expression.is_match(text), "{pattern:?} and {text:?}");
             }
         }
-        assert!(Pattern::new("(").is_err());
+        assert_eq!(Pattern::new("(").unwrap_err(), PatternError::Syntax("^(?:()$".to_owned()));
     }
 }

@@ -78,9 +78,7 @@ impl<'a> Settings<'a> {
             };
             return Err(document.place.error_with_hint(format!("{kind} is no built-in kind here"), &hint));
         }
-        if let Err((_, message)) = document.node.to_json() {
-            return Err(document.place.error(message));
-        }
+        document.node.to_json().map_err(|error| document.place.error(error))?;
         let mut node = document.node.clone();
         for key in ["apiVersion", "kind", "metadata"] {
             node.remove(key);

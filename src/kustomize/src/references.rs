@@ -29,18 +29,33 @@ pub(super) fn update(
         index.candidates.iter().for_each(|candidate| candidate.tell_changes(asked));
     }
     objects.change_apart(threads, |at, resource| {
-        let referrer = Referrer::of(resource, &index.candidates[at]).map_err(|message| resource.error(message))?;
+        let referrer = Referrer::of(resource, &index.candidates[at]).map_err(|error| resource.error(error))?;
         for references in &config.references {
             for field in references.fields.iter().filter(|field| referrer.is_originally(&field.gvk)) {
                 let lookup = Lookup { index: &index, referrer: &referrer, target: &references.target, field, asked };
                 let mut set = |node: &mut Node| lookup.set(node);
                 // The table's kind is that of the file; a patch may have changed it since.
                 field_spec::visit(&mut resource.node, field, Create::Nothing, &mut set)
-                    .map_err(|message| resource.error(message))?;
+                    .map_err(|error| resource.error(error))?;
             }
         }
         Ok(())
     })
+}
+
+/// Why it cannot be told which object is named.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum ReferenceError {
+    #[error("a subject is no mapping")]
+    Subject,
+    #[error("a subject has a namespace that is no text")]
+    SubjectNamespace,
+    #[error("a list inside a list names no object")]
+    NestedList,
+    #[error("there is no name in it")]
+    NoName,
+    #[error("{name} may stand for {}", .candidates.join(", "))]
+    Ambiguous { name: String, candidates: Vec<String> },
 }
 
 /// An object, which may be named when its identity has changed.
@@ -159,7 +174,7 @@ struct Referrer<'a> {
 }
 
 impl<'a> Referrer<'a> {
-    fn of(resource: &Resource, it: &'a Candidate) -> Result<Self, String> {
+    fn of(resource: &Resource, it: &'a Candidate) -> Result<Self, ReferenceError> {
         let text = |node: &Node, key: &str| node.get(key).and_then(Node::text).map(str::to_owned);
         let role = resource.node.get("roleRef").and_then(|role| {
             Some(Gvk { group: text(role, "apiGroup")?, version: String::new(), kind: text(role, "kind")? })
@@ -168,13 +183,13 @@ impl<'a> Referrer<'a> {
         let mut subject_namespaces = BTreeSet::new();
         if resource.kind() == "RoleBinding" {
             if subjects.iter().any(|subject| subject.pairs().is_none()) {
-                return Err("a subject is no mapping".to_owned());
+                return Err(ReferenceError::Subject);
             }
             let accounts = subjects.iter().filter(|subject| text(subject, "kind").as_deref() == Some("ServiceAccount"));
             for namespace in accounts.filter_map(|subject| subject.get("namespace")) {
                 match namespace.text().filter(|_| namespace.is_string()) {
                     Some(name) => subject_namespaces.insert(name.to_owned()),
-                    None => return Err("a subject has a namespace that is no text".to_owned()),
+                    None => return Err(ReferenceError::SubjectNamespace),
                 };
             }
         }
@@ -201,7 +216,7 @@ struct Lookup<'a> {
 }
 
 impl<'a> Lookup<'a> {
-    fn set(&self, node: &mut Node) -> Result<(), String> {
+    fn set(&self, node: &mut Node) -> Result<(), ReferenceError> {
         if node.is_null() {
             return Ok(());
         }
@@ -211,12 +226,12 @@ impl<'a> Lookup<'a> {
             Kind::Sequence(items) => items.iter_mut().try_for_each(|item| match item.kind {
                 Kind::Scalar(_) => self.set_name(item),
                 Kind::Mapping(_) => self.set_name_and_namespace(item),
-                Kind::Sequence(_) => Err("a list inside a list names no object".to_owned()),
+                Kind::Sequence(_) => Err(ReferenceError::NestedList),
             }),
         }
     }
 
-    fn set_name(&self, node: &mut Node) -> Result<(), String> {
+    fn set_name(&self, node: &mut Node) -> Result<(), ReferenceError> {
         let Kind::Scalar(text) = &node.kind else { return Ok(()) };
         let same = |a: &Candidate, b: &Candidate| a.id.name == b.id.name;
         if let Some(found) = self.find(text, |_| true, same)?.filter(|found| found.id.name != *text) {
@@ -226,9 +241,9 @@ impl<'a> Lookup<'a> {
     }
 
     /// A mapping with `name`, and with `namespace` where that says which object is meant.
-    fn set_name_and_namespace(&self, node: &mut Node) -> Result<(), String> {
+    fn set_name_and_namespace(&self, node: &mut Node) -> Result<(), ReferenceError> {
         let Some(name) = node.get("name").and_then(Node::text).map(str::to_owned) else {
-            return Err("there is no name in it".to_owned());
+            return Err(ReferenceError::NoName);
         };
         let namespace = node.get("namespace").and_then(Node::text).map(str::to_owned);
         let same = |a: &Candidate, b: &Candidate| a.id.name == b.id.name && a.namespace == b.namespace;
@@ -288,7 +303,7 @@ impl<'a> Lookup<'a> {
         name: &str,
         more: impl Fn(&Candidate) -> bool,
         same: impl Fn(&Candidate, &Candidate) -> bool,
-    ) -> Result<Option<&'a Candidate>, String> {
+    ) -> Result<Option<&'a Candidate>, ReferenceError> {
         let found = self.find_here(name, more, same)?;
         if let Some(asked) = self.asked
             && !found.is_some_and(|found| self.shares_affixes(found, true))
@@ -303,7 +318,7 @@ impl<'a> Lookup<'a> {
         name: &str,
         more: impl Fn(&Candidate) -> bool,
         same: impl Fn(&Candidate, &Candidate) -> bool,
-    ) -> Result<Option<&'a Candidate>, String> {
+    ) -> Result<Option<&'a Candidate>, ReferenceError> {
         let kind = self.target.kind.as_str();
         let Some(named) = self.index.by_name.get(&self.index.hasher.hash_one((name, kind))) else { return Ok(None) };
         let referrer = self.referrer;
@@ -356,8 +371,8 @@ impl<'a> Lookup<'a> {
             [one] => Ok(Some(one)),
             [first, rest @ ..] if rest.iter().all(|other| same(first, other)) => Ok(Some(first)),
             several => {
-                let ids: Vec<String> = several.iter().map(|candidate| candidate.id.to_string()).collect();
-                Err(format!("{name} may stand for {}", ids.join(", ")))
+                let candidates = several.iter().map(|candidate| candidate.id.to_string()).collect();
+                Err(ReferenceError::Ambiguous { name: name.to_owned(), candidates })
             }
         }
     }

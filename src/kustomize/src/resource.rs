@@ -292,8 +292,8 @@ impl Resource {
         self.set_meta(key, (!map.is_empty()).then(|| string_map(map)));
     }
 
-    pub(super) fn error(&self, message: impl Into<String>) -> BuildError {
-        self.place.error(format!("{}: {}", self.id(), message.into()))
+    pub(super) fn error(&self, message: impl std::fmt::Display) -> BuildError {
+        self.place.error(format!("{}: {message}", self.id()))
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{BuildError, definitions};
+use super::BuildError;
+use super::definitions::{self, DefinitionsError};
 
 /// The longest chain of types that are nothing but the name of another.
 const MAX_LINKS: usize = 32;
@@ -119,13 +120,13 @@ impl Schema {
     /// Reads an OpenAPI document and adds it to what is known.
     ///
     /// # Errors
-    /// A sentence, for what is no OpenAPI document.
-    pub(super) fn add_document(&mut self, document: &Value) -> Result<(), String> {
+    /// [`DefinitionsError`], for what is no OpenAPI document.
+    pub(super) fn add_document(&mut self, document: &Value) -> Result<(), DefinitionsError> {
         let empty = Map::new();
         let document = match document {
             Value::Null => &empty,
             Value::Object(document) => document,
-            _ => return Err("is no OpenAPI document".to_owned()),
+            _ => return Err(DefinitionsError::NoDocument),
         };
         definitions::check_document(document)?;
         let definitions = document.get("definitions").and_then(Value::as_object).unwrap_or(&empty);

@@ -43,8 +43,8 @@ impl Run<'_> {
         let added = definitions::read(&bytes).and_then(|document| types.add_document(&document));
         self.types = Some(Arc::new(match added {
             Ok(()) => types,
-            Err(message) => {
-                let error = place.error(format!("{path} {message}"));
+            Err(error) => {
+                let error = place.error(format!("{path} {error}"));
                 self.warnings.push(format!("{error}; the build goes on as long as nothing needs its types"));
                 Schema::broken(error)
             }

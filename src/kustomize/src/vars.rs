@@ -1,6 +1,7 @@
 //! `vars`: the value of a field, written wherever `$(NAME)` stands in the fields that may hold one. Deprecated, and used.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use crate::yaml::{self, Kind, Node, Tag};
 
@@ -154,14 +155,14 @@ impl Vars {
                     continue;
                 }
                 field_spec::visit(&mut resource.node, spec, Create::Nothing, &mut |node| run.set(node))
-                    .map_err(|message| resource.error(message))?;
+                    .map_err(|error| resource.error(error))?;
             }
             Ok(())
         })?;
         if run.written > MAX_WRITTEN
             && let Some(var) = self.0.values().next()
         {
-            return Err(var.place.error(format!("variables write more than {MAX_WRITTEN} bytes")));
+            return Err(var.place.error(VarError::TooMuch));
         }
         let unused = run.values.keys().filter(|name| !run.used.contains(**name));
         Ok(unused.map(|name| format!("the variable {name} stands in no field that may hold one")).collect())
@@ -196,9 +197,9 @@ impl Var {
                 format!("the object of the variable {} is not there: {} {}", self.name, self.gvk.kind, self.object);
             return Err(self.place.error_with_hint(message, "compare objref with the object in its file"));
         };
-        let fail = |message: &str| self.place.error(format!("{} of {}: {message}", self.path, resource.id()));
-        let found = path::get(&resource.node, &indexed(path::split(&self.path))).map_err(|message| fail(&message))?;
-        let Some(node) = found else { return Err(fail("there is no such field")) };
+        let fail = |message: &dyn Display| self.place.error(format!("{} of {}: {message}", self.path, resource.id()));
+        let found = path::get(&resource.node, &indexed(path::split(&self.path))).map_err(|error| fail(&error))?;
+        let Some(node) = found else { return Err(fail(&"there is no such field")) };
         let Kind::Scalar(text) = &node.kind else { return Ok(Value::None) };
         let bad = || fail(&format!("{text:?} cannot be written into a text"));
         match node.type_tag() {
@@ -235,6 +236,17 @@ fn indexed(parts: Vec<String>) -> Vec<String> {
 /// How much all variables of a build may write together.
 const MAX_WRITTEN: usize = 64 << 20;
 
+/// Why no variable can be written to a field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum VarError {
+    #[error("variables write more than {MAX_WRITTEN} bytes")]
+    TooMuch,
+    #[error("the key {0} is no text")]
+    Key(String),
+    #[error("an item of the list is no text")]
+    Item,
+}
+
 struct Run<'a> {
     values: BTreeMap<&'a str, Value>,
     used: BTreeSet<String>,
@@ -248,9 +260,9 @@ fn is_text(node: &Node) -> bool {
 
 impl Run<'_> {
     /// Texts, and the texts of a list or of a mapping.
-    fn set(&mut self, node: &mut Node) -> Result<(), String> {
+    fn set(&mut self, node: &mut Node) -> Result<(), VarError> {
         if self.written > MAX_WRITTEN {
-            return Err(format!("variables write more than {MAX_WRITTEN} bytes"));
+            return Err(VarError::TooMuch);
         }
         if is_text(node) {
             self.replace(node);
@@ -261,7 +273,7 @@ impl Run<'_> {
             Kind::Mapping(pairs) => {
                 for (key, value) in pairs {
                     if !is_text(key) {
-                        return Err(format!("the key {} is no text", key.text().unwrap_or("a collection")));
+                        return Err(VarError::Key(key.text().unwrap_or("a collection").to_owned()));
                     }
                     if is_text(value) {
                         self.replace(value);
@@ -271,7 +283,7 @@ impl Run<'_> {
             Kind::Sequence(items) => {
                 for item in items {
                     if !is_text(item) {
-                        return Err("an item of the list is no text".to_owned());
+                        return Err(VarError::Item);
                     }
                     self.replace(item);
                 }

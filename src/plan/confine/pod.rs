@@ -27,7 +27,7 @@ impl<'a> Template<'a> {
         Some(Self { metadata: template.get("metadata"), spec: template.get("spec")? })
     }
 
-    fn containers(&self) -> impl Iterator<Item = &'a Value> {
+    pub(super) fn containers(&self) -> impl Iterator<Item = &'a Value> {
         let spec = self.spec;
         let lists = ["initContainers", "containers", "ephemeralContainers"];
         lists.into_iter().flat_map(move |list| spec.get(list).and_then(Value::as_array).into_iter().flatten())
@@ -221,7 +221,7 @@ fn restricted(pod: &Template<'_>, problems: &mut Problems<'_>) {
     }
 }
 
-fn name(value: &Value) -> &str {
+pub(super) fn name(value: &Value) -> &str {
     value["name"].as_str().unwrap_or_default()
 }
 

@@ -200,3 +200,77 @@ fn kinds_names_and_selectors_stay_within_the_project() {
     let found = problems(environment(|pod| pod["metadata"]["labels"] = json!({})));
     assert!(found.len() == 1 && found[0].contains("no network policy"), "{found:?}");
 }
+
+/// An environment whose agent has these fields.
+fn container(fields: Value) -> Object {
+    environment(|pod| {
+        let agent = pod["spec"]["containers"][0].as_object_mut().unwrap();
+        agent.extend(fields.as_object().unwrap().clone());
+    })
+}
+
+#[test]
+fn variables_that_act_before_a_program_are_refused_and_others_are_not() {
+    for variable in [
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "LD_LIBRARY_PATH",
+        "LD_OF_A_LATER_VERSION",
+        "DYLD_INSERT_LIBRARIES",
+        "GLIBC_TUNABLES",
+        "GCONV_PATH",
+        "LOCPATH",
+        "HOSTALIASES",
+    ] {
+        let found = problems(container(json!({"env": [{"name": variable, "value": "/workspace/x"}]})));
+        let expected = format!("StatefulSet.apps team/shop-env: container agent sets the variable {variable}, which");
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{variable}: {found:#?}");
+        assert!(found[0].contains("policy.loaderVariables in claude-manager.yaml"), "{found:#?}");
+    }
+    let from = json!({"fieldRef": {"fieldPath": "metadata.annotations['x']"}});
+    refused(container(json!({"env": [{"name": "LD_PRELOAD", "valueFrom": from}]})), "sets the variable LD_PRELOAD");
+    let aside = json!([{"name": "prepare", "env": [{"name": "LD_PRELOAD", "value": "x"}]}]);
+    refused(environment(|pod| pod["spec"]["initContainers"] = aside), "container prepare sets the variable LD_PRELOAD");
+
+    let common = ["PATH", "TMPDIR", "TZ", "NODE_OPTIONS", "MALLOC_ARENA_MAX", "LDAP_HOST", "ld_preload", "OLD_PATH"];
+    let common = common.map(|name| json!({"name": name, "value": "x"}));
+    let found = problems(container(json!({"env": common})));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn variables_that_come_by_env_from_are_refused_too() {
+    let under = |prefix: &str, kind: &str, field: &str, keys: Value| {
+        let source = if kind == "Secret" { "secretRef" } else { "configMapRef" };
+        let set = container(json!({"envFrom": [{"prefix": prefix, source: {"name": "shop-env"}}]}));
+        problems_under("", &[object("", kind, "shop-env", json!({field: keys})), set])
+            .into_iter()
+            .filter(|problem| problem.starts_with("StatefulSet"))
+            .collect::<Vec<_>>()
+    };
+    for (prefix, kind, field, key, told) in [
+        ("", "ConfigMap", "data", "LD_PRELOAD", "takes the variable LD_PRELOAD from ConfigMap shop-env (envFrom)"),
+        ("L", "ConfigMap", "data", "D_AUDIT", "takes the variable LD_AUDIT from ConfigMap shop-env"),
+        ("GCONV_", "ConfigMap", "binaryData", "PATH", "takes the variable GCONV_PATH from ConfigMap shop-env"),
+        ("", "Secret", "data", "GLIBC_TUNABLES", "takes the variable GLIBC_TUNABLES from Secret shop-env"),
+        ("", "Secret", "stringData", "LD_PRELOAD", "takes the variable LD_PRELOAD from Secret shop-env"),
+    ] {
+        let found = under(prefix, kind, field, json!({"A": "1", key: "eA=="}));
+        assert!(found.len() == 1 && found[0].contains(told), "{told}: {found:#?}");
+    }
+    let found = under("LD_", "ConfigMap", "data", json!({}));
+    assert!(found.len() == 1 && found[0].contains("variables that begin with LD_ from ConfigMap"), "{found:#?}");
+    assert!(under("APP_", "ConfigMap", "data", json!({"LD_PRELOAD": "only APP_LD_PRELOAD"})).is_empty());
+}
+
+#[test]
+fn only_a_list_of_names_in_the_policy_allows_such_a_variable() {
+    let set = || container(json!({"env": [{"name": "LD_LIBRARY_PATH", "value": "/usr/local/cuda/lib64"}]}));
+    assert_eq!(problems_under("policy: {podSecurity: privileged}\n", &[set()]).len(), 1, "that is about nodes");
+    assert!(problems_under("policy: {loaderVariables: [LD_LIBRARY_PATH]}\n", &[set()]).is_empty());
+    assert_eq!(problems_under("policy: {loaderVariables: [LD_PRELOAD]}\n", &[set()]).len(), 1);
+    let exception =
+        |project: &str| format!("policy: {{projects: {{{project}: {{loaderVariables: [LD_LIBRARY_PATH]}}}}}}\n");
+    assert!(problems_under(&exception("shop"), &[set()]).is_empty());
+    assert_eq!(problems_under(&exception("shop-two"), &[set()]).len(), 1);
+}

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     Confinement, Drift, DriftMode, FieldRule, ManagerRule, PodSecurity, Policy, PolicyError, PruneLimit, Rollout,
 };
+use crate::plan::loader_variables::is_loader_variable;
 use crate::project::ProjectName;
 
 /// The only version of the file's layout.
@@ -58,6 +59,7 @@ struct Section {
     registries: Vec<String>,
     pod_security: Option<Level>,
     shared: Shared,
+    loader_variables: BTreeSet<String>,
     projects: BTreeMap<ProjectName, Exception>,
     prune: Prune,
 }
@@ -69,6 +71,7 @@ struct Exception {
     registries: Vec<String>,
     pod_security: Option<Level>,
     shared: Shared,
+    loader_variables: BTreeSet<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -172,12 +175,25 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Policy, PolicyError> {
         confinement.pod_security = level.into();
     }
     confinement.shared.extend(section.shared.names());
+    let exceptions = section.projects.values().map(|more| &more.loader_variables);
+    for name in exceptions.chain([&section.loader_variables]).flatten() {
+        // A misspelt name, or a pattern, would allow nothing and look as if it did.
+        let is_plain = name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+        if !is_plain || !is_loader_variable(name) {
+            return Err(PolicyError(format!(
+                "policy.loaderVariables: {name:?} is no variable of the dynamic loader or the C library, which any \
+                 container may set; name single ones, as LD_LIBRARY_PATH"
+            )));
+        }
+    }
+    confinement.loader_variables = section.loader_variables;
     let general = confinement.pod_security;
     let exception = |more: Exception| Confinement {
         kinds: more.kinds,
         registries: more.registries,
         pod_security: more.pod_security.map_or(general, Into::into),
         shared: more.shared.names().collect(),
+        loader_variables: more.loader_variables,
     };
     let limit = PruneLimit::default();
     Ok(Policy {

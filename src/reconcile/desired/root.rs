@@ -92,7 +92,7 @@ fn read_root(tree: &dyn Files) -> Result<Root, BuildError> {
     let mut fields = document.ok_or_else(|| fail("is empty".to_owned()))?;
     fields.remove("resources");
     let namespace = fields.get("namespace").and_then(yaml::Node::text).map(str::to_owned);
-    let rest = fields.to_json().map_err(|(mark, message)| fail(format!("line {}: {message}", mark.line)))?;
+    let rest = fields.to_json().map_err(|error| fail(format!("line {}: {error}", error.mark.line)))?;
     Ok(Root { namespace, skeleton: Sha256::digest(rest.to_string().as_bytes()).into() })
 }
 

@@ -75,7 +75,7 @@ impl Named {
 }
 
 /// `GET /assets/{file}`
-pub(super) async fn file(Path(file): Path<String>) -> Result<Response, Problem> {
+pub(in crate::web) async fn file(Path(file): Path<String>) -> Result<Response, Problem> {
     let found = [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|named| named.name == file);
     let Some(Named { asset, .. }) = found else {
         let detail = "no such file; it belongs to another version of the manager: load the page again";

@@ -14,9 +14,9 @@ use super::page_request::Visit;
 use super::problem::sentence;
 use crate::config::ProjectDefaults;
 use crate::project::{Action, FieldError, Image, Intent, ProjectName};
+use crate::web::api::body;
 use crate::web::problem::Problem;
-use crate::web::write::{commit, now};
-use crate::web::{AppState, body};
+use crate::web::{AppState, now};
 
 /// One input. Its name is the path of the field in the API.
 struct Input {
@@ -83,13 +83,13 @@ const SECRETS: &[Input] = &[
 ];
 
 /// `GET /new`
-pub(super) async fn page(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Create)?;
     Ok(show(&state, &visit, StatusCode::OK, &Form::default(), None))
 }
 
 /// `POST /projects`
-pub(super) async fn create(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn create(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Create)?;
     let mut form = visit.form()?;
     if form.get("shortName").trim().is_empty() {
@@ -101,7 +101,8 @@ pub(super) async fn create(State(state): State<AppState>, visit: Visit) -> Resul
         Err(problem) => return Ok(show(&state, &visit, problem.status(), &form, Some(&problem))),
     };
     let name = new.short_name.clone();
-    match commit(&state, visit.actor(), Intent::Create(Box::new(new)), None).await {
+    let made = state.operations.submit(Intent::Create(Box::new(new)), visit.actor(), None).await;
+    match made.map_err(Problem::from) {
         Ok(made) => {
             let told = Told::new(Deed::Created, name.clone(), made.revision, made.changed);
             Ok(visit.tell(&state, &format!("/projects/{name}"), &told))

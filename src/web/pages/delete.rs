@@ -13,14 +13,12 @@ use super::form::Form;
 use super::page_request::Visit;
 use super::problem::sentence;
 use super::project::operation;
+use crate::operations::{Deletion, ProjectState};
 use crate::plan::UnitPlan;
 use crate::project::{Action, ErrorKind, Intent, ProjectName, Volumes};
-use crate::reconcile::{Deletion, ProjectState};
 use crate::web::AppState;
-use crate::web::api::{Id, known, name_of};
 use crate::web::problem::Problem;
-use crate::web::request::no_such_project;
-use crate::web::write::commit;
+use crate::web::request::{Id, name_of};
 
 /// What is wrong with the form; empty when nothing is.
 #[derive(Default)]
@@ -30,13 +28,13 @@ struct Faults {
 }
 
 /// `GET /projects/{id}/delete`
-pub(super) async fn page(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Delete)?;
     show(&state, &visit, &name_of(id)?, &Form::default(), &Faults::default()).await
 }
 
 /// `POST /projects/{id}/delete`
-pub(super) async fn delete(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn delete(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Delete)?;
     let name = name_of(id)?;
     let form = visit.form()?;
@@ -58,7 +56,7 @@ pub(super) async fn delete(State(state): State<AppState>, id: Id, visit: Visit) 
     let intent = Intent::Delete(name.clone(), volumes);
     visit.permit(intent.action())?;
     let seen = Some(form.get("overlay").to_owned()).filter(|id| !id.is_empty());
-    let made = commit(&state, visit.actor(), intent, seen).await?;
+    let made = state.operations.submit(intent, visit.actor(), seen).await?;
     Ok(visit.tell(&state, "/projects", &Told::new(Deed::Deleted, name, made.revision, made.changed)))
 }
 
@@ -69,12 +67,11 @@ async fn show(
     form: &Form,
     faults: &Faults,
 ) -> Result<Response, Problem> {
-    let snapshot = known(state)?;
-    let project = snapshot.projects.get(name).ok_or_else(|| no_such_project(name.as_str()))?;
+    let project = state.operations.project(name)?;
     let Some(overlay) = &project.overlay_id else {
         return Err(Problem::of_kind(ErrorKind::Conflict, format!("{name} is being deleted already")));
     };
-    let deletion = state.backend.deletion(name).await;
+    let deletion = state.operations.preview_deletion(name).await;
     let base = state.settings.server.base_path.as_str();
     let wrong = faults.volumes.is_some() || faults.confirm.is_some();
     let title = format!("Delete {name}");
@@ -82,7 +79,7 @@ async fn show(
         nav.crumbs aria-label="Breadcrumb" {
             a href=(format!("{base}/projects")) { "Projects" } " / " a href=(format!("{base}/projects/{name}")) { (name) }
         }
-        h1 { "Delete " bdi { (display(name, project)) } "?" }
+        h1 { "Delete " bdi { (display(name, &project)) } "?" }
         @if wrong {
             div.notice.bad role="alert" {
                 p { strong { "Nothing was deleted." } }

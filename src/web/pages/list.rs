@@ -10,10 +10,9 @@ use super::page_request::Visit;
 use super::project::refreshed;
 use crate::project::{Action, Phase};
 use crate::web::AppState;
-use crate::web::api::known;
-use crate::web::list::{ListQuery, Page};
+use crate::web::api::list::{Page, parse};
+use crate::web::api::project_json::Project;
 use crate::web::problem::Problem;
-use crate::web::project_json::Project;
 
 /// How many projects a page shows, unless its address says otherwise.
 const LIMIT: usize = 25;
@@ -30,13 +29,12 @@ impl Asked {
     fn of(state: &AppState, visit: &Visit) -> Result<Self, Problem> {
         visit.permit(Action::Read)?;
         let pairs = visit.query()?;
-        let mut query = ListQuery::parse(&pairs)?;
+        let mut request = parse(&pairs)?;
         if !pairs.iter().any(|(name, _)| name == "limit") {
-            query.limit = LIMIT;
+            request.limit = LIMIT;
         }
-        let snapshot = known(state)?;
-        let list = query.answer(&state.settings.server, &snapshot);
-        Ok(Self { pairs, list, all: snapshot.projects.len() })
+        let found = state.operations.list(&request)?;
+        Ok(Self { pairs, list: Page::of(&state.settings.server, &request, &found), all: found.all })
     }
 
     fn get(&self, name: &str) -> &str {
@@ -56,7 +54,7 @@ impl Asked {
 }
 
 /// `GET /projects`
-pub(super) async fn page(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
     let asked = Asked::of(&state, &visit)?;
     let base = state.settings.server.base_path.as_str();
     let may_create = visit.may(Action::Create);
@@ -87,7 +85,7 @@ pub(super) async fn page(State(state): State<AppState>, visit: Visit) -> Result<
 }
 
 /// `GET /fragments/projects`: the part of the page that changes.
-pub(super) async fn fragment(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn fragment(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
     let asked = Asked::of(&state, &visit)?;
     Ok(visit.fragment(&rows(&state.settings.server.base_path, &asked)))
 }

@@ -8,12 +8,12 @@ use maud::html;
 
 use super::page_request::Visit;
 use super::problem::sentence;
-use crate::cluster::{LogQuery, LogStream};
-use crate::project::Action;
+use crate::operations::{LogQuery, LogStream};
+use crate::project::{Action, ErrorKind};
 use crate::web::AppState;
-use crate::web::api::{Id, name_of};
+use crate::web::api::logs;
 use crate::web::problem::Problem;
-use crate::web::{logs, request};
+use crate::web::request::{Id, name_of};
 
 /// How many lines a page shows, unless its address says otherwise.
 const LINES: u32 = 200;
@@ -21,7 +21,7 @@ const LINES: u32 = 200;
 const MAX_PAGE: usize = 512 * 1024;
 
 /// `GET /projects/{id}/logs`
-pub(super) async fn page(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Read)?;
     let name = name_of(id)?;
     let pairs = visit.query()?;
@@ -31,10 +31,11 @@ pub(super) async fn page(State(state): State<AppState>, id: Id, visit: Visit) ->
     }
     // A page has an end; the script follows by the API.
     query.follow = false;
-    let log = match logs::open(&state, &name, &query).await {
+    let log = match state.operations.logs(&name, &query).await {
         Ok(stream) => Ok(text(stream).await),
-        Err(problem) if problem.word() == "not-found" => return Err(request::no_such_project(name.as_str())),
-        Err(problem) => Err(problem),
+        // There is no such project. That there is no log has a code, and is said on the page.
+        Err(error) if error.kind == ErrorKind::NotFound && error.code.is_none() => return Err(error.into()),
+        Err(error) => Err(Problem::from(error)),
     };
     let base = state.settings.server.base_path.as_str();
     let content = html! {

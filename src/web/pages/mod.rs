@@ -7,55 +7,32 @@
 //! **Architecture invariant:** no page holds code or styles of its own (the policy of `frame` forbids it), and everything
 //! that did not come from this source is written as text.
 
-mod assets;
-mod create;
-mod delete;
+pub(super) mod assets;
+pub(super) mod backups;
+pub(super) mod create;
+pub(super) mod delete;
 mod flash;
 mod form;
 mod format;
 mod layout;
-mod list;
-mod log;
+pub(super) mod list;
+pub(super) mod log;
 mod page_request;
-mod plan;
+pub(super) mod plan;
 mod problem;
-mod project;
-mod sign_in;
-mod upgrade;
+pub(super) mod project;
+pub(super) mod sign_in;
+pub(super) mod upgrade;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, LOCATION};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 
 use super::AppState;
 use crate::config::ServerSettings;
 
 pub(super) use problem::put as put_problem;
-
-/// All pages, and what they are made with.
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/", get(home))
-        .route("/sign-in", get(sign_in::look).post(sign_in::sign_in))
-        .route("/sign-out", post(sign_in::sign_out))
-        .route("/projects", get(list::page).post(create::create))
-        .route("/new", get(create::page))
-        .route("/projects/{id}", get(project::page))
-        .route("/projects/{id}/start", post(project::start))
-        .route("/projects/{id}/stop", post(project::stop))
-        .route("/projects/{id}/suspend", post(project::suspend))
-        .route("/projects/{id}/resume", post(project::resume))
-        .route("/projects/{id}/delete", get(delete::page).post(delete::delete))
-        .route("/projects/{id}/logs", get(log::page))
-        .route("/plan", get(plan::page).post(plan::apply))
-        .route("/upgrade", get(upgrade::page).post(upgrade::commit))
-        .route("/fragments/projects", get(list::fragment))
-        .route("/fragments/projects/{id}", get(project::fragment))
-        .route("/assets/{file}", get(assets::file))
-}
 
 /// `GET /`
 pub(super) async fn home(State(state): State<AppState>) -> Response {

@@ -10,14 +10,14 @@ use super::form::Form;
 use super::layout::{Frame, put_headers};
 use super::project::tag;
 use super::{flash, see_other};
+use crate::operations::Snapshot;
 use crate::project::{Action, Actor, Source, allows};
-use crate::reconcile::Snapshot;
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::request::Call;
 
 /// A request of somebody who is signed in.
-pub(super) struct Visit {
+pub(in crate::web) struct Visit {
     call: Call,
 }
 
@@ -65,7 +65,7 @@ impl Visit {
         let server = &state.settings.server;
         let told = flash::read(&self.call.headers);
         let mut notices: Vec<Markup> = told.iter().map(|told| told.notice(&server.base_path)).collect();
-        notices.extend(troubles(&state.backend.snapshot()));
+        notices.extend(troubles(&state.operations.snapshot()));
         let frame =
             Frame { base: &server.base_path, title, principal: Some(&self.call.actor.principal), notices, content };
         let mut response = frame.answer(status);

@@ -9,17 +9,14 @@ use sha2::{Digest, Sha256};
 use super::flash::{Deed, Told};
 use super::format::{badge, commit, moment};
 use super::page_request::Visit;
-use crate::git::{Folder, LogEntry};
+use crate::operations::{Folder, LogEntry, ProjectState};
 use crate::plan::{self, Operation};
 use crate::project::{Action, Intent, Phase, ProjectChange, ProjectName};
-use crate::reconcile::ProjectState;
 use crate::web::AppState;
-use crate::web::api::{Id, known, name_of};
-use crate::web::parse;
+use crate::web::api::parse;
+use crate::web::api::project_json::{Project, of_state};
 use crate::web::problem::Problem;
-use crate::web::project_json::{Project, of_state};
-use crate::web::request::no_such_project;
-use crate::web::write::commit as commit_intent;
+use crate::web::request::{Id, name_of};
 
 /// How many commits are shown.
 const COMMITS: usize = 20;
@@ -27,15 +24,14 @@ const COMMITS: usize = 20;
 const DIFFERENCES: usize = 50;
 
 /// `GET /projects/{id}`
-pub(super) async fn page(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Read)?;
     let name = name_of(id)?;
-    let snapshot = known(&state)?;
-    let found = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
+    let found = &*state.operations.project(&name)?;
     let project = of_state(&state.settings.server, &name, found);
     // Its last change has the same overlay as the head, and spares the way there.
-    let folder = match found.revision.or(snapshot.head) {
-        Some(revision) => state.backend.overlay(revision, &name, COMMITS).await?,
+    let folder = match found.revision.or(state.operations.snapshot().head) {
+        Some(revision) => state.operations.overlay(revision, &name, COMMITS).await?,
         None => Folder::default(),
     };
     let base = state.settings.server.base_path.as_str();
@@ -61,22 +57,21 @@ pub(super) async fn page(State(state): State<AppState>, id: Id, visit: Visit) ->
 }
 
 /// `GET /fragments/projects/{id}`: the part of the page that changes.
-pub(super) async fn fragment(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn fragment(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Read)?;
     let name = name_of(id)?;
-    let snapshot = known(&state)?;
-    let found = snapshot.projects.get(&name).ok_or_else(|| no_such_project(name.as_str()))?;
+    let found = &*state.operations.project(&name)?;
     let server = &state.settings.server;
     Ok(visit.fragment(&status(&server.base_path, &visit, &name, &of_state(server, &name, found), found)))
 }
 
 /// `POST /projects/{id}/start`
-pub(super) async fn start(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn start(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
     scale(state, id, visit, Intent::Start, Deed::Started).await
 }
 
 /// `POST /projects/{id}/stop`
-pub(super) async fn stop(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn stop(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
     scale(state, id, visit, Intent::Stop, Deed::Stopped).await
 }
 
@@ -89,13 +84,13 @@ async fn scale(
 ) -> Result<Response, Problem> {
     visit.permit(Action::Scale)?;
     let name = name_of(id)?;
-    let made = commit_intent(&state, visit.actor(), intent(name.clone()), None).await?;
+    let made = state.operations.submit(intent(name.clone()), visit.actor(), None).await?;
     let told = Told::new(deed, name.clone(), made.revision, made.changed);
     Ok(visit.tell(&state, &format!("/projects/{name}"), &told))
 }
 
 /// `POST /projects/{id}/suspend`
-pub(super) async fn suspend(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn suspend(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Change)?;
     let why = visit.form()?.get("why").trim().to_owned();
     let why = parse::suspended(&why).map_err(|message| Problem::field("why", message))?;
@@ -103,7 +98,7 @@ pub(super) async fn suspend(State(state): State<AppState>, id: Id, visit: Visit)
 }
 
 /// `POST /projects/{id}/resume`
-pub(super) async fn resume(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn resume(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Change)?;
     suspend_as(state, id, visit, None, Deed::Resumed).await
 }
@@ -117,7 +112,8 @@ async fn suspend_as(
 ) -> Result<Response, Problem> {
     let name = name_of(id)?;
     let change = ProjectChange { suspended: Some(suspended), ..ProjectChange::default() };
-    let made = commit_intent(&state, visit.actor(), Intent::Change(name.clone(), Box::new(change)), None).await?;
+    let intent = Intent::Change(name.clone(), Box::new(change));
+    let made = state.operations.submit(intent, visit.actor(), None).await?;
     let told = Told::new(deed, name.clone(), made.revision, made.changed);
     Ok(visit.tell(&state, &format!("/projects/{name}"), &told))
 }

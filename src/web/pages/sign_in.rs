@@ -17,10 +17,10 @@ use crate::auth::{Refusal, SignInError};
 use crate::config::ServerSettings;
 use crate::project::Principal;
 use crate::web::AppState;
+use crate::web::now;
 use crate::web::problem::Problem;
 use crate::web::request::read_body;
 use crate::web::same_origin::{foreign, is_from_here, refused, session_cookie, set_session};
-use crate::web::write::now;
 
 /// What the form says above its field.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ enum Hint {
 }
 
 /// `GET /sign-in`, with a token in the link or without.
-pub(super) async fn look(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
+pub(in crate::web) async fn look(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
     let server = &state.settings.server;
     let given = parameters(request.uri());
     let next = local(server, given.get("next"));
@@ -60,7 +60,7 @@ pub(super) async fn look(State(state): State<AppState>, request: Request) -> Res
 }
 
 /// `POST /sign-in`, from the form.
-pub(super) async fn sign_in(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
+pub(in crate::web) async fn sign_in(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
     let server = &state.settings.server;
     if !is_from_here(server, request.headers()) {
         return Err(foreign());
@@ -78,7 +78,7 @@ pub(super) async fn sign_in(State(state): State<AppState>, request: Request) -> 
 }
 
 /// `POST /sign-out`
-pub(super) async fn sign_out(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
+pub(in crate::web) async fn sign_out(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
     let server = &state.settings.server;
     if let Some(cookie) = session_cookie(server, request.headers()) {
         state.auth.sign_out(&state.store, cookie).await?;

@@ -12,10 +12,10 @@ use crate::web::AppState;
 use crate::web::problem::Problem;
 
 /// `GET /upgrade`
-pub(super) async fn page(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Upgrade)?;
     let base = state.settings.server.base_path.as_str();
-    let found = state.backend.base().await?;
+    let found = state.operations.preview_upgrade(&visit.actor()).await?;
     let content = html! {
         h1 { "Base of the environments" }
         p {
@@ -49,11 +49,8 @@ pub(super) async fn page(State(state): State<AppState>, visit: Visit) -> Result<
 }
 
 /// `POST /upgrade`
-pub(super) async fn commit(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+pub(in crate::web) async fn commit(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Upgrade)?;
-    let upgraded = state.backend.upgrade(visit.actor()).await?;
-    if let Some(revision) = upgraded.revision {
-        tracing::info!(commit = %revision, files = upgraded.written.len(), "the base was renewed");
-    }
+    state.operations.upgrade(visit.actor()).await?;
     Ok(see_other(&state.settings.server, "/upgrade"))
 }

@@ -111,7 +111,7 @@ async fn a_follower_ends_when_the_manager_stops() {
     assert_eq!(body.next().await.unwrap().unwrap(), "one\n");
     let soon = Duration::from_millis(50);
     assert!(tokio::time::timeout(soon, body.next()).await.is_err(), "it goes on");
-    app.readers.close();
+    app.operations.close_streams();
     assert!(tokio::time::timeout(soon, body.next()).await.unwrap().is_none());
 }
 

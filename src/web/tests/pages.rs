@@ -6,7 +6,7 @@ mod plan;
 
 use super::sessions::sign_in;
 use super::*;
-use crate::git::{LogEntry, Person};
+use crate::git::{Folder, LogEntry, Person};
 use crate::plan::{Action, Held, Operation};
 use crate::project::ObjectKey;
 use html_check::check;

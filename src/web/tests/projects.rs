@@ -1,5 +1,7 @@
 //! Projects: what reads answer, what writes commit.
 
+use std::sync::Mutex;
+
 use super::*;
 
 #[tokio::test]

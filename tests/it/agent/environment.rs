@@ -1,5 +1,6 @@
 //! One environment: a root as the local runtime makes it, and the agent in it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -84,6 +85,25 @@ impl Environment {
             .env("CLAUDE_MANAGER_PROJECT", "checkout")
             .envs(variables.iter().copied())
             .stdin(Stdio::null());
+        command
+    }
+
+    /// The agent as the manager starts it on its own machine, not started yet: a first stage without variables, which hides
+    /// `hide` and keeps `volumes` writable.
+    pub(super) fn launch(&self, hide: &Path, volumes: &[PathBuf], variables: &[(&str, &str)]) -> Command {
+        let root = fs::canonicalize(self.root()).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let own = [("PATH", path.as_str()), ("CLAUDE_MANAGER_PROJECT", "checkout")];
+        let all = own.iter().chain(variables).map(|(name, value)| (OsStr::new(*name), OsStr::new(*value)));
+        let input = self.directory.path().join("variables");
+        fs::write(&input, agent::encode_variables(all)).unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(["agent", "launch", "--root"]).arg(&root).arg("--hide").arg(hide);
+        for volume in volumes {
+            command.arg("--write").arg(volume);
+        }
+        command.args(["--", "--root"]).arg(root).args(["--listen", &self.listen]);
+        command.env_clear().stdin(File::open(input).unwrap());
         command
     }
 

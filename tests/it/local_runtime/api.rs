@@ -13,17 +13,22 @@ use serde_json::{Value, json};
 use crate::manager::PROGRAM;
 
 /// An embedded cluster whose pods run.
-struct Local {
-    data: tempfile::TempDir,
+pub(super) struct Local {
+    pub(super) data: tempfile::TempDir,
     client: Client,
     runtime: LocalRuntime,
 }
 
 impl Local {
     async fn start() -> Self {
+        Self::with(PathBuf::from(PROGRAM)).await
+    }
+
+    /// One whose agents are this program.
+    pub(super) async fn with(program: PathBuf) -> Self {
         let data = tempfile::tempdir().unwrap();
         let cluster = Cluster::open(&data.path().join("cluster")).unwrap();
-        let options = Options { data: data.path().to_owned(), program: PathBuf::from(PROGRAM) };
+        let options = Options { data: data.path().to_owned(), program };
         let runtime = LocalRuntime::start(&cluster, options).await.unwrap();
         Self { data, client: cluster.client(), runtime }
     }
@@ -42,7 +47,7 @@ impl Local {
         (code, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    async fn apply(&self, object: &Value) {
+    pub(super) async fn apply(&self, object: &Value) {
         let (group, plural) = match object["kind"].as_str().unwrap() {
             "StatefulSet" => ("apis/apps", "statefulsets"),
             "PersistentVolumeClaim" => ("api", "persistentvolumeclaims"),
@@ -60,7 +65,7 @@ impl Local {
     }
 
     /// Waits until a pod's agent is as wanted.
-    async fn agent_until(&self, pod: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn agent_until(&self, pod: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let found = self.pod(pod).await;
@@ -85,22 +90,22 @@ impl Local {
         }
     }
 
-    fn pid(agent: &Value) -> i32 {
+    pub(super) fn pid(agent: &Value) -> i32 {
         agent["containerID"].as_str().unwrap().strip_prefix("process://").unwrap().parse().unwrap()
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.runtime.stop(std::future::pending()).await;
         drop(self.data);
     }
 }
 
-fn claim() -> Value {
+pub(super) fn claim() -> Value {
     json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "shop-workspace", "namespace": "n"},
            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}})
 }
 
-fn set(replicas: u64, image: &str) -> Value {
+pub(super) fn set(replicas: u64, image: &str) -> Value {
     let labels = json!({"claude-manager.io/project": "shop"});
     let mounts = json!([{"name": "workspace", "mountPath": "/workspace"}, {"name": "config", "mountPath": "/config"}]);
     let probe = |path: &str| json!({"httpGet": {"path": path, "port": 7780}, "periodSeconds": 1});

@@ -14,6 +14,7 @@ fn patch(body: &str) -> String {
 }
 
 const HOST_PATH: &str = "volumes: [{name: node, hostPath: {path: /}}]";
+const LOADER: &str = "containers: [{name: agent, env: [{name: LD_PRELOAD, value: /workspace/x.so}]}]";
 const FOREIGN: &str = "volumes: [{name: theirs, secret: {secretName: claude-manager-secrets}}]";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,6 +33,12 @@ async fn an_overlay_reaches_neither_the_node_nor_others_and_an_administrators_co
     append(&clone, overlay, &patch(FOREIGN));
     let said = refused_push(&clone, "shop: the manager's own Secret");
     assert!(said.contains("Secret claude-manager-secrets, which is not the project's"), "{said}");
+
+    update(&clone);
+    append(&clone, overlay, &patch(LOADER));
+    let said = refused_push(&clone, "shop: a library in every program");
+    assert!(said.contains("shop-env: container agent sets the variable LD_PRELOAD"), "{said}");
+    assert!(said.contains("policy.loaderVariables"), "{said}");
 
     // Nor does the push that would use it bring the permission along.
     update(&clone);

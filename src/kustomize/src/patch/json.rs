@@ -3,12 +3,66 @@
 
 use serde_json::Value;
 
-use crate::yaml::{self, Kind, Node, Style, Tag};
+use crate::yaml::{self, JsonError, Kind, Node, Style, Tag};
 
 /// How many values an object may have after a `copy`; copies of copies double.
 const MAX_VALUES: usize = 1_000_000;
 /// The deepest nesting after any operation.
 const MAX_DEPTH: usize = 2 * yaml::MAX_DEPTH;
+
+/// Why a patch does not apply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum JsonPatchError {
+    #[error("operation {index}: {error}")]
+    Operation { index: usize, error: OperationError },
+    #[error(transparent)]
+    Object(#[from] JsonError),
+    #[error("there is no {0}")]
+    Missing(Pointer),
+    #[error("{part:?} in {pointer} is no index of a list")]
+    Index { part: String, pointer: Pointer },
+    #[error("the whole object is no field")]
+    WholeRead,
+    #[error("the whole object cannot be changed this way")]
+    WholeChanged,
+    #[error("the test of {0} fails")]
+    Test(Pointer),
+    #[error("copies make more than {MAX_VALUES} values")]
+    TooManyValues,
+    #[error("the object would be nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+    #[error("the annotations must be a mapping")]
+    Annotations,
+}
+
+/// Why an item of a list is no operation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum OperationError {
+    #[error("must be a mapping with op and path")]
+    NoMapping,
+    #[error("has no {0}")]
+    Missing(&'static str),
+    #[error("{0} must be a string")]
+    NotText(&'static str),
+    #[error("{0:?} is no operation; there are add, remove, replace, move, copy and test")]
+    Unknown(String),
+    #[error("the path {0:?} must start with /")]
+    Pointer(String),
+    #[error("a key must be text")]
+    Key,
+    #[error(transparent)]
+    Value(#[from] JsonError),
+}
+
+/// A path, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pointer(Vec<String>);
+
+impl std::fmt::Display for Pointer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|part| write!(f, "/{part}"))
+    }
+}
 
 /// One operation, checked.
 #[derive(Clone, Debug)]
@@ -20,34 +74,38 @@ pub(super) enum Operation {
     Copy(Vec<String>, Vec<String>),
     Test(Vec<String>, Value),
     /// One that cannot be carried out, which is an error as soon as there is an object for it.
-    Bad(String),
+    Bad(JsonPatchError),
 }
 
 /// Reads a list of operations, and gives what is passed over in them. `raw` says that the text is JSON, where words like
 /// `yes` cannot stand without quotes.
-pub(super) fn read(items: &[Node], raw: bool) -> Result<(Vec<Operation>, Vec<String>), String> {
+///
+/// # Errors
+/// [`OperationError::NoMapping`]; other faults are for [`apply`].
+pub(super) fn read(items: &[Node], raw: bool) -> Result<(Vec<Operation>, Vec<String>), JsonPatchError> {
     let (mut operations, mut notes) = (Vec::new(), Vec::new());
     for (index, item) in items.iter().enumerate() {
-        let named = |message: String| format!("operation {index}: {message}");
+        let named = |error| JsonPatchError::Operation { index, error };
         if item.pairs().is_none() && !item.is_null() {
-            return Err(named("must be a mapping with op and path".to_owned()));
+            return Err(named(OperationError::NoMapping));
         }
         for (key, _) in item.pairs().unwrap_or_default() {
             if !matches!(key.text(), Some("op" | "path" | "from" | "value")) {
-                notes.push(named(format!("{} has no effect", key.text().unwrap_or("a collection"))));
+                let key = key.text().unwrap_or("a collection");
+                notes.push(format!("operation {index}: {key} has no effect"));
             }
         }
-        operations.push(operation(item, raw).unwrap_or_else(|message| Operation::Bad(named(message))));
+        operations.push(operation(item, raw).unwrap_or_else(|error| Operation::Bad(named(error))));
     }
     Ok((operations, notes))
 }
 
-fn operation(item: &Node, raw: bool) -> Result<Operation, String> {
-    let text = |key: &str| {
-        let node = item.get(key).ok_or_else(|| format!("has no {key}"))?;
-        node.text().filter(|_| node.is_string()).ok_or_else(|| format!("{key} must be a string"))
+fn operation(item: &Node, raw: bool) -> Result<Operation, OperationError> {
+    let text = |key| {
+        let node = item.get(key).ok_or(OperationError::Missing(key))?;
+        node.text().filter(|_| node.is_string()).ok_or(OperationError::NotText(key))
     };
-    let pointer = |key: &str| parse_pointer(text(key)?);
+    let pointer = |key| parse_pointer(text(key)?);
     let value = || match item.get("value") {
         Some(node) => to_json(node, raw),
         None => Ok(Value::Null),
@@ -59,12 +117,12 @@ fn operation(item: &Node, raw: bool) -> Result<Operation, String> {
         "move" => Ok(Operation::Move(pointer("from")?, pointer("path")?)),
         "copy" => Ok(Operation::Copy(pointer("from")?, pointer("path")?)),
         "test" => Ok(Operation::Test(pointer("path")?, value()?)),
-        other => Err(format!("{other:?} is no operation; there are add, remove, replace, move, copy and test")),
+        other => Err(OperationError::Unknown(other.to_owned())),
     }
 }
 
 /// Values of patches in YAML are read by the older rules, which know `yes` and `on`.
-fn to_json(node: &Node, raw: bool) -> Result<Value, String> {
+fn to_json(node: &Node, raw: bool) -> Result<Value, OperationError> {
     let old_boolean = |text: &str| match text {
         "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
         "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
@@ -74,18 +132,18 @@ fn to_json(node: &Node, raw: bool) -> Result<Value, String> {
         Kind::Scalar(text) if !raw && node.style == Style::Plain && node.tag == Tag::None => match old_boolean(text) {
             Some(truth) => Ok(Value::Bool(truth)),
             None if node.is_string() => Ok(Value::String(text.clone())),
-            None => node.to_json().map_err(|(_, message)| message),
+            None => Ok(node.to_json()?),
         },
         // Timestamps stay as they are written.
         Kind::Scalar(text) if node.is_string() && node.tag == Tag::None => Ok(Value::String(text.clone())),
-        Kind::Scalar(_) => node.to_json().map_err(|(_, message)| message),
+        Kind::Scalar(_) => Ok(node.to_json()?),
         Kind::Sequence(items) => {
             items.iter().map(|item| to_json(item, raw)).collect::<Result<_, _>>().map(Value::Array)
         }
         Kind::Mapping(pairs) => {
             let mut map = serde_json::Map::new();
             for (key, value) in pairs {
-                let Some(name) = key.text() else { return Err("a key must be text".to_owned()) };
+                let Some(name) = key.text() else { return Err(OperationError::Key) };
                 map.insert(name.to_owned(), to_json(value, raw)?);
             }
             Ok(Value::Object(map))
@@ -93,17 +151,20 @@ fn to_json(node: &Node, raw: bool) -> Result<Value, String> {
     }
 }
 
-fn parse_pointer(text: &str) -> Result<Vec<String>, String> {
+fn parse_pointer(text: &str) -> Result<Vec<String>, OperationError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
     // What stands in front of the first slash says nothing.
-    let Some((_, rest)) = text.split_once('/') else { return Err(format!("the path {text:?} must start with /")) };
+    let Some((_, rest)) = text.split_once('/') else { return Err(OperationError::Pointer(text.to_owned())) };
     Ok(rest.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect())
 }
 
 /// Applies all operations, or fails with the first that does not apply.
-pub(super) fn apply(document: &mut Value, operations: &[Operation]) -> Result<(), String> {
+///
+/// # Errors
+/// [`JsonPatchError`].
+pub(super) fn apply(document: &mut Value, operations: &[Operation]) -> Result<(), JsonPatchError> {
     operations.iter().try_for_each(|operation| match operation {
         Operation::Add(path, value) => add(document, path, value.clone()),
         Operation::Remove(path) => remove(document, path).map(drop),
@@ -116,14 +177,14 @@ pub(super) fn apply(document: &mut Value, operations: &[Operation]) -> Result<()
             let value = found(document, from)?;
             add(document, path, value)?;
             if size(document) > MAX_VALUES {
-                return Err(format!("copies make more than {MAX_VALUES} values"));
+                return Err(JsonPatchError::TooManyValues);
             }
             Ok(())
         }
         Operation::Test(path, value) if path.is_empty() && document == value => Ok(()),
         Operation::Test(path, value) if *value == found(document, path)? => Ok(()),
-        Operation::Test(path, _) => Err(format!("the test of {} fails", shown(path))),
-        Operation::Bad(message) => Err(message.clone()),
+        Operation::Test(path, _) => Err(JsonPatchError::Test(Pointer(path.clone()))),
+        Operation::Bad(error) => Err(error.clone()),
     })
 }
 
@@ -142,12 +203,8 @@ pub(super) fn widen(value: &mut Value) {
     }
 }
 
-fn shown(path: &[String]) -> String {
-    path.iter().map(|part| format!("/{part}")).collect()
-}
-
-fn missing(path: &[String]) -> String {
-    format!("there is no {}", shown(path))
+fn missing(path: &[String]) -> JsonPatchError {
+    JsonPatchError::Missing(Pointer(path.to_vec()))
 }
 
 fn size(value: &Value) -> usize {
@@ -158,7 +215,7 @@ fn size(value: &Value) -> usize {
     }
 }
 
-fn get<'a>(document: &'a Value, path: &[String]) -> Result<&'a Value, String> {
+fn get<'a>(document: &'a Value, path: &[String]) -> Result<&'a Value, JsonPatchError> {
     path.iter().try_fold(document, |value, part| match value {
         Value::Object(pairs) => pairs.get(part).ok_or_else(|| missing(path)),
         Value::Array(items) => items.get(index(part, items.len(), path)?).ok_or_else(|| missing(path)),
@@ -167,8 +224,8 @@ fn get<'a>(document: &'a Value, path: &[String]) -> Result<&'a Value, String> {
 }
 
 /// What a copy or a test finds: a field that is absent in a mapping is null.
-fn found(document: &Value, path: &[String]) -> Result<Value, String> {
-    let (_, parts) = path.split_last().ok_or("the whole object is no field")?;
+fn found(document: &Value, path: &[String]) -> Result<Value, JsonPatchError> {
+    let (_, parts) = path.split_last().ok_or(JsonPatchError::WholeRead)?;
     match get(document, path) {
         Err(_) if matches!(get(document, parts), Ok(Value::Object(_))) => Ok(Value::Null),
         found => found.cloned(),
@@ -176,8 +233,8 @@ fn found(document: &Value, path: &[String]) -> Result<Value, String> {
 }
 
 /// The collection that holds the end of `path`, and the last part.
-fn parent<'a, 'b>(document: &'a mut Value, path: &'b [String]) -> Result<(&'a mut Value, &'b String), String> {
-    let (last, parts) = path.split_last().ok_or("the whole object cannot be changed this way")?;
+fn parent<'a, 'b>(document: &'a mut Value, path: &'b [String]) -> Result<(&'a mut Value, &'b String), JsonPatchError> {
+    let (last, parts) = path.split_last().ok_or(JsonPatchError::WholeChanged)?;
     let holder = parts.iter().try_fold(document, |value, part| match value {
         Value::Object(pairs) => pairs.get_mut(part).ok_or_else(|| missing(path)),
         Value::Array(items) => {
@@ -190,16 +247,17 @@ fn parent<'a, 'b>(document: &'a mut Value, path: &'b [String]) -> Result<(&'a mu
 }
 
 /// An index below or at `length`; negative ones count from there.
-fn index(part: &str, length: usize, path: &[String]) -> Result<usize, String> {
-    let number: i64 = part.parse().map_err(|_| format!("{part:?} in {} is no index of a list", shown(path)))?;
+fn index(part: &str, length: usize, path: &[String]) -> Result<usize, JsonPatchError> {
+    let wrong = |_| JsonPatchError::Index { part: part.to_owned(), pointer: Pointer(path.to_vec()) };
+    let number: i64 = part.parse().map_err(wrong)?;
     let length = i64::try_from(length).map_err(|_| missing(path))?;
     let at = if number < 0 { number + length } else { number };
     usize::try_from(at).map_err(|_| missing(path))
 }
 
-fn refuse_depth(path: &[String], value: &Value) -> Result<(), String> {
+fn refuse_depth(path: &[String], value: &Value) -> Result<(), JsonPatchError> {
     if path.len() + depth(value) > MAX_DEPTH {
-        return Err(format!("the object would be nested deeper than {MAX_DEPTH} levels"));
+        return Err(JsonPatchError::TooDeep);
     }
     Ok(())
 }
@@ -212,7 +270,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-fn add(document: &mut Value, path: &[String], value: Value) -> Result<(), String> {
+fn add(document: &mut Value, path: &[String], value: Value) -> Result<(), JsonPatchError> {
     refuse_depth(path, &value)?;
     let (holder, last) = parent(document, path)?;
     match holder {
@@ -236,7 +294,7 @@ fn add(document: &mut Value, path: &[String], value: Value) -> Result<(), String
     }
 }
 
-fn remove(document: &mut Value, path: &[String]) -> Result<Value, String> {
+fn remove(document: &mut Value, path: &[String]) -> Result<Value, JsonPatchError> {
     let (holder, last) = parent(document, path)?;
     match holder {
         Value::Object(pairs) => pairs.remove(last).ok_or_else(|| missing(path)),
@@ -248,7 +306,7 @@ fn remove(document: &mut Value, path: &[String]) -> Result<Value, String> {
     }
 }
 
-fn replace(document: &mut Value, path: &[String], value: Value) -> Result<(), String> {
+fn replace(document: &mut Value, path: &[String], value: Value) -> Result<(), JsonPatchError> {
     if path.is_empty() {
         *document = value;
         return Ok(());

@@ -4,6 +4,7 @@ mod json;
 mod strategic;
 mod target;
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -23,6 +24,8 @@ use super::resource::{Resource, in_style_of, string_map};
 use super::schema::Schema;
 use super::suggest::nearest;
 use super::transform::Context;
+use json::JsonPatchError;
+use strategic::MergeError;
 pub(super) use target::{Selector, Target};
 
 /// Where the text of a patch is.
@@ -166,7 +169,7 @@ impl Patch {
             && let Ok((Some(Node { kind: Kind::Sequence(items), .. }), notes)) =
                 yaml::read_first(bytes.trim_ascii(), Repeats::LastCounts)
         {
-            let (operations, more) = json::read(&items, raw).map_err(|message| self.place.error(message))?;
+            let (operations, more) = json::read(&items, raw).map_err(|error| self.place.error(error))?;
             let notes = notes.into_iter().map(|note| note.message).chain(more);
             let told = notes.map(|note| self.place.error(note).to_string());
             context.loader.warnings().borrow_mut().extend(told);
@@ -275,8 +278,11 @@ impl Merging<'_> {
         let mut gone = false;
         for index in selected {
             let resource = objects.get_mut(index);
+            if options.name || options.kind {
+                resource.remember_id().map_err(|error| self.misfit(resource, &error.message))?;
+            }
             let kept = apply_merge(resource, &patch.node, options, &self.context.types)
-                .map_err(|message| self.place.error(format!("does not fit {}: {message}", resource.id())))?;
+                .map_err(|error| self.misfit(resource, &error))?;
             gone |= !kept;
         }
         if gone {
@@ -284,6 +290,10 @@ impl Merging<'_> {
         }
         objects.index_all();
         Ok(())
+    }
+
+    fn misfit(&self, resource: &Resource, error: &dyn Display) -> BuildError {
+        self.place.error(format!("does not fit {}: {error}", resource.id()))
     }
 }
 
@@ -307,12 +317,9 @@ fn as_selected(patch: &Resource) -> Resource {
 }
 
 /// Merges; gives whether the object is still there.
-fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: &Schema) -> Result<bool, String> {
+fn apply_merge(resource: &mut Resource, patch: &Node, options: &Options, types: &Schema) -> Result<bool, MergeError> {
     let (name, namespace) = (resource.name().to_owned(), resource.namespace().to_owned());
     let kind = resource.kind().to_owned();
-    if options.name || options.kind {
-        resource.remember_id().map_err(|error| error.message)?;
-    }
     let mut patch = patch.clone();
     if options.name || options.kind {
         // The options are notes in the annotations of the patch, which are a mapping of strings then.
@@ -372,15 +379,15 @@ fn apply_json(resource: &mut Resource, operations: &[json::Operation], place: &P
     if operations.is_empty() {
         return Ok(());
     }
-    let fail = |message: String| place.error(format!("does not fit {}: {message}", resource.id()));
+    let fail = |error: JsonPatchError| place.error(format!("does not fit {}: {error}", resource.id()));
     // Stock kustomize keeps what it knows of an object in annotations, so there are some wherever there is something to
     // keep, and a patch may add to them where the file has none.
     let notes = resource.notes();
-    let mut value = resource.noted().to_json().map_err(|(_, message)| fail(message))?;
+    let mut value = resource.noted().to_json().map_err(|error| fail(error.into()))?;
     json::apply(&mut value, operations).map_err(fail)?;
     json::widen(&mut value);
     if value.pointer("/metadata/annotations").and_then(Value::as_array).is_some_and(|it| !it.is_empty()) {
-        return Err(fail("the annotations must be a mapping".to_owned()));
+        return Err(fail(JsonPatchError::Annotations));
     }
     let mark = resource.node.mark;
     resource.node = Node { mark, ..Node::from_json(&value) };

@@ -20,11 +20,24 @@ const DIRECTIVE: &str = "$patch";
 /// How many elements a list may have that is merged by their keys, which compares each with each.
 const MAX_ELEMENTS: usize = 5_000;
 
+/// Why a patch cannot be merged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum MergeError {
+    #[error("a mapping, a list or plain text is merged with something else")]
+    Shapes,
+    #[error("{DIRECTIVE}: {0} is no directive; there are merge, replace and delete")]
+    Directive(String),
+    #[error("a field without a name cannot be merged")]
+    NoName,
+    #[error("a list of more than {MAX_ELEMENTS} elements is not merged by their keys")]
+    TooManyElements,
+}
+
 /// Merges `patch` into `object`; `None` when the object goes.
 ///
 /// # Errors
-/// When a mapping, a list and plain text meet, or a directive is unknown.
-pub(super) fn merge(object: Node, patch: Node, gvk: &Gvk, types: &Schema) -> Result<Option<Node>, String> {
+/// [`MergeError`].
+pub(super) fn merge(object: Node, patch: Node, gvk: &Gvk, types: &Schema) -> Result<Option<Node>, MergeError> {
     let known = KnownElement::of_kind(types, &gvk.api_version(), &gvk.kind).unwrap_or(KnownElement::Unknown);
     walk(Some(object), Patch::Node(patch), Level { types, known })
 }
@@ -112,7 +125,7 @@ fn shape(node: &Node) -> Shape {
     }
 }
 
-fn walk(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<Node>, String> {
+fn walk(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<Node>, MergeError> {
     let level = level.or_own(object.as_ref());
     let level = match &patch {
         Patch::Node(node) => level.or_own(Some(node)),
@@ -125,7 +138,7 @@ fn walk(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<N
         Patch::Same => left,
     };
     if left != Shape::Null && right != Shape::Null && left != right {
-        return Err("a mapping, a list or plain text is merged with something else".to_owned());
+        return Err(MergeError::Shapes);
     }
     match if left == Shape::Null { right } else { left } {
         Shape::Null => Ok(walk_null(object, &patch)),
@@ -159,17 +172,17 @@ enum Directive {
     Delete,
 }
 
-fn directive(text: &str) -> Result<Directive, String> {
+fn directive(text: &str) -> Result<Directive, MergeError> {
     match text {
         "merge" => Ok(Directive::Merge),
         "replace" => Ok(Directive::Replace),
         "delete" => Ok(Directive::Delete),
-        other => Err(format!("{DIRECTIVE}: {other} is no directive; there are merge, replace and delete")),
+        other => Err(MergeError::Directive(other.to_owned())),
     }
 }
 
 /// Takes the directive out of a mapping.
-fn mapping_directive(node: &mut Node) -> Result<Directive, String> {
+fn mapping_directive(node: &mut Node) -> Result<Directive, MergeError> {
     let Some(value) = node.get(DIRECTIVE) else { return Ok(Directive::Merge) };
     let found = directive(value.text().unwrap_or_default())?;
     node.remove(DIRECTIVE);
@@ -177,7 +190,7 @@ fn mapping_directive(node: &mut Node) -> Result<Directive, String> {
 }
 
 /// Takes the directive out of a list: an element that is nothing else.
-fn list_directive(node: &mut Node) -> Result<Directive, String> {
+fn list_directive(node: &mut Node) -> Result<Directive, MergeError> {
     let Kind::Sequence(items) = &mut node.kind else { return Ok(Directive::Merge) };
     let Some(element) = items.iter().find(|item| item.get(DIRECTIVE).is_some()) else { return Ok(Directive::Merge) };
     if element.pairs().is_some_and(|pairs| pairs.len() > 1) {
@@ -195,8 +208,8 @@ type Settled = Option<(Node, Patch)>;
 fn settle(
     object: Option<Node>,
     patch: Patch,
-    take: impl Fn(&mut Node) -> Result<Directive, String>,
-) -> Result<Settled, String> {
+    take: impl Fn(&mut Node) -> Result<Directive, MergeError>,
+) -> Result<Settled, MergeError> {
     match (object.filter(|node| !node.is_null()), patch) {
         (Some(object), Patch::Nothing) => Ok(Some((object, Patch::Nothing))),
         (Some(_), Patch::Node(patch)) if patch.is_null() => Ok(None),
@@ -214,7 +227,7 @@ fn settle(
     }
 }
 
-fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<Node>, String> {
+fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<Option<Node>, MergeError> {
     let new = object.as_ref().is_none_or(Node::is_null);
     let Some((mut object, patch)) = settle(object, patch, mapping_directive)? else { return Ok(None) };
     // What is no directive stays where it is new.
@@ -230,7 +243,7 @@ fn walk_mapping(object: Option<Node>, patch: Patch, level: Level<'_>) -> Result<
     let mut ours = by_name(std::mem::replace(&mut object, empty));
     let names: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
     if names.contains("") {
-        return Err("a field without a name cannot be merged".to_owned());
+        return Err(MergeError::NoName);
     }
     let Kind::Mapping(merged) = &mut object.kind else { return Ok(Some(object)) };
     merged.reserve_exact(names.len());
@@ -284,7 +297,12 @@ fn by_name(node: Node) -> BTreeMap<String, (Node, Node)> {
 /// The values of the merge keys in one element; empty text for one that is absent.
 type Values = Vec<String>;
 
-fn walk_list(object: Option<Node>, patch: Patch, keys: &[String], items: Level<'_>) -> Result<Option<Node>, String> {
+fn walk_list(
+    object: Option<Node>,
+    patch: Patch,
+    keys: &[String],
+    items: Level<'_>,
+) -> Result<Option<Node>, MergeError> {
     let Some((mut object, patch)) = settle(object, patch, list_directive)? else { return Ok(None) };
     let (same, mut theirs) = match patch {
         Patch::Node(node) => (false, into_items(node)),
@@ -294,7 +312,7 @@ fn walk_list(object: Option<Node>, patch: Patch, keys: &[String], items: Level<'
     let empty = Node { mark: object.mark, ..Node::sequence() };
     let mut ours = into_items(std::mem::replace(&mut object, empty));
     if theirs.len().max(ours.len()) > MAX_ELEMENTS {
-        return Err(format!("a list of more than {MAX_ELEMENTS} elements is not merged by their keys"));
+        return Err(MergeError::TooManyElements);
     }
     let keys: Vec<&str> = if keys.is_empty() { vec![""] } else { keys.iter().map(String::as_str).collect() };
     let keys = keys.as_slice();

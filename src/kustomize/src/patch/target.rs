@@ -62,19 +62,19 @@ enum Requirement {
 
 impl Selector {
     pub(crate) fn new(target: &Target) -> Result<Self, BuildError> {
-        let error = |message: String| target.place.error(message);
         let regex = |pattern: &str| match pattern {
             "" => Ok(None),
-            _ => Pattern::new(pattern).map(Some).map_err(error),
+            _ => Pattern::new(pattern).map(Some).map_err(|error| target.place.error(error)),
         };
+        let requirements = |text: &str| requirements(text).map_err(|error| target.place.error(error));
         Ok(Self {
             group: regex(&target.gvk.group)?,
             version: regex(&target.gvk.version)?,
             kind: regex(&target.gvk.kind)?,
             name: regex(&target.name)?,
             namespace: regex(&target.namespace)?,
-            labels: requirements(&target.label_selector).map_err(error)?,
-            annotations: requirements(&target.annotation_selector).map_err(error)?,
+            labels: requirements(&target.label_selector)?,
+            annotations: requirements(&target.annotation_selector)?,
         })
     }
 
@@ -142,8 +142,13 @@ impl Requirement {
     }
 }
 
+/// A term that is no part of a label selector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no selector")]
+struct SelectorError(String);
+
 /// `a=b, c!=d, e in (f, g), h notin (i), j, !k`
-fn requirements(text: &str) -> Result<Vec<Requirement>, String> {
+fn requirements(text: &str) -> Result<Vec<Requirement>, SelectorError> {
     let mut terms = vec![String::new()];
     let mut depth = 0_i32;
     for c in text.chars() {
@@ -158,7 +163,7 @@ fn requirements(text: &str) -> Result<Vec<Requirement>, String> {
     if terms == [""] {
         return Ok(Vec::new());
     }
-    terms.into_iter().map(|term| requirement(term).ok_or_else(|| format!("{term:?} is no selector"))).collect()
+    terms.into_iter().map(|term| requirement(term).ok_or_else(|| SelectorError(term.to_owned()))).collect()
 }
 
 fn requirement(term: &str) -> Option<Requirement> {

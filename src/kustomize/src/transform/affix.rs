@@ -8,6 +8,8 @@ use crate::resource::Resource;
 use crate::tables;
 use crate::yaml::{Kind, Node};
 
+use super::FieldError;
+
 /// The field in which the name of an object is; other fields may be changed with it.
 const NAME: &str = "metadata/name";
 
@@ -68,13 +70,13 @@ impl Affix {
             }
             let mut write = |node: &mut Node| self.write(node);
             field_spec::visit_object(resource, spec, Create::Text, &mut write)
-                .map_err(|message| resource.error(message))?;
+                .map_err(|error| resource.error(error))?;
         }
         Ok(())
     }
 
-    fn write(&self, node: &mut Node) -> Result<(), String> {
-        let Kind::Scalar(text) = &node.kind else { return Err("a name must be plain text".to_owned()) };
+    fn write(&self, node: &mut Node) -> Result<(), FieldError> {
+        let Kind::Scalar(text) = &node.kind else { return Err(FieldError::NotText("a name")) };
         *node = node.with_text(match self.side {
             Side::Front => format!("{}{text}", self.text),
             Side::Back => format!("{text}{}", self.text),

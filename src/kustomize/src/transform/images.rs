@@ -9,8 +9,10 @@ use crate::collection::Collection;
 use crate::config::Specs;
 use crate::field::{Field, Place};
 use crate::field_spec::{self, Create};
-use crate::pattern::{compile, is_plain};
+use crate::pattern::{PatternError, compile, is_plain};
 use crate::yaml::{Kind, Node};
+
+use super::FieldError;
 
 /// One entry of `images`.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +54,7 @@ enum Pattern {
 }
 
 impl Pattern {
-    fn new(name: &str) -> Result<Self, String> {
+    fn new(name: &str) -> Result<Self, PatternError> {
         match &*REST_ALONE {
             Some(rest) if is_plain(name) => Ok(Self::Name(name.to_owned(), rest)),
             Some(_) | None => compile(&format!("^{name}{REST}")).map(Self::Expression),
@@ -77,20 +79,20 @@ pub(crate) struct Change {
 impl Change {
     pub(crate) fn run(&self, objects: &mut Collection) -> Result<(), BuildError> {
         let image = &self.image;
-        let pattern = Pattern::new(&image.name).map_err(|message| image.place.error(message))?;
+        let pattern = Pattern::new(&image.name).map_err(|error| image.place.error(error))?;
         objects.change(|resource| {
             if resource.kind() == "CustomResourceDefinition" {
                 return Ok(());
             }
             in_containers(&mut resource.node, &mut |node| update(node, &pattern, image))
-                .map_err(|message| resource.error(message))?;
+                .map_err(|error| resource.error(error))?;
             for spec in self.specs.iter() {
                 if !field_spec::is_about(spec, resource) {
                     continue;
                 }
                 let mut write = |node: &mut Node| update(node, &pattern, image);
                 field_spec::visit_object(resource, spec, Create::Nothing, &mut write)
-                    .map_err(|message| resource.error(message))?;
+                    .map_err(|error| resource.error(error))?;
             }
             Ok(())
         })
@@ -98,7 +100,10 @@ impl Change {
 }
 
 /// Visits the `image` of each item of `containers` and `initContainers` at any depth.
-fn in_containers(node: &mut Node, update: &mut impl FnMut(&mut Node) -> Result<(), String>) -> Result<(), String> {
+fn in_containers(
+    node: &mut Node,
+    update: &mut impl FnMut(&mut Node) -> Result<(), FieldError>,
+) -> Result<(), FieldError> {
     match &mut node.kind {
         Kind::Scalar(_) => Ok(()),
         Kind::Sequence(items) => items.iter_mut().try_for_each(|item| in_containers(item, update)),
@@ -111,7 +116,7 @@ fn in_containers(node: &mut Node, update: &mut impl FnMut(&mut Node) -> Result<(
                 let Kind::Sequence(items) = &mut value.kind else { continue };
                 for item in items.iter_mut().filter(|item| !item.is_null()) {
                     if item.pairs().is_none() {
-                        return Err("a container must be a mapping".to_owned());
+                        return Err(FieldError::Container);
                     }
                     item.get_mut("image").map_or(Ok(()), &mut *update)?;
                 }
@@ -121,8 +126,8 @@ fn in_containers(node: &mut Node, update: &mut impl FnMut(&mut Node) -> Result<(
     }
 }
 
-fn update(node: &mut Node, pattern: &Pattern, image: &Image) -> Result<(), String> {
-    let Kind::Scalar(text) = &node.kind else { return Err("an image must be plain text".to_owned()) };
+fn update(node: &mut Node, pattern: &Pattern, image: &Image) -> Result<(), FieldError> {
+    let Kind::Scalar(text) = &node.kind else { return Err(FieldError::NotText("an image")) };
     if !pattern.matches(text) {
         return Ok(());
     }

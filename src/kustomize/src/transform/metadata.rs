@@ -10,6 +10,8 @@ use crate::field::{Field, Place};
 use crate::field_spec::{self, Create, FieldSpec};
 use crate::yaml::{Kind, Node};
 
+use super::FieldError;
+
 /// One entry of `labels`: to the metadata only, to templates too, or to selectors and templates.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Labels {
@@ -97,10 +99,10 @@ impl Pairs {
                         Ok(())
                     }
                     Kind::Scalar(_) if node.is_null() => Ok(()),
-                    Kind::Scalar(_) | Kind::Sequence(_) => Err("a mapping is expected there".to_owned()),
+                    Kind::Scalar(_) | Kind::Sequence(_) => Err(FieldError::NotMapping),
                 };
                 field_spec::visit_object(resource, spec, Create::Mapping, &mut write)
-                    .map_err(|message| resource.error(message))?;
+                    .map_err(|error| resource.error(error))?;
             }
             aliased_values::spread(&mut resource.node, &changed);
             Ok(())

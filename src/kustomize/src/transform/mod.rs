@@ -27,6 +27,17 @@ use super::load::Loader;
 use super::patch::{self, Patch};
 use super::schema::Schema;
 
+/// What a transformer finds in a field where it cannot write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FieldError {
+    #[error("{0} must be plain text")]
+    NotText(&'static str),
+    #[error("a container must be a mapping")]
+    Container,
+    #[error("a mapping is expected there")]
+    NotMapping,
+}
+
 /// What all transformers of one kustomization share.
 pub(super) struct Context<'a> {
     pub(super) loader: &'a Loader<'a>,
@@ -145,5 +156,5 @@ impl Transformer {
 
 /// A conflict of fields, told where one of them was asked for.
 pub(super) fn conflict(place: &super::field::Place) -> impl Fn(Conflict) -> BuildError + '_ {
-    move |conflict| place.error(conflict.to_string())
+    move |conflict| place.error(conflict)
 }

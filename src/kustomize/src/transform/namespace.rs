@@ -7,9 +7,11 @@ use crate::BuildError;
 use crate::collection::Collection;
 use crate::config::Specs;
 use crate::field::Place;
-use crate::field_spec::{self, Create, FieldSpec};
+use crate::field_spec::{self, Create, FieldSpec, FieldSpecError};
 use crate::resource::Resource;
 use crate::yaml::{Kind, Node};
+
+use super::FieldError;
 
 /// Which subjects of role bindings get the namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,15 @@ pub(crate) enum Subjects {
     NamedDefault,
     ServiceAccounts,
     None,
+}
+
+/// Why an object cannot get the namespace.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NamespaceError {
+    #[error(transparent)]
+    Field(#[from] FieldSpecError<FieldError>),
+    #[error(transparent)]
+    Subject(#[from] FieldError),
 }
 
 #[derive(Clone, Debug)]
@@ -38,13 +49,16 @@ impl Namespace {
         let everywhere = FieldSpec::everywhere("metadata/namespace");
         objects.update(|resource| {
             resource.remember_id()?;
-            self.apply(resource, &everywhere).map_err(|message| resource.error(message))
+            self.apply(resource, &everywhere).map_err(|error| resource.error(error))
         })?;
         objects.index().map_err(|error| in_field(error, &self.place))
     }
 
     /// Sets it in one object without any note of what was before.
-    pub(crate) fn apply(&self, resource: &mut Resource, everywhere: &FieldSpec) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// [`NamespaceError`].
+    pub(crate) fn apply(&self, resource: &mut Resource, everywhere: &FieldSpec) -> Result<(), NamespaceError> {
         let gvk = resource.gvk();
         let mut write = |node: &mut Node| self.write(node);
         if !gvk.is_cluster_scoped() {
@@ -84,14 +98,14 @@ impl Namespace {
         Ok(())
     }
 
-    fn write(&self, node: &mut Node) -> Result<(), String> {
+    fn write(&self, node: &mut Node) -> Result<(), FieldError> {
         match &node.kind {
             Kind::Scalar(text) if self.unset_only && !text.is_empty() && !node.is_null() => Ok(()),
             Kind::Scalar(_) => {
                 *node = Node { style: node.style, mark: node.mark, ..Node::string(self.name.as_str()) };
                 Ok(())
             }
-            Kind::Sequence(_) | Kind::Mapping(_) => Err("a namespace must be plain text".to_owned()),
+            Kind::Sequence(_) | Kind::Mapping(_) => Err(FieldError::NotText("a namespace")),
         }
     }
 }

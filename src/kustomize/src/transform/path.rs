@@ -2,8 +2,38 @@
 
 use regex::Regex;
 
-use crate::yaml::{Kind, Node, Style};
-use crate::{load, pattern};
+use crate::load::{self, InnerError};
+use crate::pattern::{self, PatternError};
+use crate::yaml::{self, Kind, Node, Style};
+
+/// Why a path does not lead to a field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FieldPathError {
+    #[error("a path has more than {} parts", yaml::MAX_DEPTH)]
+    TooLong,
+    #[error("a list is expected on the way there")]
+    NoList,
+    #[error("a mapping is expected on the way there")]
+    NoMapping,
+    #[error("{0} must be [field=value]")]
+    Item(String),
+    #[error("the index {0} is negative")]
+    Negative(i64),
+    #[error("* cannot stand here")]
+    Any,
+    #[error("there is no item {0}")]
+    NoItem(String),
+    #[error("there is no item {part}; the list has {length}")]
+    PastEnd { part: String, length: usize },
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    #[error("{0} does not match the item that it makes")]
+    Mismatch(String),
+    #[error(transparent)]
+    Text(#[from] InnerError),
+    #[error("there is nothing in the text on the way")]
+    EmptyText,
+}
 
 /// What is made at the end of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +98,14 @@ pub(crate) fn split(path: &str) -> Vec<String> {
     parts
 }
 
+/// Refuses a path that goes deeper than any file does.
+///
+/// # Errors
+/// [`FieldPathError::TooLong`].
+pub(crate) fn check_length(parts: &[String]) -> Result<(), FieldPathError> {
+    if parts.len() > yaml::MAX_DEPTH { Err(FieldPathError::TooLong) } else { Ok(()) }
+}
+
 fn is_item(part: &str) -> bool {
     part.starts_with('[') && part.ends_with(']')
 }
@@ -81,10 +119,10 @@ fn is_index(part: &str) -> bool {
 }
 
 /// `[name=value]`: the field and the value of the item; no field for lists of plain values.
-fn item_of(part: &str) -> Result<(&str, &str), String> {
+fn item_of(part: &str) -> Result<(&str, &str), FieldPathError> {
     let inner = part.strip_suffix(']').unwrap_or(part);
     let inner = inner.strip_prefix('[').unwrap_or(inner);
-    inner.split_once('=').ok_or_else(|| format!("{part} must be [field=value]"))
+    inner.split_once('=').ok_or_else(|| FieldPathError::Item(part.to_owned()))
 }
 
 fn kind_before(next: Option<&String>, last: Made) -> Made {
@@ -96,12 +134,9 @@ fn kind_before(next: Option<&String>, last: Made) -> Made {
     }
 }
 
-const NO_LIST: &str = "a list is expected on the way there";
-const NO_MAPPING: &str = "a mapping is expected on the way there";
-
 /// The items of a list; null has none.
-fn items(node: &Node) -> Result<&[Node], String> {
-    if node.is_null() { Ok(&[]) } else { node.items().ok_or_else(|| NO_LIST.to_owned()) }
+fn items(node: &Node) -> Result<&[Node], FieldPathError> {
+    if node.is_null() { Ok(&[]) } else { node.items().ok_or(FieldPathError::NoList) }
 }
 
 /// The place of a node below another: of each level the number of the item or pair.
@@ -114,24 +149,24 @@ const ASIDE: usize = usize::MAX;
 ///
 /// # Errors
 /// When a part does not fit what is there, or is `*`, which may be several.
-pub(crate) fn way(node: &Node, parts: &[String]) -> Result<Option<Way>, String> {
+pub(crate) fn way(node: &Node, parts: &[String]) -> Result<Option<Way>, FieldPathError> {
     let mut found = node;
     let mut way = Way::new();
     for part in parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()) {
         let next = match number(part) {
             Some(index) => {
-                let index = usize::try_from(index).map_err(|_| format!("the index {index} is negative"))?;
+                let index = usize::try_from(index).map_err(|_| FieldPathError::Negative(index))?;
                 (index < items(found)?.len()).then_some(index)
             }
             None if part == "-" => items(found)?.len().checked_sub(1),
-            None if part == "*" => return Err("* cannot stand here".to_owned()),
+            None if part == "*" => return Err(FieldPathError::Any),
             None if is_item(part) => {
                 let (name, value) = item_of(part)?;
                 items(found)?.iter().position(|item| has_value(item, name, value))
             }
             None if found.is_null() => None,
             None => {
-                let pairs = found.pairs().ok_or(NO_MAPPING)?;
+                let pairs = found.pairs().ok_or(FieldPathError::NoMapping)?;
                 pairs.iter().position(|(key, _)| key.text() == Some(part))
             }
         };
@@ -175,12 +210,12 @@ pub(crate) fn at_mut<'a>(node: &'a mut Node, way: &[usize]) -> Option<&'a mut No
 ///
 /// # Errors
 /// As [`way`].
-pub(crate) fn get<'a>(node: &'a Node, parts: &[String]) -> Result<Option<&'a Node>, String> {
+pub(crate) fn get<'a>(node: &'a Node, parts: &[String]) -> Result<Option<&'a Node>, FieldPathError> {
     Ok(way(node, parts)?.and_then(|way| at(node, &way)))
 }
 
 /// As [`get`], to change.
-pub(crate) fn get_mut<'a>(node: &'a mut Node, parts: &[String]) -> Result<Option<&'a mut Node>, String> {
+pub(crate) fn get_mut<'a>(node: &'a mut Node, parts: &[String]) -> Result<Option<&'a mut Node>, FieldPathError> {
     Ok(way(node, parts)?.and_then(|way| at_mut(node, &way)))
 }
 
@@ -192,7 +227,7 @@ pub(crate) fn get_or_make<'a>(
     node: &'a mut Node,
     parts: &[String],
     last: Made,
-) -> Result<Option<&'a mut Node>, String> {
+) -> Result<Option<&'a mut Node>, FieldPathError> {
     let parts: Vec<String> = parts.iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
     let mut found = node;
     for (at, part) in parts.iter().enumerate() {
@@ -201,11 +236,11 @@ pub(crate) fn get_or_make<'a>(
         }
         let made = kind_before(parts.get(at + 1), last);
         let next = if let Some(index) = number(part) {
-            let Kind::Sequence(list) = &mut found.kind else { return Err(NO_LIST.to_owned()) };
+            let Kind::Sequence(list) = &mut found.kind else { return Err(FieldPathError::NoList) };
             usize::try_from(index).ok().and_then(|index| list.get_mut(index))
         } else if is_item(part) {
             let (name, value) = item_of(part)?;
-            let Kind::Sequence(list) = &mut found.kind else { return Err(NO_LIST.to_owned()) };
+            let Kind::Sequence(list) = &mut found.kind else { return Err(FieldPathError::NoList) };
             let at = match list.iter().position(|item| has_value(item, name, value)) {
                 Some(at) => at,
                 None => {
@@ -216,7 +251,7 @@ pub(crate) fn get_or_make<'a>(
             list.get_mut(at)
         } else {
             if found.pairs().is_none() {
-                return Err(NO_MAPPING.to_owned());
+                return Err(FieldPathError::NoMapping);
             }
             if found.get(part).is_none() {
                 found.set(part, made.node());
@@ -248,30 +283,30 @@ fn item_node(name: &str, value: &str) -> Node {
 }
 
 /// What is done with a node, which is told where it is.
-pub(crate) type Visitor<'a> = dyn FnMut(&[usize], &mut Node) -> Result<(), String> + 'a;
+pub(crate) type Visitor<'a, E> = dyn FnMut(&[usize], &mut Node) -> Result<(), E> + 'a;
 
 /// Calls `set` for every node that a path leads to, and gives their number. What is absent is made when `make` says of
 /// which kind. Values in brackets are regular expressions here.
 ///
 /// # Errors
 /// What `set` gives, or when a part does not fit what is there.
-pub(crate) fn visit(
+pub(crate) fn visit<E: From<FieldPathError>>(
     node: &mut Node,
     parts: &[String],
     make: Option<Made>,
-    set: &mut Visitor<'_>,
-) -> Result<usize, String> {
+    set: &mut Visitor<'_, E>,
+) -> Result<usize, E> {
     Visit { make, way: Way::new(), set }.node(node, parts)
 }
 
-struct Visit<'a, 'b> {
+struct Visit<'a, 'b, E> {
     make: Option<Made>,
     way: Way,
-    set: &'a mut Visitor<'b>,
+    set: &'a mut Visitor<'b, E>,
 }
 
-impl Visit<'_, '_> {
-    fn node(&mut self, node: &mut Node, parts: &[String]) -> Result<usize, String> {
+impl<E: From<FieldPathError>> Visit<'_, '_, E> {
+    fn node(&mut self, node: &mut Node, parts: &[String]) -> Result<usize, E> {
         let Some((part, rest)) = parts.split_first() else {
             (self.set)(&self.way, node)?;
             return Ok(1);
@@ -293,17 +328,17 @@ impl Visit<'_, '_> {
         self.field(node, part, rest)
     }
 
-    fn inner(&mut self, at: usize, node: &mut Node, rest: &[String]) -> Result<usize, String> {
+    fn inner(&mut self, at: usize, node: &mut Node, rest: &[String]) -> Result<usize, E> {
         self.way.push(at);
         let count = self.node(node, rest);
         self.way.pop();
         count
     }
 
-    fn index(&mut self, node: &mut Node, part: &str, rest: &[String]) -> Result<usize, String> {
+    fn index(&mut self, node: &mut Node, part: &str, rest: &[String]) -> Result<usize, E> {
         let length = items(node)?.len();
         let index = usize::try_from(number(part).unwrap_or_default()).unwrap_or(usize::MAX);
-        let Kind::Sequence(list) = &mut node.kind else { return Err(format!("there is no item {part}")) };
+        let Kind::Sequence(list) = &mut node.kind else { return Err(FieldPathError::NoItem(part.to_owned()).into()) };
         if index == length
             && let Some(last) = self.make
         {
@@ -311,13 +346,13 @@ impl Visit<'_, '_> {
         }
         match list.get_mut(index) {
             Some(item) => self.inner(index, item, rest),
-            None => Err(format!("there is no item {part}; the list has {length}")),
+            None => Err(FieldPathError::PastEnd { part: part.to_owned(), length }.into()),
         }
     }
 
-    fn items(&mut self, node: &mut Node, part: &str, rest: &[String]) -> Result<usize, String> {
+    fn items(&mut self, node: &mut Node, part: &str, rest: &[String]) -> Result<usize, E> {
         let (name, value) = item_of(part)?;
-        let pattern = pattern::compile(value)?;
+        let pattern = pattern::compile(value).map_err(FieldPathError::from)?;
         items(node)?;
         let Kind::Sequence(list) = &mut node.kind else { return Ok(0) };
         let count = self.matching(list, name, &pattern, rest)?;
@@ -326,12 +361,12 @@ impl Visit<'_, '_> {
         }
         list.push(item_node(name, value));
         match self.matching(list, name, &pattern, rest)? {
-            0 => Err(format!("{part} does not match the item that it makes")),
+            0 => Err(FieldPathError::Mismatch(part.to_owned()).into()),
             count => Ok(count),
         }
     }
 
-    fn matching(&mut self, list: &mut [Node], name: &str, pattern: &Regex, rest: &[String]) -> Result<usize, String> {
+    fn matching(&mut self, list: &mut [Node], name: &str, pattern: &Regex, rest: &[String]) -> Result<usize, E> {
         let mut count = 0;
         for (at, item) in list.iter_mut().enumerate() {
             // The rest of the path does not count for plain values.
@@ -347,14 +382,14 @@ impl Visit<'_, '_> {
         Ok(count)
     }
 
-    fn field(&mut self, node: &mut Node, part: &str, rest: &[String]) -> Result<usize, String> {
+    fn field(&mut self, node: &mut Node, part: &str, rest: &[String]) -> Result<usize, E> {
         if node.is_null() {
             // Stock kustomize makes the field on the side: nothing is seen of it.
             let Some(last) = self.make else { return Ok(0) };
             return self.inner(ASIDE, &mut kind_before(rest.first(), last).node(), rest);
         }
         if node.pairs().is_none() {
-            return Err(NO_MAPPING.to_owned());
+            return Err(FieldPathError::NoMapping.into());
         }
         if node.get(part).is_none()
             && let Some(last) = self.make
@@ -367,7 +402,8 @@ impl Visit<'_, '_> {
             && let Kind::Scalar(text) = &field.kind
         {
             // A path that goes on inside a text is looked up in a copy of what the text holds.
-            let mut inner = load::inner(text)?.ok_or("there is nothing in the text on the way")?;
+            let inner = load::inner(text).map_err(FieldPathError::from)?;
+            let mut inner = inner.ok_or(FieldPathError::EmptyText)?;
             return self.inner(ASIDE, &mut inner, rest);
         }
         self.inner(at, field, rest)

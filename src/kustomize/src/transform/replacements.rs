@@ -14,7 +14,7 @@ use crate::resource::Resource;
 use crate::suggest::nearest;
 use crate::yaml::{self, Kind, Node, Repeats};
 
-use super::path::{self, Made};
+use super::path::{self, FieldPathError, Made};
 use super::{Context, structured};
 
 const DEFAULT_PATH: &str = "metadata.name";
@@ -22,6 +22,27 @@ const DEFAULT_PATH: &str = "metadata.name";
 const MAX_NODES: usize = 1_000_000;
 /// The longest text after a replacement of a part.
 const MAX_TEXT: usize = 16 << 20;
+
+/// Why a value cannot be taken from a field, or written to one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum ReplacementError {
+    #[error(transparent)]
+    Path(#[from] FieldPathError),
+    #[error("there is nothing")]
+    NoValue,
+    #[error("there is no such field")]
+    NoField,
+    #[error("a delimiter is for plain text only")]
+    NotText,
+    #[error("{text:?} has no part {index}")]
+    NoPart { text: String, index: i64 },
+    #[error("the text would be longer than {MAX_TEXT} bytes")]
+    TextTooLong,
+    #[error("more than {MAX_NODES} values would be written")]
+    TooManyValues,
+    #[error("the object would have more than {MAX_NODES} values or {} levels", 2 * yaml::MAX_DEPTH)]
+    ObjectTooLarge,
+}
 
 /// One entry of `replacements`: itself, or the file that holds it or a list of such.
 #[derive(Clone, Debug)]
@@ -230,14 +251,14 @@ impl SourceField {
         let Self { path, options, place, .. } = self;
         let object = self.object(objects)?;
         let id = objects.get_mut(object).id();
-        let fail = |message: String| place.error(format!("{path} of {id}: {message}"));
-        let found = Live::of(objects, object, &path::split(path)).map_err(fail)?;
+        let fail = |error: ReplacementError| place.error(format!("{path} of {id}: {error}"));
+        let found = Live::of(objects, object, &path::split(path)).map_err(|error| fail(error.into()))?;
         // An empty text is a value; an empty collection is none.
         let found = found.filter(|found| match found.value().kind {
             Kind::Scalar(_) => !found.value().is_null(),
             Kind::Sequence(_) | Kind::Mapping(_) => !found.value().is_empty(),
         });
-        let Some(found) = found else { return Err(fail("there is nothing".to_owned())) };
+        let Some(found) = found else { return Err(fail(ReplacementError::NoValue)) };
         if options.delimiter.is_empty() {
             return Ok(found);
         }
@@ -279,24 +300,26 @@ fn ids(resource: &Resource) -> Vec<(Gvk, String, String)> {
 
 impl Options {
     /// The part of a source that is meant.
-    fn part_of(&self, value: &Node) -> Result<Node, String> {
+    fn part_of(&self, value: &Node) -> Result<Node, ReplacementError> {
         if self.delimiter.is_empty() {
             return Ok(value.clone());
         }
-        let Kind::Scalar(text) = &value.kind else { return Err(NO_SCALAR.to_owned()) };
+        let Kind::Scalar(text) = &value.kind else { return Err(ReplacementError::NotText) };
         let mut parts = text.split(&self.delimiter);
         let part = usize::try_from(self.index).ok().and_then(|index| parts.nth(index));
-        let Some(part) = part else { return Err(format!("{text:?} has no part {}", self.index)) };
+        let Some(part) = part else {
+            return Err(ReplacementError::NoPart { text: text.clone(), index: self.index });
+        };
         Ok(Node { kind: Kind::Scalar(part.to_owned()), ..value.clone().pinned() })
     }
 
     /// Writes to a field, or to a part of it.
-    fn write(&self, field: &mut Node, value: &Node) -> Result<(), String> {
+    fn write(&self, field: &mut Node, value: &Node) -> Result<(), ReplacementError> {
         let text = value.text().unwrap_or_default();
         let joined = if self.delimiter.is_empty() {
             None
         } else {
-            let Kind::Scalar(old) = &field.kind else { return Err(NO_SCALAR.to_owned()) };
+            let Kind::Scalar(old) = &field.kind else { return Err(ReplacementError::NotText) };
             let mut parts: Vec<&str> = old.split(&self.delimiter).collect();
             match usize::try_from(self.index) {
                 Err(_) => parts.insert(0, text),
@@ -305,7 +328,7 @@ impl Options {
             }
             let joined = parts.join(&self.delimiter);
             if joined.len() > MAX_TEXT {
-                return Err(format!("the text would be longer than {MAX_TEXT} bytes"));
+                return Err(ReplacementError::TextTooLong);
             }
             Some(joined)
         };
@@ -321,8 +344,6 @@ impl Options {
         Ok(())
     }
 }
-
-const NO_SCALAR: &str = "a delimiter is for plain text only";
 
 impl TargetFields {
     fn run(&self, value: &mut Live, objects: &mut Collection) -> Result<(), BuildError> {
@@ -343,9 +364,8 @@ impl TargetFields {
                 return Ok(());
             }
             for (path, parts) in &paths {
-                self.write(object, resource, parts, value).map_err(|message| {
-                    let message = format!("{path} of {}: {message}", resource.id());
-                    let mut error = self.place.error(message);
+                self.write(object, resource, parts, value).map_err(|error| {
+                    let mut error = self.place.error(format!("{path} of {}: {error}", resource.id()));
                     error.hint = near_field(&resource.node, parts).map(|near| format!("did you mean {near}?"));
                     error
                 })?;
@@ -354,15 +374,19 @@ impl TargetFields {
         })
     }
 
-    fn write(&self, object: usize, resource: &mut Resource, parts: &[String], value: &mut Live) -> Result<(), String> {
-        if parts.len() > yaml::MAX_DEPTH {
-            return Err(format!("a path has more than {} parts", yaml::MAX_DEPTH));
-        }
+    fn write(
+        &self,
+        object: usize,
+        resource: &mut Resource,
+        parts: &[String],
+        value: &mut Live,
+    ) -> Result<(), ReplacementError> {
+        path::check_length(parts)?;
         let make = self.options.create.then(|| Made::like(value.value()));
         let is_own = value.is_in(object);
         let mut put = Put { options: &self.options, changed: Vec::new(), nodes: 0 };
         let inside = &mut |_: &[usize], field: &mut Node| put.write(field, value.value());
-        if parts.len() > 1 && structured::set(&mut resource.node, parts, make, inside).is_ok() {
+        if parts.len() > 1 && structured::set(&mut resource.node, parts, make, inside) {
             if is_own {
                 value.refresh(resource);
             }
@@ -383,7 +407,7 @@ impl TargetFields {
             put.write(field, value.value())
         };
         if path::visit(&mut resource.node, parts, make, &mut found)? == 0 {
-            return Err("there is no such field".to_owned());
+            return Err(ReplacementError::NoField);
         }
         for way in ways {
             value.refresh(resource);
@@ -401,10 +425,7 @@ impl TargetFields {
         }
         let (nodes, depth) = resource.node.extent();
         if nodes > MAX_NODES || depth > 2 * yaml::MAX_DEPTH {
-            return Err(format!(
-                "the object would have more than {MAX_NODES} values or {} levels",
-                2 * yaml::MAX_DEPTH
-            ));
+            return Err(ReplacementError::ObjectTooLarge);
         }
         Ok(())
     }
@@ -420,10 +441,10 @@ struct Put<'a> {
 }
 
 impl Put<'_> {
-    fn write(&mut self, field: &mut Node, value: &Node) -> Result<(), String> {
+    fn write(&mut self, field: &mut Node, value: &Node) -> Result<(), ReplacementError> {
         self.nodes += value.extent().0;
         if self.nodes > MAX_NODES {
-            return Err(format!("more than {MAX_NODES} values would be written"));
+            return Err(ReplacementError::TooManyValues);
         }
         self.options.write(field, value)?;
         self.changed.extend(aliased_values::is_shared(field).then(|| field.clone()));

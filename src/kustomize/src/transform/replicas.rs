@@ -8,7 +8,7 @@ use crate::field_spec::{self, Create};
 use crate::suggest::nearest;
 use crate::yaml::{Node, Style, Tag};
 
-use super::Context;
+use super::{Context, FieldError};
 
 /// One entry of `replicas`.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +61,7 @@ impl Counts {
                 }
                 let mut write = |node: &mut Node| {
                     if node.text().is_none() {
-                        return Err("a count must be plain text".to_owned());
+                        return Err(FieldError::NotText("a count"));
                     }
                     // A count in quotes, or in a block, stays a string, unless a tag says that it is none.
                     let is_text = matches!(node.tag, Tag::None | Tag::Str) && node.style != Style::Plain;
@@ -70,7 +70,7 @@ impl Counts {
                     Ok(())
                 };
                 field_spec::visit_object(resource, spec, Create::Count, &mut write)
-                    .map_err(|message| resource.error(message))?;
+                    .map_err(|error| resource.error(error))?;
             }
             Ok(())
         })?;

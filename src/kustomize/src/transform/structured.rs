@@ -5,46 +5,47 @@ mod splice;
 use serde_json::Value;
 
 use crate::load;
-use crate::yaml::{self, Kind, Node, Style, Tag};
+use crate::yaml::{self, JsonError, Kind, Node, Style, Tag};
 
-use super::path::{self, Made};
+use super::path::{self, FieldPathError, Made};
 
-/// Sets what stands at a path that begins in the object and ends inside the first text on its way.
-///
-/// # Errors
-/// When there is no such text, or nothing at the rest of the path: the path may be meant otherwise.
-pub(super) fn set(
+/// Sets what stands at a path that begins in the object and ends inside the first text on its way. Returns false, and
+/// changes nothing, when there is no such text, or nothing at the rest of the path: the path may be meant otherwise.
+pub(super) fn set<E: From<FieldPathError>>(
     node: &mut Node,
     parts: &[String],
     make: Option<Made>,
-    set: &mut path::Visitor<'_>,
-) -> Result<(), String> {
+    set: &mut path::Visitor<'_, E>,
+) -> bool {
     for at in 1..parts.len() {
         let (outer, inner) = parts.split_at(at);
         let Ok(Some(Node { kind: Kind::Scalar(text), .. })) = path::get_mut(node, outer) else { continue };
         let Ok(parsed) = load::inner(text) else { continue };
         let Some(mut parsed) = parsed else { break };
         let before = parsed.clone();
-        if path::visit(&mut parsed, inner, make, set)? == 0 {
-            return Err("there is no such field in the text".to_owned());
+        if !matches!(path::visit(&mut parsed, inner, make, set), Ok(1..)) {
+            return false;
         }
         *text = if text.trim_start().starts_with(['{', '[']) {
-            json(&parsed, text.contains('\n') && text.contains("  "))?
+            let Ok(json) = json(&parsed, text.contains('\n') && text.contains("  ")) else { return false };
+            json
         } else {
             // Comments and anchors are kept by changing the text where the values stand; else it is written anew.
             let spliced = splice::scalars(text, &before, &parsed);
             spliced.unwrap_or_else(|| write(&parsed)).trim().to_owned()
         };
-        return Ok(());
+        return true;
     }
-    Err("no text on the way is JSON or YAML".to_owned())
+    false
 }
 
 /// As Go writes JSON: keys sorted, and what HTML knows escaped.
-pub(crate) fn json(node: &Node, pretty: bool) -> Result<String, String> {
-    let value = sorted(node.to_json().map_err(|(_, message)| message)?);
-    let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
-    let text = text.map_err(|error| error.to_string())?;
+///
+/// # Errors
+/// As [`Node::to_json`].
+pub(crate) fn json(node: &Node, pretty: bool) -> Result<String, JsonError> {
+    let value = sorted(node.to_json()?);
+    let text = if pretty { format!("{value:#}") } else { value.to_string() };
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

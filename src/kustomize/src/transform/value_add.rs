@@ -7,10 +7,10 @@ use crate::field::{Field, Place};
 use crate::field_spec::{FieldSpec, split};
 use crate::patch::{Selector, Target};
 use crate::resource::Resource;
-use crate::yaml::{self, Kind};
+use crate::yaml::Kind;
 
-use super::namespace::{Namespace, Subjects};
-use super::path::{self, Made};
+use super::namespace::{Namespace, NamespaceError, Subjects};
+use super::path::{self, FieldPathError, Made};
 
 const NAMESPACE: &str = "metadata/namespace";
 
@@ -28,6 +28,17 @@ pub(crate) struct TargetField {
     path: String,
     /// Before which part of a file path, from 1; 0 for the whole text.
     position: usize,
+}
+
+/// Why a value cannot be put into an object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum ValueAddError {
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    #[error(transparent)]
+    Path(#[from] FieldPathError),
+    #[error("{0} is no plain text")]
+    NotText(String),
 }
 
 impl TargetField {
@@ -70,24 +81,22 @@ impl ValueAdd {
             for index in selected {
                 let resource = objects.get_mut(index);
                 let done = if target.path == NAMESPACE {
-                    namespace.apply(resource, &everywhere)
+                    namespace.apply(resource, &everywhere).map_err(ValueAddError::from)
                 } else {
                     self.write(resource, target)
                 };
-                done.map_err(|message| self.place.error(format!("{}: {message}", resource.id())))?;
+                done.map_err(|error| self.place.error(format!("{}: {error}", resource.id())))?;
             }
         }
         objects.index_all();
         Ok(())
     }
 
-    fn write(&self, resource: &mut Resource, target: &TargetField) -> Result<(), String> {
+    fn write(&self, resource: &mut Resource, target: &TargetField) -> Result<(), ValueAddError> {
         let parts = split(&target.path);
-        if parts.len() > yaml::MAX_DEPTH {
-            return Err(format!("a path has more than {} parts", yaml::MAX_DEPTH));
-        }
+        path::check_length(&parts)?;
         let Some(field) = path::get_or_make(&mut resource.node, &parts, Made::Scalar)? else { return Ok(()) };
-        let Kind::Scalar(text) = &field.kind else { return Err(format!("{} is no plain text", target.path)) };
+        let Kind::Scalar(text) = &field.kind else { return Err(ValueAddError::NotText(target.path.clone())) };
         let text = match target.position {
             0 => self.value.clone(),
             position => inserted(text, position - 1, &self.value),

@@ -16,7 +16,7 @@ mod scalar;
 mod tabs;
 
 pub use emit::{emit, emit_to, fits_single_quotes, float_text, in_quotes, natural_order, without_type};
-pub use node::{Kind, Mark, Node, Style, Tag};
+pub use node::{JsonError, JsonFault, Kind, Mark, Node, Style, Tag};
 pub use read::{MAX_DEPTH, MAX_NODES, MAX_VALUES, ReadError, Repeats, read, read_first, read_one};
 pub use scalar::{float_to_json, is_old_boolean, stays_block};
 

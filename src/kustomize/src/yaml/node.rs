@@ -22,6 +22,38 @@ impl Mark {
     }
 }
 
+/// A node that has no JSON value. Its text names no place: the caller knows the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{fault}")]
+pub struct JsonError {
+    /// The node.
+    pub mark: Mark,
+    /// What is wrong with it.
+    pub fault: JsonFault,
+}
+
+/// Why a node has no JSON value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JsonFault {
+    /// A key is no string.
+    #[error("the key {0} is no string; put it in quotes")]
+    Key(String),
+    /// A text does not fit its tag.
+    #[error("{text:?} is no {expected}")]
+    Tag {
+        /// The text.
+        text: String,
+        /// What the tag asks for.
+        expected: &'static str,
+    },
+    /// A block text starts with a tab, which the original cannot write.
+    #[error("is a block that starts with a tab; write it in double quotes")]
+    Tab,
+    /// A number is infinite or none.
+    #[error("{0} is a number that JSON does not have")]
+    Number(String),
+}
+
 /// How a node was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
@@ -320,8 +352,8 @@ impl Node {
     /// plain text `2020-1-2` is the string `2020-01-02T00:00:00Z`.
     ///
     /// # Errors
-    /// The place and the reason, when a key is no string, a number is infinite, or a tag does not fit its text.
-    pub fn to_json(&self) -> Result<Value, (Mark, String)> {
+    /// [`JsonError`] with the place of the node that has no such value.
+    pub fn to_json(&self) -> Result<Value, JsonError> {
         let Kind::Mapping(pairs) = &self.kind else { return self.to_json_in(false) };
         let in_brackets = self.style == Style::Flow;
         let mut map = Map::new();
@@ -373,7 +405,7 @@ impl Node {
         self.tag == Tag::Timestamp || (plain && scalar::timestamp(text).is_some())
     }
 
-    fn to_json_in(&self, in_brackets: bool) -> Result<Value, (Mark, String)> {
+    fn to_json_in(&self, in_brackets: bool) -> Result<Value, JsonError> {
         let in_brackets = in_brackets || self.style == Style::Flow;
         match &self.kind {
             // Nothing between brackets, as in `{a: }`, is written again in quotes.
@@ -414,8 +446,9 @@ impl Node {
         }
     }
 
-    fn scalar_to_json(&self, text: &str, in_brackets: bool) -> Result<Value, (Mark, String)> {
-        let mismatch = |tag: &str| Err((self.mark, format!("{text:?} is no {tag}")));
+    fn scalar_to_json(&self, text: &str, in_brackets: bool) -> Result<Value, JsonError> {
+        let error = |fault| Err(JsonError { mark: self.mark, fault });
+        let mismatch = |expected| error(JsonFault::Tag { text: text.to_owned(), expected });
         if self.tag == Tag::Binary {
             let compact: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
             return match base64::Engine::decode(&base64::engine::general_purpose::STANDARD, compact) {
@@ -439,7 +472,7 @@ impl Node {
             }
             Resolved::Str if !in_brackets && self.is_block(text) && scalar::stays_block(text) => {
                 if scalar::starts_with_tab(text) {
-                    return Err((self.mark, "is a block that starts with a tab; write it in double quotes".to_owned()));
+                    return error(JsonFault::Tab);
                 }
                 Value::String(if self.style == Style::Folded { scalar::refold(text) } else { text.to_owned() })
             }
@@ -450,7 +483,7 @@ impl Node {
             Resolved::Unsigned(number) => Value::Number(number.into()),
             Resolved::Float(number) => match scalar::float_to_json(number) {
                 Some(number) => Value::Number(number),
-                None => return Err((self.mark, format!("{text} is a number that JSON does not have"))),
+                None => return error(JsonFault::Number(text.to_owned())),
             },
         };
         match (&self.tag, &value) {
@@ -463,7 +496,6 @@ impl Node {
     }
 }
 
-fn no_key(key: &Node) -> (Mark, String) {
-    let shown = key.text().unwrap_or("a collection");
-    (key.mark, format!("the key {shown} is no string; put it in quotes"))
+fn no_key(key: &Node) -> JsonError {
+    JsonError { mark: key.mark, fault: JsonFault::Key(key.text().unwrap_or("a collection").to_owned()) }
 }

@@ -115,7 +115,10 @@ async fn a_plan_that_gives_a_volume_up_needs_the_right_to_that() {
 
 #[tokio::test]
 async fn what_of_a_plan_was_not_done_is_said() {
-    let app = TestApp::with(&[], |script| script.refuses = vec!["Secret alpha-secrets: forbidden"]).await;
+    let app = TestApp::with(&[], |script| {
+        script.failures = vec![(Unit::Project(name("alpha")), "Secret alpha-secrets: forbidden".to_owned())]
+    })
+    .await;
     set_plan(&app);
     let tag = app.get("/api/projects/alpha/plan").await.header("etag").to_owned();
     let reply = app.json("POST", "/api/projects/alpha/plan", &[("if-match", &tag)], &json!({})).await;

@@ -6,7 +6,7 @@
 
 use crate::collection::Collection;
 use crate::resource::Resource;
-use crate::transform::path::{self, Way};
+use crate::transform::path::{self, FieldPathError, Way};
 use crate::yaml::Node;
 
 /// A value, and where it is read again.
@@ -44,7 +44,11 @@ impl Live {
     ///
     /// # Errors
     /// As [`path::way`].
-    pub(super) fn of(objects: &mut Collection, object: usize, parts: &[String]) -> Result<Option<Self>, String> {
+    pub(super) fn of(
+        objects: &mut Collection,
+        object: usize,
+        parts: &[String],
+    ) -> Result<Option<Self>, FieldPathError> {
         let resource = objects.get_mut(object);
         let part = |at: usize| parts.get(at).map(|part| part.trim());
         let noted =

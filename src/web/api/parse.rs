@@ -2,17 +2,17 @@
 
 use secrecy::SecretString;
 
-pub(super) use crate::config::{branch, storage_class};
+pub(in crate::web) use crate::config::{branch, storage_class};
 use crate::project::{GitUrl, Image, ProjectName, Quantity};
 
 /// The longest secret in bytes; a Kubernetes Secret holds a megabyte in all.
 const MAX_SECRET: usize = 64 * 1024;
 
-pub(super) fn short_name(text: &str) -> Result<ProjectName, String> {
+pub(in crate::web) fn short_name(text: &str) -> Result<ProjectName, String> {
     ProjectName::parse(text).map_err(|error| error.to_string())
 }
 
-pub(super) fn display_name(text: &str) -> Result<String, String> {
+pub(in crate::web) fn display_name(text: &str) -> Result<String, String> {
     let length = text.chars().count();
     if text.trim().is_empty() {
         return Err("must not be empty".to_owned());
@@ -27,7 +27,7 @@ pub(super) fn display_name(text: &str) -> Result<String, String> {
 }
 
 /// An address, or a bare name that `prefix` completes.
-pub(super) fn repository(text: &str, prefix: Option<&str>) -> Result<GitUrl, String> {
+pub(in crate::web) fn repository(text: &str, prefix: Option<&str>) -> Result<GitUrl, String> {
     let bare = !text.is_empty()
         && !text.starts_with(['.', '-'])
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
@@ -43,19 +43,19 @@ pub(super) fn repository(text: &str, prefix: Option<&str>) -> Result<GitUrl, Str
     GitUrl::parse(&address).map_err(|error| error.to_string())
 }
 
-pub(super) fn image(text: &str) -> Result<Image, String> {
+pub(in crate::web) fn image(text: &str) -> Result<Image, String> {
     Image::parse(text).map_err(|error| error.to_string())
 }
 
-pub(super) fn cpu(text: &str) -> Result<Quantity, String> {
+pub(in crate::web) fn cpu(text: &str) -> Result<Quantity, String> {
     quantity(text, "1m", "1024", "must be from 1m to 1024 cores")
 }
 
-pub(super) fn memory(text: &str) -> Result<Quantity, String> {
+pub(in crate::web) fn memory(text: &str) -> Result<Quantity, String> {
     quantity(text, "1Mi", "64Ti", "must be from 1Mi to 64Ti (without a unit it is bytes)")
 }
 
-pub(super) fn size(text: &str) -> Result<Quantity, String> {
+pub(in crate::web) fn size(text: &str) -> Result<Quantity, String> {
     quantity(text, "1Mi", "1Pi", "must be from 1Mi to 1Pi (without a unit it is bytes)")
 }
 
@@ -69,7 +69,7 @@ fn quantity(text: &str, least: &str, most: &str, range: &str) -> Result<Quantity
     if quantity < parse(least)? || quantity > parse(most)? { Err(range.to_owned()) } else { Ok(quantity) }
 }
 
-pub(super) fn jira_issue(text: &str) -> Result<String, String> {
+pub(in crate::web) fn jira_issue(text: &str) -> Result<String, String> {
     let fine = text.len() <= 64
         && text.split_once('-').is_some_and(|(project, number)| {
             project.len() > 1
@@ -82,7 +82,7 @@ pub(super) fn jira_issue(text: &str) -> Result<String, String> {
 }
 
 /// Why a project is suspended. `false` in the overlay says that it is not.
-pub(super) fn suspended(text: &str) -> Result<String, String> {
+pub(in crate::web) fn suspended(text: &str) -> Result<String, String> {
     let fine = (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     if fine && text != "false" && !text.trim().is_empty() {
         return Ok(text.to_owned());
@@ -91,7 +91,7 @@ pub(super) fn suspended(text: &str) -> Result<String, String> {
 }
 
 /// A key or token: one word. Programs put it into a header, where anything else would break or be cut.
-pub(super) fn token(text: &str) -> Result<SecretString, String> {
+pub(in crate::web) fn token(text: &str) -> Result<SecretString, String> {
     sized(text)?;
     if text.chars().all(|c| c.is_ascii_graphic()) {
         return Ok(SecretString::from(text));
@@ -99,7 +99,7 @@ pub(super) fn token(text: &str) -> Result<SecretString, String> {
     Err("must be one word of ASCII characters, without spaces or line breaks (also at its end)".to_owned())
 }
 
-pub(super) fn password(text: &str) -> Result<SecretString, String> {
+pub(in crate::web) fn password(text: &str) -> Result<SecretString, String> {
     sized(text)?;
     if text.chars().any(char::is_control) {
         return Err("must not have line breaks (also at its end) or other control characters".to_owned());
@@ -108,7 +108,7 @@ pub(super) fn password(text: &str) -> Result<SecretString, String> {
 }
 
 /// An address that is kept as a secret, since it may name an internal gateway.
-pub(super) fn base_url(text: &str) -> Result<SecretString, String> {
+pub(in crate::web) fn base_url(text: &str) -> Result<SecretString, String> {
     sized(text)?;
     let error = || "must be https://host/path or http://host/path, without a user or password".to_owned();
     let uri: axum::http::Uri = text.parse().map_err(|_| error())?;
@@ -118,7 +118,7 @@ pub(super) fn base_url(text: &str) -> Result<SecretString, String> {
 }
 
 /// A private key in PEM. OpenSSH wants Unix line ends and a newline after the last line, which copying often loses.
-pub(super) fn ssh_private_key(text: &str) -> Result<SecretString, String> {
+pub(in crate::web) fn ssh_private_key(text: &str) -> Result<SecretString, String> {
     sized(text)?;
     let lines = lines_of(text)?;
     let (first, last) = (lines.lines().next().unwrap_or_default(), lines.lines().last().unwrap_or_default());
@@ -134,7 +134,7 @@ pub(super) fn ssh_private_key(text: &str) -> Result<SecretString, String> {
     Ok(SecretString::from(lines))
 }
 
-pub(super) fn known_hosts(text: &str) -> Result<SecretString, String> {
+pub(in crate::web) fn known_hosts(text: &str) -> Result<SecretString, String> {
     sized(text)?;
     let lines = lines_of(text)?;
     let mut entries = lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).peekable();

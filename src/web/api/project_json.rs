@@ -2,37 +2,36 @@
 
 use serde::Serialize;
 
-use crate::change::Committed;
 use crate::config::ServerSettings;
+use crate::operations::{Committed, ProjectState, Snapshot};
 use crate::project::{Phase, ProjectName, ProjectSpec, ProjectStatus, Reason, Resources, Revision, Storage};
-use crate::reconcile::{ProjectState, Snapshot};
 
 /// A project as clients see it. What an overlay that does not build cannot say is `null`; no field is ever left out.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Project {
-    pub(super) id: ProjectName,
-    pub(super) name: String,
-    pub(super) short_name: ProjectName,
-    pub(super) git_repository: Option<String>,
-    pub(super) git_branch: Option<String>,
-    pub(super) phase: Phase,
-    pub(super) reason: Reason,
-    pub(super) message: String,
-    pub(super) replicas: Option<u32>,
-    pub(super) resources: Option<Resources>,
-    pub(super) storage: Option<Storage>,
+pub(in crate::web) struct Project {
+    pub(in crate::web) id: ProjectName,
+    pub(in crate::web) name: String,
+    pub(in crate::web) short_name: ProjectName,
+    pub(in crate::web) git_repository: Option<String>,
+    pub(in crate::web) git_branch: Option<String>,
+    pub(in crate::web) phase: Phase,
+    pub(in crate::web) reason: Reason,
+    pub(in crate::web) message: String,
+    pub(in crate::web) replicas: Option<u32>,
+    pub(in crate::web) resources: Option<Resources>,
+    pub(in crate::web) storage: Option<Storage>,
     /// Measured CPU and memory; `null` while nobody measures.
     usage: Option<()>,
-    pub(super) image: Option<String>,
-    pub(super) jira_issue: Option<String>,
+    pub(in crate::web) image: Option<String>,
+    pub(in crate::web) jira_issue: Option<String>,
     /// Why nothing of it is applied; `null` when it is.
-    pub(super) suspended: Option<String>,
+    pub(in crate::web) suspended: Option<String>,
     urls: Urls,
-    pub(super) revision: Option<Revision>,
-    pub(super) applied_revision: Option<Revision>,
-    pub(super) created_at: Option<String>,
-    pub(super) updated_at: Option<String>,
+    pub(in crate::web) revision: Option<Revision>,
+    pub(in crate::web) applied_revision: Option<Revision>,
+    pub(in crate::web) created_at: Option<String>,
+    pub(in crate::web) updated_at: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -42,27 +41,27 @@ struct Urls {
 }
 
 /// Where clients find things: PUBLIC_URL, or paths on the host that they asked.
-pub(super) fn link(server: &ServerSettings, path: &str) -> String {
+pub(in crate::web) fn link(server: &ServerSettings, path: &str) -> String {
     format!("{}{path}", server.public_url.as_deref().unwrap_or(&server.base_path))
 }
 
 /// The path of a project in the API.
-pub(super) fn project_path(name: &ProjectName) -> String {
+pub(in crate::web) fn project_path(name: &ProjectName) -> String {
     format!("/api/projects/{name}")
 }
 
 /// The strong ETag of an overlay.
-pub(super) fn etag(overlay_id: &str) -> String {
+pub(in crate::web) fn etag(overlay_id: &str) -> String {
     format!("\"{overlay_id}\"")
 }
 
 /// A project of a snapshot.
-pub(super) fn of_state(server: &ServerSettings, name: &ProjectName, state: &ProjectState) -> Project {
+pub(in crate::web) fn of_state(server: &ServerSettings, name: &ProjectName, state: &ProjectState) -> Project {
     project(server, name, state.spec.clone(), state.status.clone(), state.revision, state.updated_at.clone())
 }
 
 /// A project right after its commit. The snapshot may be older than the commit: then the project is pending.
-pub(super) fn of_commit(
+pub(in crate::web) fn of_commit(
     server: &ServerSettings,
     name: &ProjectName,
     committed: &Committed,

@@ -4,16 +4,15 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::AppState;
-use super::api::{Id, name_of};
-use super::problem::Problem;
-use super::request::Call;
+use crate::operations::CommitOutcome;
 use crate::project::Action;
-use crate::store::CommitOutcome;
+use crate::web::AppState;
+use crate::web::problem::Problem;
+use crate::web::request::{Call, Id, name_of};
 
 /// The answer; bounded, so that it has no pages.
 #[derive(Debug, Serialize)]
-pub(super) struct History {
+pub(in crate::web) struct History {
     items: Vec<Item>,
 }
 
@@ -33,15 +32,19 @@ struct Item {
 }
 
 /// `GET /api/projects/{id}/history`, the newest first. A deleted project's history can still be read.
-pub(super) async fn history(State(state): State<AppState>, id: Id, call: Call) -> Result<Json<History>, Problem> {
+pub(in crate::web) async fn history(
+    State(state): State<AppState>,
+    id: Id,
+    call: Call,
+) -> Result<Json<History>, Problem> {
     call.permit(Action::Read)?;
     let name = name_of(id)?;
-    let passages = state.store.passages(&name).await?;
-    Ok(Json(History { items: passages.into_iter().map(item).collect() }))
+    let outcomes = state.operations.history(&name).await?;
+    Ok(Json(History { items: outcomes.into_iter().map(item).collect() }))
 }
 
-fn item(passage: CommitOutcome) -> Item {
-    let seen_at = jiff::Timestamp::from_millisecond(passage.seen_at).unwrap_or_default().to_string();
-    let CommitOutcome { revision, author, digest, summary, outcome, message, applied_ms, healthy_ms, .. } = passage;
+fn item(outcome: CommitOutcome) -> Item {
+    let seen_at = jiff::Timestamp::from_millisecond(outcome.seen_at).unwrap_or_default().to_string();
+    let CommitOutcome { revision, author, digest, summary, outcome, message, applied_ms, healthy_ms, .. } = outcome;
     Item { revision, author, seen_at, digest, summary, outcome, message, applied_ms, healthy_ms }
 }

@@ -1,21 +1,18 @@
 //! The way of every write: permission, once per Idempotency-Key, commit, answer.
 
-use std::time::Instant;
-
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 
-use super::AppState;
-use super::problem::Problem;
 use super::project_json::{Project, etag, link, of_commit, project_path};
-use super::request::Call;
-use crate::change::Committed;
-use crate::metrics::Outcome;
-use crate::project::{Actor, ErrorKind, Intent, Phase, ProjectName, Revision, Volumes};
+use crate::operations::Committed;
+use crate::project::{ErrorKind, Intent, Phase, ProjectName, Revision, Volumes};
 use crate::store::{Begun, Fingerprint, StoredAnswer};
+use crate::web::problem::Problem;
+use crate::web::request::Call;
+use crate::web::{AppState, now};
 
 /// A write's answer, as it is sent and as it is kept for a repeated request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -95,10 +92,10 @@ async fn execute(
     if_match: Option<String>,
     request: Option<Fingerprint>,
 ) -> Result<Reply, Problem> {
-    let kind = operation(&intent).1;
-    let name = named(&intent)?;
-    let committed = submit(&state, call.actor, intent, if_match).await;
-    let result = committed.and_then(|committed| reply(&state, &name, kind, &committed));
+    let of_none = || Problem::internal("a change of no project came by the interface of projects".to_owned());
+    let (kind, name) = (Kind::of(&intent), intent.project().cloned().ok_or_else(of_none)?);
+    let committed = state.operations.submit(intent, call.actor, if_match).await;
+    let result = committed.map_err(Problem::from).and_then(|committed| reply(&state, &name, kind, &committed));
     if let Some(request) = request {
         // Only what was done is remembered: after an error nothing was committed, and trying again is the right thing.
         let kept = match &result {
@@ -115,48 +112,6 @@ async fn execute(
     result
 }
 
-/// The project that an intent of ours is about.
-fn named(intent: &Intent) -> Result<ProjectName, Problem> {
-    let of_none = || Problem::internal("a change of no project came by the interface of projects".to_owned());
-    intent.project().cloned().ok_or_else(of_none)
-}
-
-/// Commits `intent`, counts it and logs it.
-async fn submit(
-    state: &AppState,
-    actor: Actor,
-    intent: Intent,
-    if_match: Option<String>,
-) -> Result<Committed, Problem> {
-    let started = Instant::now();
-    let (name, subject) = (named(&intent)?, intent.subject());
-    let operation = operation(&intent).0;
-    let result = state.backend.submit(intent, actor, if_match).await;
-    let outcome = Outcome::from(&result);
-    state.metrics.project_operation(operation, outcome);
-    if operation == "create" {
-        state.metrics.project_creation(outcome, started.elapsed());
-    }
-    let committed = result?;
-    tracing::info!(project = %name, commit = %committed.revision, changed = committed.changed, "{subject}");
-    Ok(committed)
-}
-
-/// Commits `intent` for a page. As with [`write`], whoever goes away does not take it back.
-pub(super) async fn commit(
-    state: &AppState,
-    actor: Actor,
-    intent: Intent,
-    if_match: Option<String>,
-) -> Result<Committed, Problem> {
-    let state = state.clone();
-    let work = async move { submit(&state, actor, intent, if_match).await }.in_current_span();
-    match tokio::spawn(work).await {
-        Ok(result) => result,
-        Err(error) => Err(Problem::internal(format!("a write ended early: {error}"))),
-    }
-}
-
 /// What the answer has to say beside the project.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -165,15 +120,13 @@ enum Kind {
     Deleted(Volumes),
 }
 
-/// The operation as metrics name it, and the kind of its answer.
-const fn operation(intent: &Intent) -> (&'static str, Kind) {
-    match intent {
-        Intent::Create(_) => ("create", Kind::Created),
-        Intent::Change(..) => ("change", Kind::Changed),
-        Intent::Delete(_, volumes) => ("delete", Kind::Deleted(*volumes)),
-        Intent::Start(_) => ("start", Kind::Changed),
-        Intent::Stop(_) => ("stop", Kind::Changed),
-        Intent::TrustAgentKey(_) => ("trust-agent-key", Kind::Changed),
+impl Kind {
+    const fn of(intent: &Intent) -> Self {
+        match intent {
+            Intent::Create(_) => Self::Created,
+            Intent::Delete(_, volumes) => Self::Deleted(*volumes),
+            Intent::Change(..) | Intent::Start(_) | Intent::Stop(_) | Intent::TrustAgentKey(_) => Self::Changed,
+        }
     }
 }
 
@@ -186,7 +139,7 @@ fn reply(state: &AppState, name: &ProjectName, kind: Kind, committed: &Committed
     };
     let subject = match kind {
         Kind::Created | Kind::Changed => {
-            let snapshot = state.backend.snapshot();
+            let snapshot = state.operations.snapshot();
             Subject::There(Box::new(of_commit(server, name, committed, &snapshot, now().to_string())))
         }
         Kind::Deleted(Volumes::Keep) => going(
@@ -242,13 +195,7 @@ fn choose(ids: Vec<String>, state: &AppState, name: Option<&ProjectName>) -> Opt
     if ids.len() < 2 {
         return ids.into_iter().next();
     }
-    let snapshot = state.backend.snapshot();
+    let snapshot = state.operations.snapshot();
     let current = name.and_then(|name| snapshot.projects.get(name)).and_then(|project| project.overlay_id.clone());
     ids.iter().find(|id| Some(*id) == current.as_ref()).or(ids.first()).cloned()
-}
-
-/// The time, to the second: no answer needs more.
-pub(super) fn now() -> jiff::Timestamp {
-    let now = jiff::Timestamp::now();
-    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

@@ -3,13 +3,17 @@
 use serde_json::Value;
 
 use super::fields::{Fields, Given};
-use super::problem::Problem;
 use super::{json, parse};
 use crate::config::ProjectDefaults;
 use crate::project::{NewProject, ProjectChange, ProjectName, ProjectSpec, Resources, SecretChange, SecretKey};
+use crate::web::problem::Problem;
 
 /// A project to be made. Defaults are filled in here, so that the overlay has them.
-pub(super) fn create(body: &[u8], defaults: &ProjectDefaults, created_at: String) -> Result<NewProject, Problem> {
+pub(in crate::web) fn create(
+    body: &[u8],
+    defaults: &ProjectDefaults,
+    created_at: String,
+) -> Result<NewProject, Problem> {
     with_fields(body, |fields| {
         let given = fields.text("shortName", parse::short_name);
         let short_name = fields.required("shortName", given);
@@ -53,7 +57,7 @@ pub(super) fn create(body: &[u8], defaults: &ProjectDefaults, created_at: String
 }
 
 /// What is to change of the project `id`, which reads as `current` now, where that is known.
-pub(super) fn change(
+pub(in crate::web) fn change(
     body: &[u8],
     defaults: &ProjectDefaults,
     id: &ProjectName,

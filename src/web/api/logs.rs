@@ -1,55 +1,27 @@
 //! A project's log over HTTP: plain text, and on and on for whoever follows.
-//!
-//! A follower holds a connection and a place of [`AT_ONCE`], but no worker. It goes when the client goes, when the
-//! container ends, or when the manager stops.
-
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt as _;
-use tokio::sync::{Semaphore, watch};
 
-use super::AppState;
-use super::api::{Id, known, name_of};
-use super::problem::Problem;
-use super::request::{Call, no_such_project};
-use crate::cluster::{LogError, LogQuery, LogStream, Since};
-use crate::project::{Action, ErrorKind, FieldError, Phase, ProjectName};
-use crate::reconcile::ProjectState;
+use super::json;
+use crate::operations::{LogQuery, Since};
+use crate::project::{Action, FieldError};
+use crate::web::AppState;
+use crate::web::problem::Problem;
+use crate::web::request::{Call, Id, name_of};
 
-/// How many logs are read at the same time.
-const AT_ONCE: usize = 64;
 /// The most lines that can be asked for.
 const MAX_LINES: u32 = 10_000;
 
-/// What all readers of logs share; cheap to clone.
-#[derive(Clone)]
-pub(super) struct Readers {
-    places: Arc<Semaphore>,
-    closing: Arc<watch::Sender<bool>>,
-}
-
-impl Readers {
-    pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(AT_ONCE)), closing: Arc::new(watch::channel(false).0) }
-    }
-
-    /// Ends every log that is being read.
-    pub(super) fn close(&self) {
-        self.closing.send_replace(true);
-    }
-}
-
 /// `GET /api/projects/{id}/logs`
-pub(super) async fn read(State(state): State<AppState>, id: Id, call: Call) -> Result<Response, Problem> {
+pub(in crate::web) async fn read(State(state): State<AppState>, id: Id, call: Call) -> Result<Response, Problem> {
     call.permit(Action::Read)?;
     let name = name_of(id)?;
     let query = parse(&call.query()?)?;
-    let stream = open(&state, &name, &query).await?;
+    let stream = state.operations.logs(&name, &query).await?;
     let mut response = Body::from_stream(stream).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -58,65 +30,8 @@ pub(super) async fn read(State(state): State<AppState>, id: Id, call: Call) -> R
     Ok(response)
 }
 
-/// Opens a log, in one of the places for it.
-pub(super) async fn open(state: &AppState, name: &ProjectName, query: &LogQuery) -> Result<LogStream, Problem> {
-    let snapshot = known(state)?;
-    let project = snapshot.projects.get(name).ok_or_else(|| no_such_project(name.as_str()))?;
-    let readers = &state.readers;
-    let place = Arc::clone(&readers.places).try_acquire_owned().map_err(|_| {
-        let detail = format!("{AT_ONCE} logs are being read already; try again when somebody has stopped following");
-        Problem::of_kind(ErrorKind::Unavailable, detail)
-    })?;
-    let log = state.backend.logs(name, query).await.map_err(|error| problem(name, project, error))?;
-    let mut closing = readers.closing.subscribe();
-    let closed = Box::pin(async move {
-        let _ = closing.wait_for(|closing| *closing).await;
-    });
-    let held = log.map(move |part| {
-        // The place is free again when the stream goes.
-        let _place = &place;
-        part
-    });
-    Ok(Box::pin(held.take_until(closed)))
-}
-
-/// Why there is no log, and what to do.
-fn problem(name: &ProjectName, project: &ProjectState, error: LogError) -> Problem {
-    match error {
-        LogError::NoPod => {
-            let why = match project.status.phase {
-                Phase::Stopped | Phase::Stopping => {
-                    format!("{name} is stopped, and its log went with its pod; start it, then ask again")
-                }
-                Phase::Deleting => format!("{name} is being deleted"),
-                Phase::Pending | Phase::Starting | Phase::Running | Phase::Failed | Phase::Suspended => {
-                    format!("{name} has no pod (yet): {}", project.status.message)
-                }
-            };
-            Problem::new(StatusCode::CONFLICT, "no-pod", "There is no log", why)
-        }
-        LogError::NotStarted(why) => {
-            let detail =
-                format!("the container has not started yet ({why}); ask again in a moment. {}", project.status.message);
-            Problem::new(StatusCode::CONFLICT, "no-pod", "There is no log", detail)
-        }
-        LogError::NoPrevious => {
-            let detail = "the container has had no earlier run; leave out previous for the log of this one";
-            Problem::new(StatusCode::NOT_FOUND, "no-previous", "There is no log", detail)
-        }
-        LogError::NoContainer { known, .. } => {
-            Problem::field("container", format!("must be one of {}", known.join(", ")))
-        }
-        // Whatever the cluster says of our own rights or of itself, the caller's request was good.
-        LogError::Cluster(error) => {
-            let detail = format!("the cluster gave no log: {error}");
-            Problem::new(StatusCode::BAD_GATEWAY, "cluster", "The cluster gave no log", detail)
-        }
-    }
-}
-
 /// Reads the parameters of a request.
-pub(super) fn parse(parameters: &[(String, String)]) -> Result<LogQuery, Problem> {
+pub(in crate::web) fn parse(parameters: &[(String, String)]) -> Result<LogQuery, Problem> {
     let mut query = LogQuery { container: "agent".to_owned(), lines: 100, since: None, previous: false, follow: false };
     let mut errors = Vec::new();
     let mut seen = Vec::new();
@@ -124,7 +39,7 @@ pub(super) fn parse(parameters: &[(String, String)]) -> Result<LogQuery, Problem
         let result = if seen.contains(&name) { Err("is given twice".to_owned()) } else { set(&mut query, name, value) };
         seen.push(name);
         if let Err(message) = result {
-            errors.push(FieldError { field: super::json::path("", name), message });
+            errors.push(FieldError { field: json::path("", name), message });
         }
     }
     if errors.is_empty() { Ok(query) } else { Err(Problem::fields(errors)) }

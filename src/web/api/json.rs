@@ -13,7 +13,7 @@ use crate::project::FieldError;
 ///
 /// # Errors
 /// Where the text stops being JSON. The message has no part of the text in it: that may be a secret.
-pub(super) fn parse(bytes: &[u8]) -> Result<(Value, Vec<FieldError>), String> {
+pub(in crate::web) fn parse(bytes: &[u8]) -> Result<(Value, Vec<FieldError>), String> {
     let duplicates = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Node { path: String::new(), duplicates: &duplicates }
@@ -26,7 +26,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Value, Vec<FieldError>), String> {
 }
 
 /// A field's path below `prefix`; long names are cut, as they may be anything.
-pub(super) fn path(prefix: &str, name: &str) -> String {
+pub(in crate::web) fn path(prefix: &str, name: &str) -> String {
     let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     if prefix.is_empty() { name } else { format!("{prefix}.{name}") }
 }

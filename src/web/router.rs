@@ -1,0 +1,92 @@
+//! Every address that the manager answers. A new address stands here and nowhere else.
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+
+use super::AppState;
+use super::api::{backup, history, logs, monitoring, plan, projects};
+use super::middleware;
+use super::pages;
+use super::problem::Problem;
+
+/// The manager's HTTP service: all routes below BASE_PATH, with the middleware around them.
+pub fn router(state: AppState) -> Router {
+    let routes = routes();
+    let placed = match state.settings.server.base_path.as_str() {
+        "" => routes,
+        // Probes come from the node and know of no prefix.
+        prefix => {
+            // The prefix itself is an address below it; with a slash at its end it is not.
+            Router::new().merge(probes()).route(&format!("{prefix}/"), get(pages::home)).nest(prefix, routes)
+        }
+    };
+    let answering = placed.fallback(no_route).method_not_allowed_fallback(no_method);
+    middleware::around(answering, &state).with_state(state)
+}
+
+fn routes() -> Router<AppState> {
+    Router::new().merge(probes()).merge(rest()).merge(for_people())
+}
+
+/// For the node that runs the manager.
+fn probes() -> Router<AppState> {
+    Router::new().route("/livez", get(monitoring::livez)).route("/readyz", get(monitoring::readyz))
+}
+
+/// For programs.
+fn rest() -> Router<AppState> {
+    Router::new()
+        .route("/api/projects", get(projects::list).post(projects::create))
+        .route("/api/projects/{id}", get(projects::read).put(projects::change).delete(projects::delete))
+        .route("/api/projects/{id}/start", post(projects::start))
+        .route("/api/projects/{id}/stop", post(projects::stop))
+        .route("/api/projects/{id}/logs", get(logs::read))
+        .route("/api/projects/{id}/refresh", post(projects::refresh))
+        .route("/api/projects/{id}/history", get(history::history))
+        .route("/api/projects/{id}/plan", get(plan::of_project).post(plan::apply_project))
+        .route("/api/plan", get(plan::of_commit).post(plan::apply_head))
+        .route("/api/backup/status", get(backup::status))
+        .route("/api/backup/list", get(backup::list))
+        .route("/api/backup/export", get(backup::export))
+        .route("/api/backup/cluster-info", get(backup::cluster_info))
+        .route("/api/backup/create", post(backup::create))
+        .route("/api/backup/restore", post(backup::restore))
+        .route("/api/monitoring/health", get(monitoring::health))
+        .route("/api/monitoring/metrics", get(monitoring::metrics))
+        .route("/api/monitoring/status", get(monitoring::status))
+}
+
+/// Pages, and what they are made with.
+fn for_people() -> Router<AppState> {
+    use pages::{assets, backups, create, delete, list, log, plan, project, sign_in, upgrade};
+    Router::new()
+        .route("/", get(pages::home))
+        .route("/sign-in", get(sign_in::look).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/projects", get(list::page).post(create::create))
+        .route("/new", get(create::page))
+        .route("/projects/{id}", get(project::page))
+        .route("/projects/{id}/start", post(project::start))
+        .route("/projects/{id}/stop", post(project::stop))
+        .route("/projects/{id}/suspend", post(project::suspend))
+        .route("/projects/{id}/resume", post(project::resume))
+        .route("/projects/{id}/delete", get(delete::page).post(delete::delete))
+        .route("/projects/{id}/logs", get(log::page))
+        .route("/plan", get(plan::page).post(plan::apply))
+        .route("/backups", get(backups::page).post(backups::create))
+        .route("/backups/restore", get(backups::plan).post(backups::restore))
+        .route("/upgrade", get(upgrade::page).post(upgrade::commit))
+        .route("/fragments/projects", get(list::fragment))
+        .route("/fragments/projects/{id}", get(project::fragment))
+        .route("/assets/{file}", get(assets::file))
+}
+
+async fn no_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no-route", "There is nothing at this address", "no such address in this API")
+}
+
+async fn no_method() -> Problem {
+    let detail = "this address does not know the method; the Allow header lists those that it knows";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "The method is not allowed here", detail)
+}
