@@ -235,8 +235,13 @@ fn find(setup: &Setup, time: BackupTime) -> Result<(String, Revision, Tree), Bac
 /// The newest backup in the remote whose commit is in the history of the state repository.
 pub(super) fn newest_of_history(setup: &Setup) -> Result<Option<Success>, BackupError> {
     let Some(head) = setup.state.head()? else { return Ok(None) };
+    let now = jiff::Timestamp::now();
     for tag in setup.archive.tags()?.into_iter().rev().filter(|tag| tag.is_remote) {
         let Ok(time) = BackupTime::parse_name(&tag.name) else { continue };
+        // A name that lies ahead would put the next backup off until then.
+        if time.timestamp() > now {
+            continue;
+        }
         let Ok(revision) = setup.archive.find(&tag.name) else { continue };
         let is_ours = setup.state.tree(revision).is_ok() && setup.state.is_ancestor(revision, head)?;
         return Ok(is_ours.then(|| Success {

@@ -19,7 +19,8 @@ mod schedule;
 mod target;
 mod time;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -244,7 +245,9 @@ impl Backups {
     pub fn open(state: Repository, options: Options, metrics: Metrics) -> Result<Self, BackupError> {
         let Options { directory, remote, branch, interval, state_addresses, agent_key } = options;
         let unusable = |message: String| BackupError::Directory { path: directory.display().to_string(), message };
-        fs::create_dir_all(&directory).map_err(|error| unusable(error.to_string()))?;
+        // The key for a server is in it while git runs.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+        made.map_err(|error| unusable(error.to_string()))?;
         // Git runs elsewhere than this process may.
         let directory = directory.canonicalize().map_err(|error| unusable(error.to_string()))?;
         let address = remote.as_ref().map(|remote| remote.url().to_owned());
@@ -252,7 +255,7 @@ impl Backups {
         let setup = Setup { state, archive, directory, branch, interval, state_addresses, agent_key };
         run::refuse_own_repository(&setup)?;
         let target = format!("{}#{}", address.as_deref().unwrap_or("local"), setup.branch);
-        let record = Record::read(&setup.directory, &target);
+        let record = Record::read(&setup.directory, &target, Timestamp::now());
         if let Some(last) = &record.last {
             metrics.set_last_backup(last.at.as_second());
         }

@@ -57,8 +57,9 @@ pub(super) struct Failure {
 }
 
 impl Record {
-    /// Reads the record for `target`. An unreadable one is begun anew: it is worth less than the next backup.
-    pub(super) fn read(directory: &Path, target: &str) -> Self {
+    /// Reads the record for `target`. An unreadable one is begun anew: it is worth less than the next backup. Times after
+    /// `now` come from a clock that was wrong, and would put the next backup off until then.
+    pub(super) fn read(directory: &Path, target: &str, now: Timestamp) -> Self {
         let path = directory.join(FILE);
         let empty = Self { target: target.to_owned(), ..Self::default() };
         let text = match fs::read_to_string(&path) {
@@ -70,7 +71,15 @@ impl Record {
             }
         };
         match serde_json::from_str::<Self>(&text) {
-            Ok(record) if record.target == target => record,
+            Ok(mut record) if record.target == target => {
+                if let Some(last) = &mut record.last {
+                    last.at = last.at.min(now);
+                }
+                if let Some(failure) = &mut record.failure {
+                    failure.at = failure.at.min(now);
+                }
+                record
+            }
             Ok(_) => empty,
             Err(error) => {
                 tracing::warn!(file = %path.display(), %error, "the record of backups is damaged; beginning anew");
@@ -114,16 +123,18 @@ mod tests {
     #[test]
     fn a_record_is_read_back_for_its_own_target_only() {
         let directory = tempfile::tempdir().unwrap();
-        let mut record = Record::read(directory.path(), "a#main");
+        let mut record = Record::read(directory.path(), "a#main", at(10));
         record.failed(at(1), "away".to_owned());
         record.failed(at(2), "still away".to_owned());
         record.write(directory.path()).unwrap();
-        let read = Record::read(directory.path(), "a#main");
+        let read = Record::read(directory.path(), "a#main", at(10));
         assert_eq!(read, record);
         let failure = read.failure.unwrap();
         assert_eq!((failure.since, failure.at, failure.attempts), (at(1), at(2), 2));
-        assert_eq!(Record::read(directory.path(), "b#main").failure, None);
+        let early = Record::read(directory.path(), "a#main", at(1)).failure.unwrap();
+        assert_eq!(early.at, at(1), "a clock that was wrong");
+        assert_eq!(Record::read(directory.path(), "b#main", at(10)).failure, None);
         fs::write(directory.path().join(FILE), "{\"target\":").unwrap();
-        assert_eq!(Record::read(directory.path(), "a#main").failure, None);
+        assert_eq!(Record::read(directory.path(), "a#main", at(10)).failure, None);
     }
 }

@@ -192,13 +192,13 @@ impl Archive {
         Ok(tags.into_values().collect())
     }
 
-    /// Returns the commit of the backup `name`: the remote's where it has one, else the local one.
+    /// Returns the commit of the backup `name`: the local one where there is one, as nobody else moves it.
     ///
     /// # Errors
     /// [`GitError::UnknownRevision`] when there is no such tag, or it names no commit.
     pub fn find(&self, name: &str) -> Result<Revision, GitError> {
-        let remote = self.repository.resolve(&format!("{REMOTE_TAGS}{name}"));
-        remote.or_else(|_| self.repository.resolve(&format!("{TAGS}{name}")))
+        let local = self.repository.resolve(&format!("{TAGS}{name}"));
+        local.or_else(|_| self.repository.resolve(&format!("{REMOTE_TAGS}{name}")))
     }
 
     /// Returns the commit of the remote's branch when it was last asked.
@@ -374,7 +374,9 @@ impl Archive {
     /// [`ArchiveError`] when it cannot be written.
     pub fn bundle(&self, name: &str, file: &Path) -> Result<(), ArchiveError> {
         let (path, tag) = (file.display().to_string(), format!("{TAGS}{name}"));
-        self.local("making a bundle", &["bundle", "create", "--quiet", &path, &self.branch, &tag])?;
+        // A clone of the bundle, or of the archive, checks this branch out.
+        self.local("naming the branch", &["symbolic-ref", "HEAD", &self.branch])?;
+        self.local("making a bundle", &["bundle", "create", "--quiet", &path, "HEAD", &self.branch, &tag])?;
         self.local("checking a bundle", &["bundle", "verify", "--quiet", &path])?;
         super::durable::sync(file)?;
         Ok(())

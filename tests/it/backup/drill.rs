@@ -100,7 +100,9 @@ async fn a_lost_cluster_comes_back_from_the_backup_and_a_new_manager_finds_it_as
         ("BACKUP_INTERVAL_HOURS", "0"),
     ]);
     for name in &names {
-        second.project_until(name, |project| project["appliedRevision"] == project["revision"]).await;
+        second
+            .project_until(name, |project| project["appliedRevision"].is_string() && project["phase"] == "Running")
+            .await;
     }
     eventually("the secrets to be back", || cluster.object(&namespace, "secret", "p19-secrets"));
     let status = second.command(&["plan"]).output().expect("plan");
