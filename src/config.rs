@@ -141,7 +141,7 @@ pub struct BackupSettings {
 pub struct Secrets {
     /// SECRETS_DIR: a folder with one file for each key, as Kubernetes mounts a Secret.
     pub directory: Option<PathBuf>,
-    /// SOPS_AGE_KEY: age identities, one on each line.
+    /// SOPS_AGE_KEY, `sops-age-key`: age identities, one on each line.
     pub sops_age_key: Option<SecretString>,
     /// SOPS_AGE_KEY_FILE: a file of age identities.
     pub sops_age_key_file: Option<PathBuf>,
@@ -153,6 +153,8 @@ pub struct Secrets {
     pub git_ssh_private_key: Option<SecretString>,
     /// AGENT_SIGNING_KEY, `agent-signing-key`: signs the tokens that let the manager into environments.
     pub agent_signing_key: Option<SecretString>,
+    /// ADMIN_TOKEN, `admin-token`: the administrator's token; without it one is made in `data_dir`.
+    pub admin_token: Option<SecretString>,
 }
 
 impl Settings {
@@ -201,6 +203,7 @@ impl Settings {
             git_token: reader.secret("BACKUP_GIT_TOKEN", anything),
             git_ssh_private_key: reader.secret("BACKUP_SSH_PRIVATE_KEY", anything),
             agent_signing_key: reader.secret("AGENT_SIGNING_KEY", anything),
+            admin_token: reader.secret("ADMIN_TOKEN", anything),
         };
         // Everything has been read by now, so that one run reports every error.
         let assemble = || {
@@ -253,6 +256,8 @@ impl Secrets {
             (&mut self.git_token, "backup-git-token"),
             (&mut self.git_ssh_private_key, "backup-ssh-private-key"),
             (&mut self.agent_signing_key, "agent-signing-key"),
+            (&mut self.admin_token, "admin-token"),
+            (&mut self.sops_age_key, "sops-age-key"),
         ] {
             if slot.is_none() {
                 *slot = read_secret_file(&directory.join(file))?;

@@ -6,7 +6,8 @@
 //! ConfigMap `claude-manager-agent-keys`.
 //!
 //! **Architecture invariant:** credentials are read from mounted files when they are needed. None is on a command line,
-//! in a variable, in a repository's configuration, in a log line or in an answer.
+//! in a repository's configuration, in a log line or in an answer, and none is in a variable but Claude Code's own in
+//! those of its process.
 
 mod client;
 mod program;
@@ -15,8 +16,8 @@ mod token;
 
 pub use client::{Client, ClientError, Reach};
 pub use program::{
-    AgentError, CredentialRequest, Holder, LaunchOptions, Options, credential, encode_variables, holder, install,
-    launch, run,
+    AgentError, ClaudeOptions, CredentialRequest, Holder, LaunchOptions, Options, credential, encode_variables, holder,
+    install, launch, run, run_child,
 };
-pub use protocol::{PORT, PROTOCOL, Readiness, Repository, Status};
+pub use protocol::{PORT, PROTOCOL, Readiness, Repository, Status, chat};
 pub use token::{Claims, KeyError, MAX_LIFETIME, PublicKey, Refusal, Signer, Verifier};

@@ -6,7 +6,9 @@
 //! opened and the repository cloned. Where directories are hidden from the agent, [`launch`] did so before it was executed.
 
 mod access;
+mod claude;
 mod clone;
+mod conversations;
 mod credential;
 mod failure;
 mod git;
@@ -25,6 +27,7 @@ mod source;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::net::TcpListener;
@@ -36,6 +39,7 @@ use crate::project::ProjectName;
 use layout::Layout;
 use source::Source;
 
+pub use claude::run_child;
 pub use credential::{CredentialRequest, answer as credential};
 pub use install::install;
 pub use launch::{LaunchOptions, encode as encode_variables, launch};
@@ -56,6 +60,19 @@ pub struct Options {
     pub repository: Option<String>,
     /// GIT_BRANCH: which branch of it.
     pub branch: Option<String>,
+    /// How Claude Code is run.
+    pub claude: ClaudeOptions,
+}
+
+/// How Claude Code is run.
+#[derive(Clone, Debug)]
+pub struct ClaudeOptions {
+    /// CLAUDE_BIN: the program; the first `claude` in PATH when absent.
+    pub program: Option<PathBuf>,
+    /// How long a process without work is kept.
+    pub idle: Duration,
+    /// How long a turn may be silent before it is interrupted.
+    pub silent: Duration,
 }
 
 /// Why the agent cannot run.
@@ -184,16 +201,19 @@ pub fn run(options: Options) -> Result<(), AgentError> {
         let address = listener.local_addr().map_err(AgentError::System)?;
         lock.sign(&world.options, address, world.started)?;
         access::prepare(&world).await;
+        let conversations = conversations::Conversations::open(Arc::clone(&world));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), project = %world.options.project, %address, "the agent runs");
         let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::System)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::System)?;
         tokio::select! {
-            ended = server::serve(listener, Arc::clone(&world)) => ended.map_err(AgentError::System)?,
+            ended = server::serve(listener, Arc::clone(&world), conversations.clone()) => ended.map_err(AgentError::System)?,
             () = clone::keep(&world) => {}
+            () = conversations.look() => {}
             () = orphans() => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        conversations.stop().await;
         tracing::info!("the agent stops");
         Ok(())
     })

@@ -2,6 +2,8 @@
 //!
 //! Either side may be older than the other: what is unknown is passed over, and what may be missing has a default.
 
+pub mod chat;
+
 use serde::{Deserialize, Serialize};
 
 use crate::project::Reason;
@@ -38,6 +40,9 @@ pub struct Status {
     /// When somebody last worked here, RFC 3339; `None` while nobody has.
     #[serde(default)]
     pub last_activity_at: Option<String>,
+    /// Claude Code in this environment; `None` from an agent that does not look after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claude: Option<chat::ClaudeStatus>,
 }
 
 /// The repository of an environment.
@@ -112,6 +117,7 @@ mod tests {
             repository: Some(Repository { url: "u".to_owned(), branch: None, commit: None }),
             started_at: "2026-11-24T21:31:03Z".to_owned(),
             last_activity_at: None,
+            claude: None,
         };
         let text = serde_json::to_string(&status).unwrap();
         assert_eq!(

@@ -1,12 +1,13 @@
 //! `agent` and its errands: the command line into the options of [`crate::agent`].
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use super::cli::{Agent, AgentErrand, AgentOptions};
 use super::telemetry;
-use crate::agent::{self, AgentError, CredentialRequest, LaunchOptions, Options};
+use crate::agent::{self, AgentError, ClaudeOptions, CredentialRequest, LaunchOptions, Options};
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::project::ProjectName;
 
@@ -29,6 +30,10 @@ pub(super) fn run(agent: Agent) -> anyhow::Result<ExitCode> {
             agent::credential(&request, std::io::stdin(), std::io::stdout())?;
             Ok(ExitCode::SUCCESS)
         }
+        Some(AgentErrand::Child { parent, program, arguments }) => {
+            let error = agent::run_child(parent, &program, &arguments);
+            Err(error).with_context(|| format!("{} cannot be run", program.display()))
+        }
     }
 }
 
@@ -43,6 +48,11 @@ fn serve(options: AgentOptions) -> anyhow::Result<ExitCode> {
         pod_uid: options.pod_uid.filter(|uid| !uid.is_empty()),
         repository: options.repository,
         branch: options.branch,
+        claude: ClaudeOptions {
+            program: options.claude_bin,
+            idle: Duration::from_secs(options.claude_idle_seconds.clamp(1, 24 * 3600)),
+            silent: Duration::from_secs(options.claude_silent_seconds.clamp(1, 24 * 3600)),
+        },
     };
     log()?;
     match agent::run(options) {

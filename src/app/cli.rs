@@ -59,6 +59,12 @@ pub enum Command {
     /// Looks at settings, machine, state repository and cluster, and says what is wrong and what to do. Changes nothing;
     /// exits with 1 when something has to be mended.
     Doctor,
+    /// Tokens for those who call the API.
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        token: Token,
+    },
     /// Runs inside an environment: clones its repository and answers the manager.
     #[command(args_conflicts_with_subcommands = true)]
     Agent(Agent),
@@ -162,6 +168,13 @@ pub enum Reorder {
     None,
 }
 
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Prints the administrator's token, for whoever may read the data directory or the Secret anyway. Makes none.
+    Show,
+}
+
 /// Hooks of the state repository.
 #[derive(Debug, Subcommand)]
 pub enum Hook {
@@ -201,6 +214,16 @@ pub struct AgentOptions {
     /// Its branch; the repository's own default when not given.
     #[arg(long, env = "GIT_BRANCH", value_name = "NAME")]
     pub branch: Option<String>,
+    /// The program of Claude Code; the first `claude` in PATH when not given.
+    #[arg(long, env = "CLAUDE_BIN", value_name = "FILE")]
+    pub claude_bin: Option<PathBuf>,
+    /// After how many seconds without work a process of Claude Code is ended; its next turn then takes a second or two
+    /// longer.
+    #[arg(long, env = "CLAUDE_IDLE_SECONDS", default_value_t = 300, value_name = "SECONDS")]
+    pub claude_idle_seconds: u64,
+    /// After how many seconds without output a turn is interrupted.
+    #[arg(long, env = "CLAUDE_SILENT_SECONDS", default_value_t = 900, value_name = "SECONDS")]
+    pub claude_silent_seconds: u64,
 }
 
 /// What the program does for an agent beside running it.
@@ -243,5 +266,17 @@ pub enum AgentErrand {
         token_file: PathBuf,
         /// What Git wants.
         action: String,
+    },
+    /// Called by the agent: runs a program that ends with its parent.
+    #[command(hide = true)]
+    Child {
+        /// The agent's process.
+        #[arg(long)]
+        parent: u32,
+        /// The program.
+        program: PathBuf,
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
     },
 }

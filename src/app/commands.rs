@@ -13,7 +13,7 @@ use super::wiring::{self, Access};
 use crate::config::Settings;
 use crate::git::{Quarantine, Repository};
 use crate::operations::{self, OnceReport};
-use crate::{change, plan};
+use crate::{auth, change, plan};
 
 /// `build DIR`.
 pub(super) fn build(arguments: &Build) -> anyhow::Result<ExitCode> {
@@ -112,6 +112,12 @@ fn tell(report: &OnceReport) -> bool {
         let _ = writeln!(stderr, "error: {unit}: {error}");
     }
     !report.errors.is_empty()
+}
+
+/// `token show`.
+pub(super) fn show_token(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let token = auth::existing_administrator_token(&settings.data_dir, settings.secrets.admin_token.as_ref())?;
+    print(&format!("{token}\n"))
 }
 
 /// `init DIR`: the template with a first commit, as a work tree to look around in and to push.

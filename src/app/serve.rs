@@ -44,7 +44,8 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     terminal.say(&format!("  repository  {}", settings.state.repository.as_deref().unwrap_or("state.git in it")));
     let wired = wiring::wire(&settings, Access::Write).await?;
     terminal.say(&format!("  cluster     {}, namespace {}", wired.cluster, settings.namespace));
-    let auth = Auth::open(&settings.data_dir).context("the administrator token")?;
+    let auth =
+        Auth::open(&settings.data_dir, settings.secrets.admin_token.as_ref()).context("the administrator token")?;
     let mut signals = Signals::new().context("the signals")?;
     // Before the reconciler looks: what runs since before is running, and no project seems to start anew.
     let runtime = Pods::run(&wired, &settings).await?;
@@ -130,12 +131,13 @@ impl Terminal {
         let mut out = std::io::stdout().lock();
         let data = settings.data_dir.display();
         if self.is_one {
-            let token = auth::administrator_token(&settings.data_dir).context("the administrator token")?;
+            let given = settings.secrets.admin_token.as_ref();
+            let token = auth::administrator_token(&settings.data_dir, given).context("the administrator token")?;
             let link = settings.server.public_url.as_deref().unwrap_or(site);
             let _ = writeln!(out, "\nOpen {link}/sign-in?token={token}\nCtrl-C stops everything.\n");
         } else {
             let _ = writeln!(out, "Claude Manager is ready: {site} (cluster: {}, data: {data})", wired.cluster);
-            tracing::info!("sign in at {site}/sign-in with the token in {data}/admin-token");
+            tracing::info!("sign in at {site}/sign-in with the token that `claude-manager token show` prints");
         }
         Ok(())
     }

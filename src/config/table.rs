@@ -79,7 +79,18 @@ pub const SETTINGS: &[Setting] = &[
         "Completes a bare repository name; a bare organisation is one at github.com.",
     ),
     setting("SECRETS_DIR", "", "/etc/claude-manager/secrets", "Folder with one file for each key of the Secret."),
-    setting("SOPS_AGE_KEY", "", "AGE-SECRET-KEY-1...", "Age identity that decrypts the projects' secrets."),
+    setting(
+        "ADMIN_TOKEN",
+        "",
+        "a-random-text-of-at-least-32-characters",
+        "Token of the administrator, at least 32 characters (admin-token in SECRETS_DIR); without it one is made in DATA_DIR. `claude-manager token show` prints it.",
+    ),
+    setting(
+        "SOPS_AGE_KEY",
+        "",
+        "AGE-SECRET-KEY-1...",
+        "Age identity that decrypts the projects' secrets (sops-age-key in SECRETS_DIR).",
+    ),
     setting(
         "SOPS_AGE_KEY_FILE",
         "",

@@ -390,7 +390,7 @@ fn is_main_name(unit: &Unit, name: &str) -> bool {
 
 /// The live objects of `unit`.
 fn of<'a>(unit: &'a Unit, observation: &'a Observation) -> impl Iterator<Item = (&'a ObjectKey, &'a Live)> {
-    observation.objects.iter().filter(move |(_, live)| live.owner.as_ref() == Some(unit))
+    observation.objects.iter().filter(move |(_, live)| live.is_of(unit))
 }
 
 fn more(count: usize, what: &str) -> String {

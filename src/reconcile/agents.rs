@@ -180,6 +180,7 @@ mod tests {
             repository: None,
             started_at: String::new(),
             last_activity_at: None,
+            claude: None,
         })
     }
 

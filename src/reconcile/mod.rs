@@ -12,6 +12,7 @@
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
 
 mod agents;
+mod claims;
 mod contention;
 mod crash_logs;
 mod deletion_guard;
@@ -21,6 +22,7 @@ mod events;
 mod execute;
 mod follow;
 mod history;
+mod inventory;
 mod on_demand;
 mod once;
 mod packed;

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::claims::Claims;
 use super::desired::{DesiredTree, DesiredUnit, Renderer};
+use super::inventory;
 use super::on_demand::{FleetState, PlanQuery, compare, was_applied};
 use super::{Dependencies, Reconciler, Snapshot};
 use crate::cluster;
 use crate::git::GitError;
 use crate::plan::{self, UnitPlan};
-use crate::project::{Phase, ProjectName, Revision, Unit};
+use crate::project::{Phase, ProjectName, Revision, Sent, Unit};
 use crate::store::StoreError;
 
 /// How long the first look at the cluster may take.
@@ -78,11 +80,16 @@ pub fn check_at(
 /// # Errors
 /// [`OnceError`] when there can be no plan at all; a broken unit is an entry of the report.
 pub async fn plan_at(parts: &Dependencies, revision: Revision) -> Result<OnceReport, OnceError> {
+    look_at(parts, revision).await.map(|(_, report)| report)
+}
+
+/// What `revision` wants, and the plan that brings the cluster there.
+async fn look_at(parts: &Dependencies, revision: Revision) -> Result<(FleetState, OnceReport), OnceError> {
     let desired = render(parts, revision)?;
     let inventory = parts.store.inventory().await?;
     let applied = parts.store.applied_digests().await?;
     let rendered = desired.units.values().flat_map(|unit| unit.objects.iter().flat_map(|objects| objects.iter()));
-    let keys = rendered.map(|object| &object.key).chain(inventory.values().flatten());
+    let keys = rendered.map(|object| &object.key).chain(inventory.values().flat_map(BTreeMap::keys));
     let kinds: BTreeSet<cluster::Kind> = keys.map(|key| cluster::Kind::new(&key.group, &key.kind)).collect();
     let observer = cluster::Observer::start(parts.client.clone(), &parts.namespace, kinds);
     if tokio::time::timeout(FIRST_LOOK, observer.synced()).await.is_err() {
@@ -90,8 +97,10 @@ pub async fn plan_at(parts: &Dependencies, revision: Revision) -> Result<OnceRep
         return Err(OnceError::Cluster(reason.unwrap_or_else(|| "no answer in time".to_owned())));
     }
     let was_applied = was_applied(&desired, &applied);
-    let known = FleetState { desired, inventory, was_applied, ..FleetState::default() };
-    Ok(compare(&known, &observer, &PlanQuery::default()))
+    let claims = Arc::new(Claims::of(&desired.units));
+    let known = FleetState { desired, inventory, was_applied, claims, ..FleetState::default() };
+    let report = compare(&known, &observer, &PlanQuery::default());
+    Ok((known, report))
 }
 
 /// What `revision` wants, rendered from nothing.
@@ -135,22 +144,26 @@ pub async fn reconcile_once(parts: Dependencies) -> Result<OnceReport, OnceError
 /// # Errors
 /// [`OnceError`] when nothing was done.
 pub async fn reconcile_planned(parts: &Dependencies, hash: &str) -> Result<OnceReport, OnceError> {
-    let mut report = match parts.repository.head()? {
-        Some(head) => plan_at(parts, head).await?,
-        None => OnceReport::default(),
+    let (mut known, mut report) = match parts.repository.head()? {
+        Some(head) => look_at(parts, head).await?,
+        None => Default::default(),
     };
     let found = plan::plan_hash(&report.plans);
     if found != hash {
         return Err(OnceError::Outdated { wanted: hash.to_owned(), found });
     }
-    let mut inventory = parts.store.inventory().await?;
     let (kinds, pace) = (cluster::Kinds::new(parts.client.clone()), cluster::Pace::default());
     for plan in report.plans.iter().filter(|plan| !plan.actions.is_empty()) {
         // First what may exist from now on, so that nothing that was applied can be forgotten.
-        let mut keys = inventory.remove(&plan.unit).unwrap_or_default();
-        keys.extend(plan.actions.iter().map(|action| action.key.clone()));
-        parts.store.set_inventory(&plan.unit, &keys).await?;
+        let before = known.inventory.remove(&plan.unit).unwrap_or_default();
+        let mut after = inventory::during(&before, plan);
+        parts.store.set_inventory(&plan.unit, &after).await?;
         let outcomes = cluster::apply(&parts.client, &kinds, &pace, plan, &cluster::Cancel::never()).await;
+        let hashes = inventory::hashes(known.desired.units.get(&plan.unit).map(|one| &**one), plan);
+        let done = outcomes.iter().filter(|outcome| matches!(outcome.result, Ok(cluster::Done::Applied(_))));
+        let sent = done.filter_map(|outcome| Some((outcome.key.clone(), Sent::Hash(*hashes.get(&outcome.key)?))));
+        after.extend(sent);
+        parts.store.set_inventory(&plan.unit, &after).await?;
         report.errors.extend(failed(plan, outcomes));
     }
     Ok(report)

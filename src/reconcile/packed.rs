@@ -21,7 +21,8 @@ pub(super) struct PackedObject {
     pub(super) key: ObjectKey,
     api_version: Box<str>,
     content: plan::Packed,
-    hash: u64,
+    /// The hash of what is sent.
+    pub(super) hash: u64,
 }
 
 impl Packed {

@@ -9,6 +9,7 @@ mod change;
 mod cluster;
 mod commands;
 mod control_plane;
+mod deployment;
 mod doctor;
 mod embedded;
 mod first_run;

@@ -10,6 +10,7 @@ mod history;
 mod owners;
 mod plan;
 mod rollout;
+mod sent;
 mod stateful;
 mod suspension;
 mod upgrade;

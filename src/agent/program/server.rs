@@ -1,5 +1,9 @@
 //! What the agent answers on its port: probes for the kubelet, `/agent/v1` for managers.
 
+mod chat;
+mod socket;
+mod upgrade;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -10,35 +14,48 @@ use axum::{Json, Router};
 use rustix::fs::Access;
 use tokio::net::TcpListener;
 
+use super::conversations::Conversations;
 use super::{Condition, World, clone};
 use crate::agent::{Claims, PROTOCOL, Readiness, Refusal, Status};
 
 /// Answers until the process ends.
-pub(super) async fn serve(listener: TcpListener, world: Arc<World>) -> std::io::Result<()> {
-    axum::serve(listener, router(world)).await
+pub(super) async fn serve(
+    listener: TcpListener,
+    world: Arc<World>,
+    conversations: Conversations,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(Agent { world, conversations })).await
+}
+
+/// What handlers know.
+#[derive(Clone)]
+struct Agent {
+    world: Arc<World>,
+    conversations: Conversations,
 }
 
 /// All routes. Below `/agent/v1` each handler asks for a token first.
-fn router(world: Arc<World>) -> Router {
+fn router(agent: Agent) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok" }))
         .route("/readyz", get(readyz))
         .route("/agent/v1/status", get(status))
+        .merge(chat::routes())
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no-route", "there is nothing at this address") })
         .method_not_allowed_fallback(|| async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "method", "this address does not know the method")
         })
-        .with_state(world)
+        .with_state(agent)
 }
 
 /// The word alone: the kubelet needs no more, and anybody may ask.
-async fn readyz(State(world): State<Arc<World>>) -> (StatusCode, &'static str) {
+async fn readyz(State(Agent { world, .. }): State<Agent>) -> (StatusCode, &'static str) {
     let condition = condition(&world);
     let ready = condition.reason == Readiness::Ready;
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, condition.reason.as_str())
 }
 
-async fn status(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
+async fn status(State(Agent { world, conversations }): State<Agent>, headers: HeaderMap) -> Response {
     if let Err(refusal) = authenticate(&world, &headers) {
         return refused(refusal);
     }
@@ -48,13 +65,13 @@ async fn status(State(world): State<Arc<World>>, headers: HeaderMap) -> Response
         version: env!("CARGO_PKG_VERSION").to_owned(),
         project: world.options.project.to_string(),
         ready: condition.reason == Readiness::Ready,
-        // Nothing runs turns here yet.
-        busy: false,
+        busy: conversations.is_busy(),
         reason: condition.reason,
         message: condition.message,
         repository: clone::repository(&world),
         started_at: world.started.to_string(),
-        last_activity_at: None,
+        last_activity_at: conversations.last_activity().map(|at| at.to_string()),
+        claude: Some(conversations.claude()),
     })
     .into_response()
 }

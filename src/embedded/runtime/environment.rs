@@ -14,7 +14,7 @@ use crate::project::PASSED;
 /// Whether a variable of this machine is the agent's business: where programs, certificates and proxies are, and how the
 /// person reads.
 pub(super) fn passed(name: &str) -> bool {
-    const OWN: [&str; 5] = ["HOME", "LANG", "TZ", "TERM", "NODE_EXTRA_CA_CERTS"];
+    const OWN: [&str; 6] = ["CLAUDE_BIN", "HOME", "LANG", "TZ", "TERM", "NODE_EXTRA_CA_CERTS"];
     PASSED.contains(&name) || OWN.contains(&name) || name.starts_with("LC_")
 }
 
