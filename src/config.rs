@@ -37,6 +37,8 @@ pub struct Settings {
     pub defaults: ProjectDefaults,
     /// Where the state repository is.
     pub state: StateSettings,
+    /// Where backups of it go.
+    pub backup: BackupSettings,
     /// Keys and credentials of the manager itself.
     pub secrets: Secrets,
 }
@@ -121,6 +123,19 @@ pub struct StateSettings {
     pub poll_seconds: u64,
 }
 
+/// Where backups of the state repository go.
+#[derive(Clone, Debug)]
+pub struct BackupSettings {
+    /// BACKUP_GIT_REPOSITORY: a remote, a path or `file://…`; without it backups stay in the directory.
+    pub repository: Option<String>,
+    /// BACKUP_GIT_BRANCH.
+    pub branch: String,
+    /// BACKUP_INTERVAL_HOURS; 0 makes backups on request only.
+    pub interval_hours: u32,
+    /// BACKUP_DIR: local copies; without it `backup` in the data directory.
+    pub directory: Option<PathBuf>,
+}
+
 /// Keys and credentials of the manager itself. `Debug` masks them.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
@@ -132,9 +147,9 @@ pub struct Secrets {
     pub sops_age_key_file: Option<PathBuf>,
     /// DEFAULT_ANTHROPIC_API_KEY, `default-anthropic-api-key`.
     pub default_anthropic_api_key: Option<SecretString>,
-    /// BACKUP_GIT_TOKEN, `backup-git-token`: the token for the remote state repository.
+    /// BACKUP_GIT_TOKEN, `backup-git-token`: the token for the remote state and backup repositories.
     pub git_token: Option<SecretString>,
-    /// BACKUP_SSH_PRIVATE_KEY, `backup-ssh-private-key`: the SSH key for it.
+    /// BACKUP_SSH_PRIVATE_KEY, `backup-ssh-private-key`: the SSH key for them.
     pub git_ssh_private_key: Option<SecretString>,
     /// AGENT_SIGNING_KEY, `agent-signing-key`: signs the tokens that let the manager into environments.
     pub agent_signing_key: Option<SecretString>,
@@ -176,6 +191,10 @@ impl Settings {
         let repository = reader.optional("STATE_GIT_REPOSITORY", state_repository);
         let branch = reader.with_default("STATE_GIT_BRANCH", "main", branch);
         let poll_seconds = reader.with_default("STATE_GIT_POLL_SECONDS", "30", poll_seconds);
+        let backup_repository = reader.optional("BACKUP_GIT_REPOSITORY", state_repository);
+        let backup_branch = reader.with_default("BACKUP_GIT_BRANCH", "main", self::branch);
+        let interval_hours = reader.with_default("BACKUP_INTERVAL_HOURS", "24", interval_hours);
+        let backup_directory = reader.optional("BACKUP_DIR", path);
         let secrets = Secrets {
             directory: reader.optional("SECRETS_DIR", path),
             sops_age_key: reader.secret("SOPS_AGE_KEY", anything),
@@ -212,6 +231,12 @@ impl Settings {
                     git_prefix,
                 },
                 state: StateSettings { repository, branch: branch?, poll_seconds: poll_seconds? },
+                backup: BackupSettings {
+                    repository: backup_repository,
+                    branch: backup_branch?,
+                    interval_hours: interval_hours?,
+                    directory: backup_directory,
+                },
                 secrets,
             })
         };
@@ -430,6 +455,13 @@ fn poll_seconds(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(seconds @ 1..=86_400) => Ok(seconds),
         _ => Err("must be a number of seconds from 1 to 86400".to_owned()),
+    }
+}
+
+fn interval_hours(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(hours @ 0..=8760) => Ok(hours),
+        _ => Err("must be a number of hours from 0 (on request only) to 8760".to_owned()),
     }
 }
 

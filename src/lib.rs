@@ -9,7 +9,7 @@
 //!             desired/   (tree, policy) -> objects or verdict of each unit: the one reading of a tree
 //! beside it   config/  settings   metrics/  counters   private_file  keys and tokens on disk
 //! adapters    git/  cluster/  store/  sops/  agent/   one outside system each
-//! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)
+//! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)  backup/
 //!             operations/  what the product can do, once, for every edge
 //! edges       auth/  web/ {router, middleware, api/, pages/}  app/  embedded/
 //! ```
@@ -29,6 +29,7 @@
 //! - *Drift*: a difference between the cluster and what was applied that no commit explains.
 //! - *Inventory*: the objects that were applied for a unit, remembered in the store; what is pruned comes from it.
 //! - *Field manager*: the name under which a unit's objects are applied, `claude-manager/<shortName>`.
+//! - *Backup*: the tag `backup/<time>` on a commit of the state repository, in BACKUP_DIR and in the backup repository.
 //! - *Agent*: the program inside an environment. A *turn* is one piece of work of Claude Code in it.
 //!
 //! # Walkthrough: a click becomes a commit
@@ -43,6 +44,7 @@
 pub mod agent;
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod change;
 pub mod cluster;
 pub mod config;

@@ -56,6 +56,8 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let changes =
         Changes::start(parts.repository.clone(), &parts.namespace, identities, Arc::clone(&parts.memo), nudge);
     tokio::spawn(trust_own_key(changes.clone(), wiring::agent_key(&wiring::signer(&settings)?)));
+    let backups = wiring::backups(&settings, &parts.repository, &parts.metrics).context("backups")?;
+    tokio::spawn(backups.clone().keep_schedule());
     tokio::spawn(follow_refs(wired.parts.repository.clone(), reconciler.clone()));
     if wired.parts.repository.remote().is_some() {
         let every = Duration::from_secs(settings.state.poll_seconds);
@@ -63,7 +65,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let settings = Arc::new(settings);
     let parts = &wired.parts;
-    let operations = Operations::new(changes, reconciler.clone(), parts.clone());
+    let operations = Operations::new(changes, reconciler.clone(), backups, parts.clone());
     let (store, metrics) = (parts.store.clone(), parts.metrics.clone());
     let router = web::router(web::AppState::new(operations.clone(), store, Arc::clone(&settings), metrics, auth));
     // The first answer already knows every project, and how it is doing where the cluster says so soon.

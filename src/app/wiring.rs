@@ -6,12 +6,14 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::agent::{self, Reach, Signer};
+use crate::backup::{self, Backups};
 use crate::cluster::Target;
 use crate::config::Settings;
 use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
@@ -230,7 +232,7 @@ fn repository(settings: &Settings, identities: &[Identity], access: Access) -> a
     let repository = match &settings.state.repository {
         None => Repository::open_or_init(&path, branch, &seed, &meta)?,
         Some(url) => {
-            let remote = Remote::new(url, credentials(settings))?;
+            let remote = Remote::new(url, credentials(settings, url))?;
             Repository::open_remote(&path, branch, remote, &seed, &meta)?
         }
     };
@@ -239,14 +241,48 @@ fn repository(settings: &Settings, identities: &[Identity], access: Access) -> a
     Ok(repository)
 }
 
-/// How the remote state repository is opened.
-pub(crate) fn credentials(settings: &Settings) -> Credentials {
+/// How the repository at `url` is opened: by the token over http, by the key over ssh, and a path by neither.
+pub(crate) fn credentials(settings: &Settings, url: &str) -> Credentials {
     let secrets = &settings.secrets;
-    match (&secrets.git_token, &secrets.git_ssh_private_key) {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    // `user@host:path`; a colon behind a slash belongs to a path.
+    let is_scp = scheme.is_none() && url.split_once(':').is_some_and(|(host, _)| !host.contains('/'));
+    let token = secrets.git_token.as_ref().filter(|_| matches!(scheme, Some("http" | "https")));
+    let key = secrets.git_ssh_private_key.as_ref().filter(|_| is_scp || scheme == Some("ssh"));
+    match (token, key) {
         (Some(token), _) => Credentials::Token { user: None, token: token.clone() },
-        (None, Some(key)) => Credentials::SshKey { private_key: key.clone(), known_hosts: None },
+        (None, Some(key)) => Credentials::SshKey { private_key: key.clone(), known_hosts: known_hosts(settings) },
         (None, None) => Credentials::None,
     }
+}
+
+/// The host keys in BACKUP_DIR/.ssh, where there are any.
+fn known_hosts(settings: &Settings) -> Option<String> {
+    let text = fs::read_to_string(backup_directory(settings).join(".ssh/known_hosts")).ok()?;
+    Some(text).filter(|text| !text.trim().is_empty())
+}
+
+/// BACKUP_DIR.
+pub(crate) fn backup_directory(settings: &Settings) -> std::path::PathBuf {
+    settings.backup.directory.clone().unwrap_or_else(|| settings.data_dir.join("backup"))
+}
+
+/// The backups of `repository`.
+pub(crate) fn backups(settings: &Settings, repository: &Repository, metrics: &Metrics) -> anyhow::Result<Backups> {
+    let backup = &settings.backup;
+    let remote = backup.repository.as_ref().map(|url| Remote::new(url, credentials(settings, url)));
+    let remote = remote.transpose().context("BACKUP_GIT_REPOSITORY")?;
+    let mut state_addresses = vec![repository.path().display().to_string()];
+    state_addresses.extend(settings.state.repository.clone());
+    let options = backup::Options {
+        directory: backup_directory(settings),
+        remote,
+        branch: backup.branch.clone(),
+        interval: (backup.interval_hours > 0).then(|| Duration::from_secs(3600 * u64::from(backup.interval_hours))),
+        state_addresses,
+        agent_key: Some(agent_key(&signer(settings)?)),
+    };
+    Ok(Backups::open(repository.clone(), options, metrics.clone())?)
 }
 
 /// The cluster that is configured; `None` is the embedded one.

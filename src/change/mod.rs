@@ -11,6 +11,7 @@ mod cleartext;
 mod message;
 mod push;
 mod queue;
+mod restore;
 mod secrets;
 mod upgrade;
 mod writer;
@@ -26,6 +27,7 @@ use kustomize::Memo;
 use writer::Writer;
 
 pub use push::check_push;
+pub use restore::{Restoration, Restored};
 pub use upgrade::{Upgraded, look, upgrade};
 
 /// How many intents may wait; whoever comes later waits to get in.
@@ -70,6 +72,7 @@ pub type Nudge = Arc<dyn Fn() + Send + Sync>;
 pub struct Changes {
     queue: mpsc::Sender<queue::Request>,
     repository: Repository,
+    age_identities: Arc<Vec<Identity>>,
     nudge: Nudge,
 }
 
@@ -86,9 +89,9 @@ impl Changes {
         nudge: Nudge,
     ) -> Self {
         let (queue, requests) = mpsc::channel(WAITING);
-        let writer = Writer::new(namespace.to_owned(), age_identities, memo);
+        let writer = Writer::new(namespace.to_owned(), Arc::clone(&age_identities), memo);
         tokio::spawn(queue::run(repository.clone(), writer, Arc::clone(&nudge), requests));
-        Self { queue, repository, nudge }
+        Self { queue, repository, age_identities, nudge }
     }
 
     /// What renewing the base would do.

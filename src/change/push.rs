@@ -53,6 +53,23 @@ pub fn check_push(repository: &Repository, updates: &str, identities: &Arc<Vec<I
     if reasons.is_empty() { Ok(()) } else { Err(reasons) }
 }
 
+/// Judges a commit on the head that no person pushes: the objects are stored already, and the branch does not name it yet.
+/// Returns the reasons for refusing it.
+///
+/// # Errors
+/// [`GitError`] when the repository cannot be read.
+pub(super) fn check_commit(
+    repository: &Repository,
+    head: Revision,
+    commit: Revision,
+    identities: &Arc<Vec<Identity>>,
+) -> Result<Vec<String>, GitError> {
+    let update = Update { old: Some(head), new: Some(commit), name: repository.branch().to_owned() };
+    let mut reasons = Vec::new();
+    check_update(repository, &update, identities, &mut reasons)?;
+    Ok(reasons)
+}
+
 fn parse(line: &str) -> Option<Update> {
     let mut words = line.splitn(3, ' ');
     let mut revision = || {

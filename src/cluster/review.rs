@@ -33,6 +33,7 @@ pub const RIGHTS: &[Right] = &[
     Right { group: "", resource: "pods/log", verbs: &["get"] },
     // A WebSocket is opened by GET, and since Kubernetes 1.35 `create` is asked for as well.
     Right { group: "", resource: "pods/portforward", verbs: &["create", "get"] },
+    Right { group: "", resource: "resourcequotas", verbs: &["list"] },
     Right { group: "", resource: "events", verbs: &["create", "list", "watch"] },
 ];
 

@@ -27,9 +27,9 @@ use crate::project::{Files, Reason, RepoPath};
 use kustomize::BuildError;
 
 pub(crate) use fleet::{DesiredTree, DesiredUnit, Renderer, WantedUnits};
-pub(crate) use packed::PackedObject;
 #[cfg(test)]
 pub(crate) use packed::Packed;
+pub(crate) use packed::PackedObject;
 pub use root::{Root, RootError};
 pub use secret::{ReadSecret, SecretFile};
 pub use unit::Accepted;

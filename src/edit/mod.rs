@@ -15,6 +15,7 @@ mod delete;
 mod overlay;
 mod patch;
 mod read;
+pub mod restore;
 mod root;
 mod scale;
 pub mod seed;

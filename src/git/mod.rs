@@ -11,6 +11,7 @@
 //!
 //! *Caveats.* Everything here blocks; callers on an async runtime go through `spawn_blocking`.
 
+mod archive;
 mod batch;
 mod commit;
 mod directory;
@@ -30,8 +31,10 @@ mod remote;
 mod repository;
 mod tree;
 mod version;
+mod walk;
 mod watch;
 
+pub use archive::{Archive, ArchiveError, ArchivedTag, BranchOutcome, Relation};
 pub use batch::Batch;
 pub use commit::{CommitMeta, Person};
 pub use error::{CommitError, GitError};
@@ -45,4 +48,5 @@ pub use remote::{Credentials, Remote, RemoteError};
 pub use repository::Repository;
 pub use tree::Tree;
 pub use version::{OLDEST, Version, VersionError, version};
+pub use walk::{Item, ItemKind};
 pub use watch::Watch;

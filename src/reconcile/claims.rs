@@ -54,9 +54,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::desired::Packed;
     use crate::plan::{Live, Packer};
     use crate::project::{ProjectName, Revision};
-    use crate::desired::Packed;
     use kustomize::Object;
 
     fn unit(name: &str) -> Unit {

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 
 use super::AppState;
-use super::api::{history, logs, monitoring, plan, projects};
+use super::api::{backup, history, logs, monitoring, plan, projects};
 use super::middleware;
 use super::pages;
 use super::problem::Problem;
@@ -46,6 +46,12 @@ fn rest() -> Router<AppState> {
         .route("/api/projects/{id}/history", get(history::history))
         .route("/api/projects/{id}/plan", get(plan::of_project).post(plan::apply_project))
         .route("/api/plan", get(plan::of_commit).post(plan::apply_head))
+        .route("/api/backup/status", get(backup::status))
+        .route("/api/backup/list", get(backup::list))
+        .route("/api/backup/export", get(backup::export))
+        .route("/api/backup/cluster-info", get(backup::cluster_info))
+        .route("/api/backup/create", post(backup::create))
+        .route("/api/backup/restore", post(backup::restore))
         .route("/api/monitoring/health", get(monitoring::health))
         .route("/api/monitoring/metrics", get(monitoring::metrics))
         .route("/api/monitoring/status", get(monitoring::status))
@@ -53,7 +59,7 @@ fn rest() -> Router<AppState> {
 
 /// Pages, and what they are made with.
 fn for_people() -> Router<AppState> {
-    use pages::{assets, create, delete, list, log, plan, project, sign_in, upgrade};
+    use pages::{assets, backups, create, delete, list, log, plan, project, sign_in, upgrade};
     Router::new()
         .route("/", get(pages::home))
         .route("/sign-in", get(sign_in::look).post(sign_in::sign_in))
@@ -68,6 +74,8 @@ fn for_people() -> Router<AppState> {
         .route("/projects/{id}/delete", get(delete::page).post(delete::delete))
         .route("/projects/{id}/logs", get(log::page))
         .route("/plan", get(plan::page).post(plan::apply))
+        .route("/backups", get(backups::page).post(backups::create))
+        .route("/backups/restore", get(backups::plan).post(backups::restore))
         .route("/upgrade", get(upgrade::page).post(upgrade::commit))
         .route("/fragments/projects", get(list::fragment))
         .route("/fragments/projects/{id}", get(project::fragment))

@@ -27,7 +27,8 @@ const MAP: &[(&str, &[&str])] = &[
         "reconcile",
         &["project", "kustomize", "edit", "plan", "desired", "git", "cluster", "sops", "store", "agent", "metrics"],
     ),
-    ("operations", &["project", "plan", "git", "cluster", "store", "metrics", "change", "reconcile"]),
+    ("backup", &["project", "git", "change", "metrics"]),
+    ("operations", &["project", "plan", "git", "cluster", "store", "metrics", "change", "reconcile", "backup"]),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
     ("auth", &["project", "store", "metrics", "private_file"]),
@@ -48,6 +49,7 @@ const MAP: &[(&str, &[&str])] = &[
             "metrics",
             "change",
             "reconcile",
+            "backup",
             "operations",
             "auth",
             "web",

@@ -3,6 +3,7 @@
 
 mod agent;
 mod architecture;
+mod backup;
 mod browser;
 mod change;
 mod cluster;

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
+use crate::desired::Packed;
 use crate::plan::{Action, Content, Held, Live, Packer};
 use crate::project::{ProjectName, Revision, Unit};
-use crate::desired::Packed;
 use kustomize::Object;
 
 fn key(name: &str) -> ObjectKey {

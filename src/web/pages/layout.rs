@@ -57,6 +57,7 @@ impl Frame<'_> {
                             nav aria-label="Main" {
                                 a href=(format!("{base}/projects")) { "Projects" }
                                 a href=(format!("{base}/new")) { "New project" }
+                                a href=(format!("{base}/backups")) { "Backups" }
                             }
                             form.out method="post" action=(format!("{base}/sign-out")) {
                                 bdi.who { (principal.name) }

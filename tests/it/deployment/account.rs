@@ -12,9 +12,6 @@ use crate::manager::{Manager, git_ok};
 /// What every account may do anyway, by the cluster's own roles: ask what it may do.
 const EVERYBODYS: &[(&str, &str, &str)] = &[("authorization.k8s.io", "selfsubjectaccessreviews", "create")];
 
-/// Granted for `GET /api/backup/cluster-info`, which does not exist yet.
-const FOR_CLUSTER_INFO: &[(&str, &str, &str)] = &[("", "nodes", "list")];
-
 /// Asked for beside another right, so that the audit log does not name it: since Kubernetes 1.35 a port-forward, which is
 /// opened by GET, needs `create` as well.
 const BESIDE: &[(&str, &str, &str)] = &[("", "pods/portforward", "create")];
@@ -143,6 +140,10 @@ async fn the_managers_requests_are_what_its_roles_grant_no_more_and_no_less() {
     manager.expect("PUT", "/api/projects/till", Some(json!({"image": "claude-dev-env:2"})), 200).await;
     manager.project_until("till", |project| project["phase"] == "Running").await;
 
+    // What the cluster has.
+    let info = manager.expect("GET", "/api/backup/cluster-info", None, 200).await;
+    assert_eq!(info["problems"], json!([]), "{info:#}");
+
     // Doctor and plan, as the same account.
     let doctor = manager.command(&["doctor"]).output().unwrap();
     let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
@@ -183,8 +184,7 @@ async fn the_managers_requests_are_what_its_roles_grant_no_more_and_no_less() {
     let user = format!("system:serviceaccount:{namespace}:claude-manager");
     let (used, refused) = cluster.accesses(&user);
     assert!(refused.is_empty(), "refused: {refused:#?}\n{}", manager.log());
-    let granted = granted(&roles);
-    let expected: BTreeSet<Access> = granted.difference(&set(FOR_CLUSTER_INFO)).cloned().collect();
+    let expected = granted(&roles);
     let mut found: BTreeSet<Access> = used.difference(&set(EVERYBODYS)).cloned().collect();
     found.extend(set(BESIDE));
     let unused: Vec<&Access> = expected.difference(&found).collect();

@@ -29,6 +29,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// Settings that are otherwise in the image or the cluster than on a desk.
 const DIFFERENT: &[(&str, &str)] = &[
+    ("BACKUP_DIR", "/app/backup"),
     ("DATA_DIR", "/app/data"),
     ("HOST", "0.0.0.0"),
     ("NODE_ENV", "production"),
