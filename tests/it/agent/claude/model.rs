@@ -59,8 +59,8 @@ pub(super) fn plan(text: &str) -> Block {
 /// Plans are shown from the file that Claude Code names for them.
 fn plan_file(body: &Value) -> String {
     let text = body.to_string();
-    let paths = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
-    paths.filter(|path| path.contains("/plans/") && path.ends_with(".md")).next_back().expect("a plan file").to_owned()
+    let mut paths = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
+    paths.rfind(|path| path.contains("/plans/") && path.ends_with(".md")).expect("a plan file").to_owned()
 }
 
 type Steps = Vec<Vec<Block>>;
