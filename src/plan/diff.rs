@@ -105,7 +105,7 @@ fn reason(found: &[Difference], ownership: &Ownership<'_>) -> Option<String> {
         if let Some(former) = ownership.former {
             return Some(format!("applied by {former}: its field ownership is taken over"));
         }
-        return (!ownership.has_ours()).then(|| "made by somebody else: it is taken over".to_owned());
+        return (!ownership.has_ours()).then(|| "made by another client: it is taken over".to_owned());
     };
     let drifted = |difference: &&Difference| difference.before.is_some() && !ownership.owns(&difference.path);
     if let Some(drift) = ownership.has_ours().then(|| found.iter().find(drifted)).flatten() {

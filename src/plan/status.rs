@@ -194,7 +194,7 @@ fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
     }
     if let Some((key, by)) = input.contested.first() {
         let who =
-            by.as_ref().map_or_else(|| "Somebody else".to_owned(), |by| format!("The field manager {}", quote(by)));
+            by.as_ref().map_or_else(|| "Another client".to_owned(), |by| format!("The field manager {}", quote(by)));
         let message = format!(
             "{who} keeps changing {} {} back: take the change out of there, commit it, or say under `drift` in \
              claude-manager.yaml whose word counts.",
