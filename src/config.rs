@@ -138,6 +138,8 @@ pub struct Secrets {
     pub git_ssh_private_key: Option<SecretString>,
     /// AGENT_SIGNING_KEY, `agent-signing-key`: signs the tokens that let the manager into environments.
     pub agent_signing_key: Option<SecretString>,
+    /// WEBHOOK_SECRET, `webhook-secret`: signs what calls the webhooks without a token.
+    pub webhook_secret: Option<SecretString>,
 }
 
 impl Settings {
@@ -182,6 +184,7 @@ impl Settings {
             git_token: reader.secret("BACKUP_GIT_TOKEN", anything),
             git_ssh_private_key: reader.secret("BACKUP_SSH_PRIVATE_KEY", anything),
             agent_signing_key: reader.secret("AGENT_SIGNING_KEY", anything),
+            webhook_secret: reader.secret("WEBHOOK_SECRET", anything),
         };
         // Everything has been read by now, so that one run reports every error.
         let assemble = || {
@@ -228,6 +231,7 @@ impl Secrets {
             (&mut self.git_token, "backup-git-token"),
             (&mut self.git_ssh_private_key, "backup-ssh-private-key"),
             (&mut self.agent_signing_key, "agent-signing-key"),
+            (&mut self.webhook_secret, "webhook-secret"),
         ] {
             if slot.is_none() {
                 *slot = read_secret_file(&directory.join(file))?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
 };
 
 use crate::project::Phase;
@@ -35,6 +35,8 @@ pub struct Metrics {
     managers: Arc<Mutex<BTreeSet<String>>>,
     health: IntGaugeVec,
     errors: IntCounterVec,
+    chat_messages: IntCounterVec,
+    chat_connections: IntGaugeVec,
 }
 
 /// How something ended.
@@ -130,13 +132,36 @@ impl Metrics {
             managers: Arc::default(),
             health: gauge("system_health_status", "Health of a component: 1 works, 0 does not.", &["component"])?,
             errors: counter("errors_total", "Errors by kind.", &["type"])?,
+            chat_messages: counter(
+                "chat_messages_total",
+                "Prompts that were accepted and answers that were given, by way.",
+                &["kind", "source"],
+            )?,
+            chat_connections: gauge("active_chat_connections", "Open sockets of the chat.", &[])?,
             registry,
         };
         // A phase that no project is in is a zero, not an absent series: an alert can then tell it from no data.
         for phase in Phase::ALL {
             metrics.projects.with_label_values(&[phase.as_str()]).set(0);
         }
+        for source in ["api", "chat", "ui", "webhook"] {
+            let _ = metrics.chat_messages.with_label_values(&["prompt", source]);
+        }
+        metrics.chat_connections.with_label_values::<&str>(&[]).set(0);
         Ok(metrics)
+    }
+
+    /// Counts a message that people or programs sent into a conversation: a `prompt` or an `answer`.
+    pub fn chat_message(&self, kind: &'static str, source: &'static str) {
+        self.chat_messages.with_label_values(&[kind, source]).inc();
+    }
+
+    /// Counts a socket of the chat as open until the guard is dropped.
+    #[must_use]
+    pub fn chat_connection(&self) -> ChatConnection {
+        let gauge = self.chat_connections.with_label_values::<&str>(&[]);
+        gauge.inc();
+        ChatConnection(gauge)
     }
 
     /// Counts an answered request. `route` is the template that matched, as in `/api/projects/{id}`.
@@ -239,6 +264,16 @@ impl Metrics {
     }
 }
 
+/// An open socket of the chat, in the figures.
+#[derive(Debug)]
+pub struct ChatConnection(IntGauge);
+
+impl Drop for ChatConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Clients may send any word as a method.
 fn known_method(method: &str) -> &str {
     match method {
@@ -267,6 +302,9 @@ mod tests {
         metrics.kubernetes_request("watch", Some(200));
         metrics.kubernetes_request("patch", None);
         metrics.error("internal");
+        metrics.chat_message("prompt", "api");
+        let _open = metrics.chat_connection();
+        drop(metrics.chat_connection());
 
         let text = metrics.render();
         for line in [
@@ -284,6 +322,8 @@ mod tests {
             "drift_corrections_total{manager=\"unknown\"} 1",
             "system_health_status{component=\"store\"} 1",
             "errors_total{type=\"internal\"} 1",
+            "chat_messages_total{kind=\"prompt\",source=\"api\"} 1",
+            "active_chat_connections 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

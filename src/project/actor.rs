@@ -42,6 +42,8 @@ pub enum Action {
     Change,
     /// Start or stop a project.
     Scale,
+    /// Send prompts, answer requests, interrupt turns.
+    Chat,
     /// Delete a project and keep its volumes.
     Delete,
     /// Delete a project and its volumes.
@@ -57,7 +59,7 @@ pub enum Action {
 pub const fn allows(role: Role, action: Action) -> bool {
     match action {
         Action::Read => true,
-        Action::Refresh | Action::Apply | Action::Create | Action::Change | Action::Scale | Action::Delete => {
+        Action::Refresh | Action::Apply | Action::Create | Action::Change | Action::Scale | Action::Delete | Action::Chat => {
             matches!(role, Role::Operator | Role::Administrator)
         }
         Action::DeleteVolumes | Action::ManageKeys | Action::Upgrade => matches!(role, Role::Administrator),
@@ -78,6 +80,10 @@ pub enum Source {
     Restore,
     /// The manager itself, at its start.
     Manager,
+    /// A prompt on the chat's socket.
+    Chat,
+    /// A webhook.
+    Webhook,
 }
 
 impl Source {
@@ -90,6 +96,8 @@ impl Source {
             Self::Jira => "jira",
             Self::Restore => "restore",
             Self::Manager => "manager",
+            Self::Chat => "chat",
+            Self::Webhook => "webhook",
         }
     }
 }
@@ -111,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_policy_is_this_table() {
-        use Action::{Apply, Change, Create, Delete, DeleteVolumes, ManageKeys, Read, Refresh, Scale, Upgrade};
+        use Action::{Apply, Change, Chat, Create, Delete, DeleteVolumes, ManageKeys, Read, Refresh, Scale, Upgrade};
         let table = [
             (Read, [true, true, true]),
             (Refresh, [false, true, true]),
@@ -119,6 +127,7 @@ mod tests {
             (Create, [false, true, true]),
             (Change, [false, true, true]),
             (Scale, [false, true, true]),
+            (Chat, [false, true, true]),
             (Delete, [false, true, true]),
             (DeleteVolumes, [false, false, true]),
             (ManageKeys, [false, false, true]),
