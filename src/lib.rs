@@ -10,6 +10,7 @@
 //! adapters    git/  cluster/  store/  sops/  agent/   one outside system each
 //! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)
 //!             operations/  what the product can do, once, for every edge
+//!             chat/  conversations: relayed to agents, copied, and kept until delivered
 //! edges       auth/  web/ {router, middleware, api/, pages/}  app/  embedded/
 //! ```
 //! Arrows point down this list only from edges to services to adapters to the pure core; adapters do not know one
@@ -43,6 +44,7 @@ pub mod agent;
 pub mod app;
 pub mod auth;
 pub mod change;
+pub mod chat;
 pub mod cluster;
 pub mod config;
 pub mod edit;

@@ -309,7 +309,8 @@ impl Store {
     pub async fn projects_to_follow(&self) -> Result<Vec<ProjectName>, StoreError> {
         let statement = "SELECT project FROM prompt_outbox UNION SELECT project FROM conversations WHERE busy = 1";
         let names: Vec<String> = on_pool!(self, pool => sqlx::query_scalar(statement).fetch_all(pool).await?);
-        let name = |text: String| ProjectName::parse(&text).map_err(|_| StoreError::Content(format!("project {text:?}")));
+        let name =
+            |text: String| ProjectName::parse(&text).map_err(|_| StoreError::Content(format!("project {text:?}")));
         names.into_iter().map(name).collect()
     }
 }
@@ -328,7 +329,11 @@ mod tests {
     use super::*;
 
     fn event(seq: u64) -> EventCopy {
-        EventCopy { seq, prompt: if seq == 1 { "p".into() } else { String::new() }, event: format!("{{\"seq\":{seq}}}") }
+        EventCopy {
+            seq,
+            prompt: if seq == 1 { "p".into() } else { String::new() },
+            event: format!("{{\"seq\":{seq}}}"),
+        }
     }
 
     #[tokio::test]
@@ -336,7 +341,8 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let store = Store::open_sqlite(data.path()).await.unwrap();
         let shop = ProjectName::parse("shop").unwrap();
-        let copy = ConversationCopy { conversation: "c".into(), summary: "{}".into(), busy: true, ..Default::default() };
+        let copy =
+            ConversationCopy { conversation: "c".into(), summary: "{}".into(), busy: true, ..Default::default() };
         store.put_conversation(&shop, &copy).await.unwrap();
         store.add_events(&shop, "c", "e1", &[event(1), event(2)]).await.unwrap();
         store.add_events(&shop, "c", "e1", &[event(2), event(3)]).await.unwrap();

@@ -23,11 +23,12 @@ const MAP: &[(&str, &[&str])] = &[
     // Services.
     ("change", &["project", "kustomize", "edit", "plan", "git", "sops", "store", "metrics"]),
     ("reconcile", &["project", "kustomize", "edit", "plan", "git", "cluster", "sops", "store", "agent", "metrics"]),
-    ("operations", &["project", "plan", "git", "cluster", "store", "metrics", "change", "reconcile"]),
+    ("operations", &["project", "plan", "git", "cluster", "store", "agent", "metrics", "change", "reconcile"]),
+    ("chat", &["project", "store", "agent", "metrics", "operations"]),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
     ("auth", &["project", "store", "metrics", "private_file"]),
-    ("web", &["project", "config", "plan", "store", "metrics", "auth", "operations"]),
+    ("web", &["project", "config", "plan", "store", "metrics", "auth", "operations", "chat"]),
     (
         "app",
         &[
@@ -45,6 +46,7 @@ const MAP: &[(&str, &[&str])] = &[
             "change",
             "reconcile",
             "operations",
+            "chat",
             "auth",
             "web",
             "embedded",
