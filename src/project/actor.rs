@@ -59,7 +59,13 @@ pub enum Action {
 pub const fn allows(role: Role, action: Action) -> bool {
     match action {
         Action::Read => true,
-        Action::Refresh | Action::Apply | Action::Create | Action::Change | Action::Scale | Action::Delete | Action::Chat => {
+        Action::Refresh
+        | Action::Apply
+        | Action::Create
+        | Action::Change
+        | Action::Scale
+        | Action::Delete
+        | Action::Chat => {
             matches!(role, Role::Operator | Role::Administrator)
         }
         Action::DeleteVolumes | Action::ManageKeys | Action::Upgrade => matches!(role, Role::Administrator),

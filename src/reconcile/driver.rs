@@ -299,9 +299,11 @@ impl Driver {
             }
             Message::Environment(project, answer) => {
                 let unit = Unit::Project(project);
-                let pod = self.units.get(&unit).filter(|_| self.next.synced).and_then(|state| {
-                    agents::running(&observe(&self.observer, &unit, state))
-                });
+                let pod = self
+                    .units
+                    .get(&unit)
+                    .filter(|_| self.next.synced)
+                    .and_then(|state| agents::running(&observe(&self.observer, &unit, state)));
                 let _ = answer.send(pod);
             }
             Message::PlanInputs(only, answer) => {

@@ -73,7 +73,8 @@ impl TestApp {
             ("viewer", principal("vera", Role::Viewer)),
         ])
         .slowing(WRONG);
-        let state = AppState::new(operations.clone(), store, Arc::new(settings), metrics.clone(), auth);
+        let chat = Chat::new(operations.clone(), store.clone(), metrics.clone(), None);
+        let state = AppState::new(operations.clone(), chat, store, Arc::new(settings), metrics.clone(), auth);
         Self { router: router(state), script, metrics, operations, _data: data }
     }
 

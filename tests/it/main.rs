@@ -5,6 +5,7 @@ mod agent;
 mod architecture;
 mod browser;
 mod change;
+mod chat;
 mod cluster;
 mod commands;
 mod control_plane;

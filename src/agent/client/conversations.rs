@@ -140,7 +140,8 @@ impl Client {
             return Err(not_found("there is no such request"));
         }
         let body = json(new)?;
-        let answer: Answer = self.call(at, actor, Request::post(path(id, &format!("/requests/{request}")), body)).await?;
+        let answer: Answer =
+            self.call(at, actor, Request::post(path(id, &format!("/requests/{request}")), body)).await?;
         at.read(&answer)
     }
 }

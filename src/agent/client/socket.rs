@@ -84,8 +84,10 @@ impl Client {
         let token = self.token(at, "manager")?;
         let connection = self.connect(at).await?;
         let forwarded = connection.is_forwarded();
-        let mut request = "ws://agent/agent/v1/ws".into_client_request().map_err(|error| at.strange(error.to_string()))?;
-        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| at.strange(error.to_string()))?;
+        let mut request =
+            "ws://agent/agent/v1/ws".into_client_request().map_err(|error| at.strange(error.to_string()))?;
+        let bearer =
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| at.strange(error.to_string()))?;
         request.headers_mut().insert("authorization", bearer);
         let mut config = WebSocketConfig::default();
         config.max_message_size = Some(MAX_MESSAGE);
@@ -139,7 +141,9 @@ impl AgentSocket {
                 Message::Text(text) => return read(&text).map_err(|reason| self.at.strange(reason)),
                 Message::Close(frame) => {
                     let reason = frame.map(|frame| frame.reason.to_string()).unwrap_or_default();
-                    return Err(self.at.unreachable(format!("the agent closed the socket: {}", super::one_line(&reason))));
+                    return Err(self
+                        .at
+                        .unreachable(format!("the agent closed the socket: {}", super::one_line(&reason))));
                 }
                 Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
@@ -170,10 +174,12 @@ mod tests {
 
     #[test]
     fn an_event_keeps_fields_that_this_program_does_not_know() {
-        let text = r#"{"type":"event","conversation":"c","epoch":"e","event":{"seq":3,"at":"t","kind":"text","glow":1}}"#;
+        let text =
+            r#"{"type":"event","conversation":"c","epoch":"e","event":{"seq":3,"at":"t","kind":"text","glow":1}}"#;
         let Frame::Event { seq: 3, prompt: None, json, .. } = read(text).unwrap() else { panic!("no event") };
         assert_eq!(json, r#"{"seq":3,"at":"t","kind":"text","glow":1}"#);
-        let text = r#"{"type":"event","conversation":"c","epoch":"e","event":{"seq":1,"kind":"prompt","promptId":"p"}}"#;
+        let text =
+            r#"{"type":"event","conversation":"c","epoch":"e","event":{"seq":1,"kind":"prompt","promptId":"p"}}"#;
         assert!(matches!(read(text).unwrap(), Frame::Event { prompt: Some(prompt), .. } if prompt == "p"));
         assert!(matches!(read(r#"{"type":"hum"}"#).unwrap(), Frame::Other(ServerFrame::Unknown(_))));
         assert!(read(r#"{"type":"event"}"#).is_err() && read("[]").is_err());
