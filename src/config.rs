@@ -108,6 +108,8 @@ pub struct ProjectDefaults {
     pub image: Image,
     /// DEFAULT_GIT_ORG as what stands before a bare repository name, with its `/` or `:` at the end.
     pub git_prefix: Option<String>,
+    /// Whether a repository may be a directory of this machine. No setting: set where the environments are processes of it.
+    pub local_repositories: bool,
 }
 
 /// Where the state repository is.
@@ -210,6 +212,7 @@ impl Settings {
                     config_size: config_size?,
                     image: image?,
                     git_prefix,
+                    local_repositories: false,
                 },
                 state: StateSettings { repository, branch: branch?, poll_seconds: poll_seconds? },
                 secrets,

@@ -31,7 +31,7 @@ const FIRST_LISTS: Duration = Duration::from_secs(5);
 const LAST_CALLS: Duration = Duration::from_secs(10);
 
 /// Runs until SIGINT or SIGTERM; a second one ends what the first is waiting for.
-pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
+pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     telemetry::install(&settings.log).context("the log")?;
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
     // Before anything is opened: a second start must not touch the data of the first.
@@ -45,6 +45,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     terminal.say(&format!("  repository  {}", settings.state.repository.as_deref().unwrap_or("state.git in it")));
     let wired = wiring::wire(&settings, Access::Write).await?;
     terminal.say(&format!("  cluster     {}, namespace {}", wired.cluster, settings.namespace));
+    settings.defaults.local_repositories = wired.embedded.is_some();
     let auth = Auth::open(&settings.data_dir).context("the administrator token")?;
     let mut signals = Signals::new().context("the signals")?;
     // Before the reconciler looks: what runs since before is running, and no project seems to start anew.

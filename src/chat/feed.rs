@@ -388,7 +388,8 @@ mod tests {
         let queued =
             QueuedPrompt { prompt_id: "p".into(), text: "x".into(), actor: "a".into(), seq: 0, at: "t".into() };
         feed.waiting(vec![queued]);
-        assert_eq!((feed.inner().now().state, feed.inner().now().queue.len()), (State::Starting, 1));
+        let now = feed.inner().now();
+        assert_eq!((now.state, now.queue.len()), (State::Starting, 1));
         assert!(!feed.is_wanted());
     }
 }

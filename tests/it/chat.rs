@@ -283,3 +283,20 @@ async fn a_kill_of_the_manager_loses_no_event_and_no_prompt_that_waits() {
     assert_eq!(count(&events, "prompt"), 2, "{events:#?}");
     assert_eq!(scene.model.requests(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_on_this_machine_is_cloned_where_environments_are_processes_of_it() {
+    let manager = Manager::embedded();
+    let repository = manager.beside("app");
+    std::fs::create_dir(&repository).unwrap();
+    git_ok(&repository, &["init", "-q", "-b", "main"]);
+    std::fs::write(repository.join("notes"), "mine").unwrap();
+    git_ok(&repository, &["add", "notes"]);
+    git_ok(&repository, &["commit", "-q", "-m", "Begin"]);
+    let project = json!({"name": "Here", "shortName": "here", "gitRepository": repository});
+    let made = manager.expect("POST", "/api/projects", Some(project), 201).await;
+    assert_eq!(made["gitRepository"], format!("file://{}", repository.display()));
+    manager.project_until("here", |project| project["phase"] == "Running").await;
+    let clone = manager.data().join("volumes/claude-manager/here-workspace/app/notes");
+    assert_eq!(std::fs::read_to_string(clone).unwrap(), "mine");
+}
