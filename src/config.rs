@@ -110,6 +110,8 @@ pub struct ProjectDefaults {
     pub image: Image,
     /// DEFAULT_GIT_ORG as what stands before a bare repository name, with its `/` or `:` at the end.
     pub git_prefix: Option<String>,
+    /// Whether a repository may be a directory of this machine. No setting: set where the environments are processes of it.
+    pub local_repositories: bool,
 }
 
 /// Where the state repository is.
@@ -155,6 +157,8 @@ pub struct Secrets {
     pub agent_signing_key: Option<SecretString>,
     /// ADMIN_TOKEN, `admin-token`: the administrator's token; without it one is made in `data_dir`.
     pub admin_token: Option<SecretString>,
+    /// WEBHOOK_SECRET, `webhook-secret`: signs what calls the webhooks without a token.
+    pub webhook_secret: Option<SecretString>,
 }
 
 impl Settings {
@@ -204,6 +208,7 @@ impl Settings {
             git_ssh_private_key: reader.secret("BACKUP_SSH_PRIVATE_KEY", anything),
             agent_signing_key: reader.secret("AGENT_SIGNING_KEY", anything),
             admin_token: reader.secret("ADMIN_TOKEN", anything),
+            webhook_secret: reader.secret("WEBHOOK_SECRET", anything),
         };
         // Everything has been read by now, so that one run reports every error.
         let assemble = || {
@@ -229,6 +234,7 @@ impl Settings {
                     config_size: config_size?,
                     image: image?,
                     git_prefix,
+                    local_repositories: false,
                 },
                 state: StateSettings { repository, branch: branch?, poll_seconds: poll_seconds? },
                 backup: BackupSettings {
@@ -258,6 +264,7 @@ impl Secrets {
             (&mut self.agent_signing_key, "agent-signing-key"),
             (&mut self.admin_token, "admin-token"),
             (&mut self.sops_age_key, "sops-age-key"),
+            (&mut self.webhook_secret, "webhook-secret"),
         ] {
             if slot.is_none() {
                 *slot = read_secret_file(&directory.join(file))?;

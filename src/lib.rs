@@ -11,6 +11,7 @@
 //! adapters    git/  cluster/  store/  sops/  agent/   one outside system each
 //! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)  backup/
 //!             operations/  what the product can do, once, for every edge
+//!             chat/  conversations: relayed to agents, copied, and kept until delivered
 //! edges       auth/  web/ {router, middleware, api/, pages/}  app/  embedded/
 //! ```
 //! Arrows point down this list only from edges to services to adapters to the pure core; adapters do not know one
@@ -46,6 +47,7 @@ pub mod app;
 pub mod auth;
 pub mod backup;
 pub mod change;
+pub mod chat;
 pub mod cluster;
 pub mod config;
 pub mod desired;

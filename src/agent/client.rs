@@ -1,31 +1,34 @@
-//! The manager's way to an agent: one short HTTP request, to the pod's own address or, from outside of the cluster's
-//! network, through the API server.
+//! The manager's way to an agent: short HTTP requests and one WebSocket, to the pod's own address or, from outside of the
+//! cluster's network, through the API server.
 //!
-//! Nothing is kept open between requests. An answer is bounded in size and time, and believed in no further than the
+//! No connection is kept between requests. An answer is bounded in size and time, and believed in no further than the
 //! types say: what runs in an environment may answer anything.
 
+mod connection;
+mod conversations;
+mod exchange;
 mod forward;
+mod socket;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{PORT, Signer, Status};
+use self::connection::Connection;
+use self::exchange::{Answer, Request};
+use super::{PORT, Signer, Status, chat};
 use crate::project::{ErrorKind, ProjectName};
+
+pub use conversations::EventLines;
+pub use socket::{AgentSocket, Frame};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How long a whole request may take.
-const REQUEST: Duration = Duration::from_secs(5);
-/// The longest answer in bytes.
-const MAX_ANSWER: usize = 64 * 1024;
+/// How long the API server may take to open a way to a pod.
+const FORWARD: Duration = Duration::from_secs(5);
 /// How long the pods' own addresses are not tried again, once the API server's way was the one that worked.
 const AROUND: Duration = Duration::from_secs(60);
 
@@ -45,6 +48,19 @@ pub struct Client {
     reach: Reach,
     /// Until when the pods' addresses are passed over.
     around: Arc<Mutex<Option<Instant>>>,
+}
+
+/// Where the agent of a project is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The project.
+    pub project: ProjectName,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's address, if it has one yet.
+    pub ip: Option<IpAddr>,
 }
 
 /// Why an agent gave no answer.
@@ -77,6 +93,9 @@ pub enum ClientError {
         /// What was wrong with the answer.
         reason: String,
     },
+    /// The agent refuses the call, and says why.
+    #[error("{}", .0.detail)]
+    Problem(Box<chat::Problem>),
     /// The token could not be made.
     #[error("{0}")]
     Token(String),
@@ -88,6 +107,8 @@ impl ClientError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Unreachable { .. } | Self::Refused { .. } => ErrorKind::Unavailable,
+            Self::Problem(problem) if problem.status < 500 => ErrorKind::Conflict,
+            Self::Problem(_) => ErrorKind::Unavailable,
             Self::Protocol { .. } | Self::Token(_) => ErrorKind::Internal,
         }
     }
@@ -113,57 +134,58 @@ impl Client {
         ip: Option<IpAddr>,
         project: &ProjectName,
     ) -> Result<Status, ClientError> {
-        let token = self.signer.token(project, "manager").map_err(|error| ClientError::Token(error.to_string()))?;
-        let named = format!("{namespace}/{pod}");
-        let (status, body) = self.get(namespace, pod, ip, "/agent/v1/status", &token).await?;
-        let protocol = |reason: String| ClientError::Protocol { pod: named.clone(), reason };
-        match status {
-            200 => {
-                let status: Status = serde_json::from_slice(&body).map_err(|error| protocol(error.to_string()))?;
-                if status.project != project.as_str() {
-                    return Err(protocol(format!(
-                        "it is the agent of another project, {:?}",
-                        one_line(&status.project)
-                    )));
-                }
-                Ok(Status { message: one_line(&status.message), ..status })
-            }
-            401 => Err(ClientError::Refused { pod: named, reason: detail(&body) }),
-            other => Err(protocol(format!("status {other}, {}", detail(&body)))),
+        let (namespace, pod, project) = (namespace.to_owned(), pod.to_owned(), project.clone());
+        let at = Address { project, namespace, pod, ip };
+        let answer = self.call(&at, "manager", Request::get("/agent/v1/status")).await?;
+        let status: Status = at.read(&answer)?;
+        if status.project != at.project.as_str() {
+            return Err(at.strange(format!("it is the agent of another project, {:?}", one_line(&status.project))));
         }
+        Ok(Status { message: one_line(&status.message), ..status })
     }
 
-    async fn get(
-        &self,
-        namespace: &str,
-        pod: &str,
-        ip: Option<IpAddr>,
-        path: &str,
-        token: &str,
-    ) -> Result<(u16, Bytes), ClientError> {
-        let unreachable = |reason: String| ClientError::Unreachable { pod: format!("{namespace}/{pod}"), reason };
-        let direct = match ip {
+    /// Sends a request in the name of the principal `actor`; gives the answer when it is a good one.
+    async fn call(&self, at: &Address, actor: &str, request: Request) -> Result<Answer, ClientError> {
+        let token = self.token(at, actor)?;
+        let connection = self.connect(at).await?;
+        let (forwarded, limit) = (connection.is_forwarded(), request.patience);
+        let sent = timeout(limit, exchange::exchange(connection, request, &token)).await;
+        let answer = sent
+            .unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
+            .map_err(|reason| at.unreachable(reason))?;
+        if forwarded {
+            self.go_around();
+        }
+        at.judge(answer)
+    }
+
+    fn token(&self, at: &Address, actor: &str) -> Result<String, ClientError> {
+        self.signer.token(&at.project, actor).map_err(|error| ClientError::Token(error.to_string()))
+    }
+
+    /// Opens a stream to the agent: directly, else through the API server.
+    async fn connect(&self, at: &Address) -> Result<Connection, ClientError> {
+        let direct = match at.ip {
             None => Err("the pod has no address yet".to_owned()),
             Some(_) if self.goes_around() => Err("its address was not reachable a moment ago".to_owned()),
             Some(ip) => connect(SocketAddr::new(ip, PORT)).await,
         };
         match (direct, &self.reach) {
-            (Ok(stream), _) => {
-                let sent = timeout(REQUEST, exchange(stream, path, token)).await;
-                sent.unwrap_or_else(|_| Err(format!("no answer within {} s", REQUEST.as_secs()))).map_err(unreachable)
-            }
-            (Err(reason), Reach::Direct) => Err(unreachable(reason)),
+            (Ok(stream), _) => Ok(Connection::direct(stream)),
+            (Err(reason), Reach::Direct) => Err(at.unreachable(reason)),
             (Err(reason), Reach::Cluster(cluster)) => {
-                let forwarded = timeout(REQUEST, forward::exchange(cluster, namespace, pod, path, token)).await;
-                let answer = forwarded
-                    .unwrap_or_else(|_| Err(format!("no answer within {} s", REQUEST.as_secs())))
-                    .map_err(|other| unreachable(format!("{reason}; by port-forward: {other}")))?;
-                if ip.is_some() && !self.goes_around() {
-                    let mut around = self.around.lock().unwrap_or_else(PoisonError::into_inner);
-                    *around = Some(Instant::now() + AROUND);
-                }
-                Ok(answer)
+                let opened = timeout(FORWARD, forward::open(cluster, &at.namespace, &at.pod)).await;
+                opened
+                    .unwrap_or_else(|_| Err(format!("no connection within {} s", FORWARD.as_secs())))
+                    .map_err(|other| at.unreachable(format!("{reason}; by port-forward: {other}")))
             }
+        }
+    }
+
+    /// Notes that the API server's way works, so that the pods' addresses are passed over for a while.
+    fn go_around(&self) {
+        if !self.goes_around() {
+            *self.around.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + AROUND);
         }
     }
 
@@ -181,33 +203,39 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
     }
 }
 
-/// One request and its answer on a fresh stream.
-async fn exchange<S>(stream: S, path: &str, token: &str) -> Result<(u16, Bytes), String>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.map_err(|error| error.to_string())?;
-    let request = hyper::Request::get(path)
-        .header("host", "agent")
-        .header("authorization", format!("Bearer {token}"))
-        .header("connection", "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
-        Ok((status, body.to_bytes()))
-    };
-    // The connection is driven here and not by a task, so that nothing is left of a request that is given up.
-    let driven = async {
-        let _ = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        answer = answer => answer,
-        answer = driven => answer,
+impl Address {
+    fn named(&self) -> String {
+        format!("{}/{}", self.namespace, self.pod)
+    }
+
+    fn unreachable(&self, reason: String) -> ClientError {
+        ClientError::Unreachable { pod: self.named(), reason }
+    }
+
+    fn strange(&self, reason: String) -> ClientError {
+        ClientError::Protocol { pod: self.named(), reason }
+    }
+
+    /// Returns good answers, and turns the others into errors.
+    fn judge(&self, answer: Answer) -> Result<Answer, ClientError> {
+        match answer.status {
+            200..300 => Ok(answer),
+            401 => Err(ClientError::Refused { pod: self.named(), reason: detail(&answer.body) }),
+            400..600 => match serde_json::from_slice::<chat::Problem>(&answer.body) {
+                Ok(problem) => Err(ClientError::Problem(Box::new(chat::Problem {
+                    type_: one_line(&problem.type_),
+                    title: one_line(&problem.title),
+                    status: answer.status,
+                    detail: one_line(&problem.detail),
+                }))),
+                Err(_) => Err(self.strange(format!("status {}, {}", answer.status, detail(&answer.body)))),
+            },
+            other => Err(self.strange(format!("status {other}"))),
+        }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, answer: &Answer) -> Result<T, ClientError> {
+        serde_json::from_slice(&answer.body).map_err(|error| self.strange(error.to_string()))
     }
 }
 

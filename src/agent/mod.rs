@@ -14,7 +14,7 @@ mod program;
 mod protocol;
 mod token;
 
-pub use client::{Client, ClientError, Reach};
+pub use client::{Address, AgentSocket, Client, ClientError, EventLines, Frame, Reach};
 pub use program::{
     AgentError, ClaudeOptions, CredentialRequest, Holder, LaunchOptions, Options, credential, encode_variables, holder,
     install, launch, run, run_child,

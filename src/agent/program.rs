@@ -185,7 +185,8 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     access::temporary(&layout)?;
     let address = options.listen.unwrap_or(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), PORT));
     let lock = lock::Lock::take(&layout)?;
-    let source = Source::parse(options.repository.as_deref(), options.branch.as_deref());
+    let (repository, branch) = (options.repository.as_deref(), options.branch.as_deref());
+    let source = Source::parse(repository, branch, layout.is_whole_machine());
     let first = Condition { reason: Readiness::Cloning, message: "The agent is starting.".to_owned() };
     let world = Arc::new(World {
         verifier: Verifier::new(options.project.clone(), layout.agent_keys()),

@@ -16,6 +16,7 @@ use super::telemetry;
 use super::wiring::{self, Access, Wired};
 use crate::auth::{self, Auth};
 use crate::change::Changes;
+use crate::chat::Chat;
 use crate::config::Settings;
 use crate::embedded::{self, LocalRuntime};
 use crate::git::Repository;
@@ -30,7 +31,7 @@ const FIRST_LISTS: Duration = Duration::from_secs(5);
 const LAST_CALLS: Duration = Duration::from_secs(10);
 
 /// Runs until SIGINT or SIGTERM; a second one ends what the first is waiting for.
-pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
+pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     telemetry::install(&settings.log).context("the log")?;
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
     // Before anything is opened: a second start must not touch the data of the first.
@@ -44,6 +45,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     terminal.say(&format!("  repository  {}", settings.state.repository.as_deref().unwrap_or("state.git in it")));
     let wired = wiring::wire(&settings, Access::Write).await?;
     terminal.say(&format!("  cluster     {}, namespace {}", wired.cluster, settings.namespace));
+    settings.defaults.local_repositories = wired.embedded.is_some();
     let auth =
         Auth::open(&settings.data_dir, settings.secrets.admin_token.as_ref()).context("the administrator token")?;
     let mut signals = Signals::new().context("the signals")?;
@@ -67,10 +69,16 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let parts = &wired.parts;
     let operations = Operations::new(changes, reconciler.clone(), backups, parts.clone());
     let (store, metrics) = (parts.store.clone(), parts.metrics.clone());
-    let router = web::router(web::AppState::new(operations.clone(), store, Arc::clone(&settings), metrics, auth));
+    let chat = Chat::new(operations.clone(), store.clone(), metrics.clone(), parts.agents.clone());
+    let state = web::AppState::new(operations.clone(), chat.clone(), store, Arc::clone(&settings), metrics, auth);
+    let router = web::router(state);
     // The first answer already knows every project, and how it is doing where the cluster says so soon.
     reconciler.load().await;
     reconciler.cluster_seen(FIRST_LISTS).await;
+    // Only now it is known which projects run, so that none is started that runs.
+    if let Err(error) = chat.resume().await {
+        tracing::error!(%error, "prompts that wait are delivered only after the next one of their project");
+    }
     // "Everywhere" is no address to open.
     let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
     let host = if address.is_ipv6() && !address.ip().is_unspecified() { format!("[{host}]") } else { host };

@@ -26,7 +26,9 @@ impl Keys {
         let (name, change) = match intent {
             Intent::Create(new) => (&new.short_name, &new.secrets),
             Intent::Change(name, change) => (name, &change.secrets),
-            Intent::Delete(..) | Intent::Start(_) | Intent::Stop(_) | Intent::TrustAgentKey(_) => return Ok(None),
+            Intent::Delete(..) | Intent::Start(_) | Intent::Wake(_) | Intent::Stop(_) | Intent::TrustAgentKey(_) => {
+                return Ok(None);
+            }
         };
         if change.is_empty() {
             return Ok(None);

@@ -140,6 +140,12 @@ pub const SETTINGS: &[Setting] = &[
         "\"-----BEGIN PRIVATE KEY-----\\n...\"",
         "Ed25519 key that lets the manager into environments (agent-signing-key in SECRETS_DIR); without it one is made in DATA_DIR. Several replicas must share one.",
     ),
+    setting(
+        "WEBHOOK_SECRET",
+        "",
+        "random-text",
+        "Signs calls of /api/webhooks (webhook-secret in SECRETS_DIR): X-Hub-Signature-256 with HMAC-SHA256 over the body.",
+    ),
 ];
 
 /// The text of `.env.example`: all settings, commented out, with their defaults or an example.

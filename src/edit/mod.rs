@@ -107,7 +107,7 @@ pub fn apply(
         Intent::Create(new) => create::create(files, new, secrets, memo),
         Intent::Change(name, change) => change::change(files, name, change, secrets, memo),
         Intent::Delete(name, volumes) => delete::delete(files, name, *volumes),
-        Intent::Start(name) => scale::start(files, name, memo),
+        Intent::Start(name) | Intent::Wake(name) => scale::start(files, name, memo),
         Intent::Stop(name) => scale::stop(files, name, memo),
         Intent::TrustAgentKey(key) => agent_keys::add(files, key),
     }

@@ -38,6 +38,8 @@ pub struct Metrics {
     last_backup: IntGauge,
     health: IntGaugeVec,
     errors: IntCounterVec,
+    chat_messages: IntCounterVec,
+    chat_connections: IntGaugeVec,
 }
 
 /// How something ended.
@@ -145,13 +147,36 @@ impl Metrics {
             },
             health: gauge("system_health_status", "Health of a component: 1 works, 0 does not.", &["component"])?,
             errors: counter("errors_total", "Errors by kind.", &["type"])?,
+            chat_messages: counter(
+                "chat_messages_total",
+                "Prompts that were accepted and answers that were given, by way.",
+                &["kind", "source"],
+            )?,
+            chat_connections: gauge("active_chat_connections", "Open sockets of the chat.", &[])?,
             registry,
         };
         // A phase that no project is in is a zero, not an absent series: an alert can then tell it from no data.
         for phase in Phase::ALL {
             metrics.projects.with_label_values(&[phase.as_str()]).set(0);
         }
+        for source in ["api", "chat", "ui", "webhook"] {
+            let _ = metrics.chat_messages.with_label_values(&["prompt", source]);
+        }
+        metrics.chat_connections.with_label_values::<&str>(&[]).set(0);
         Ok(metrics)
+    }
+
+    /// Counts a message that people or programs sent into a conversation: a `prompt` or an `answer`.
+    pub fn chat_message(&self, kind: &'static str, source: &'static str) {
+        self.chat_messages.with_label_values(&[kind, source]).inc();
+    }
+
+    /// Counts a socket of the chat as open until the guard is dropped.
+    #[must_use]
+    pub fn chat_connection(&self) -> ChatConnection {
+        let gauge = self.chat_connections.with_label_values::<&str>(&[]);
+        gauge.inc();
+        ChatConnection(gauge)
     }
 
     /// Counts an answered request. `route` is the template that matched, as in `/api/projects/{id}`.
@@ -264,6 +289,16 @@ impl Metrics {
     }
 }
 
+/// An open socket of the chat, in the figures.
+#[derive(Debug)]
+pub struct ChatConnection(IntGauge);
+
+impl Drop for ChatConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Clients may send any word as a method.
 fn known_method(method: &str) -> &str {
     match method {
@@ -294,6 +329,9 @@ mod tests {
         metrics.error("internal");
         metrics.backup(Outcome::Success, Duration::from_secs(1));
         metrics.set_last_backup(1_700_000_000);
+        metrics.chat_message("prompt", "api");
+        let _open = metrics.chat_connection();
+        drop(metrics.chat_connection());
 
         let text = metrics.render();
         for line in [
@@ -313,6 +351,8 @@ mod tests {
             "errors_total{type=\"internal\"} 1",
             "backup_duration_seconds_count{result=\"success\"} 1",
             "backup_last_success_timestamp_seconds 1700000000",
+            "chat_messages_total{kind=\"prompt\",source=\"api\"} 1",
+            "active_chat_connections 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

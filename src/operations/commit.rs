@@ -83,7 +83,7 @@ const fn operation(intent: &Intent) -> &'static str {
         Intent::Create(_) => "create",
         Intent::Change(..) => "change",
         Intent::Delete(..) => "delete",
-        Intent::Start(_) => "start",
+        Intent::Start(_) | Intent::Wake(_) => "start",
         Intent::Stop(_) => "stop",
         Intent::TrustAgentKey(_) => "trust-agent-key",
     }

@@ -103,6 +103,7 @@ pub fn permit(actor: &Actor, action: Action) -> Result<(), OperationError> {
         Action::Create => "create projects",
         Action::Change => "change projects",
         Action::Scale => "start or stop projects",
+        Action::Chat => "send prompts or answer requests",
         Action::Delete => "delete projects",
         Action::DeleteVolumes => "delete volumes",
         Action::ManageKeys => "say which managers environments let in",

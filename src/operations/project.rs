@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::services::ask;
 use super::{OperationError, Operations, permit};
+use crate::agent::Address;
 use crate::git::Folder;
 use crate::metrics::Outcome;
 use crate::project::{Action, Actor, ErrorKind, ProjectName, Revision};
@@ -50,6 +51,11 @@ impl Operations {
         let state = find(&snapshot, name)?;
         self.metrics.project_operation("refresh", Outcome::Success);
         Ok(state)
+    }
+
+    /// Returns where the agent of a project is; `None` while none runs.
+    pub async fn environment(&self, name: &ProjectName) -> Option<Address> {
+        ask!(self, services => services.environment(name).await)
     }
 
     /// What deleting a project would do to the cluster; `None` when that cannot be known now.

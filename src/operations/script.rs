@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::OperationError;
 use super::plans::{PlanRequest, Planned};
+use crate::agent::Address;
 use crate::change::{ChangeError, Committed, Upgraded};
 use crate::cluster::{LogError, LogQuery, LogStream};
 use crate::git::Folder;
@@ -34,6 +35,8 @@ pub(crate) struct Script {
     /// What cannot be applied.
     pub(crate) failures: Vec<(Unit, String)>,
     pub(crate) upgraded: Upgraded,
+    /// Where agents run.
+    pub(crate) environments: Mutex<BTreeMap<ProjectName, Address>>,
 }
 
 impl Script {
@@ -57,6 +60,7 @@ impl Script {
             applied: Mutex::default(),
             failures: Vec::new(),
             upgraded: Upgraded { revision: None, written: Vec::new(), kept: Vec::new() },
+            environments: Mutex::default(),
         }
     }
 
@@ -113,6 +117,10 @@ impl Script {
 
     pub(super) async fn upgrade(&self, _: Actor) -> Result<Upgraded, ChangeError> {
         Ok(self.upgraded.clone())
+    }
+
+    pub(super) async fn environment(&self, project: &ProjectName) -> Option<Address> {
+        self.environments.lock().unwrap().get(project).cloned()
     }
 
     pub(super) async fn deletion(&self, _: &ProjectName) -> Option<Deletion> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::error::OperationError;
 use super::plans::{PlanRequest, Planned, resolve};
+use crate::agent::Address;
 use crate::change::{ChangeError, Changes, Committed, Upgraded};
 use crate::cluster::{self, LogError, LogQuery, LogStream};
 use crate::git::{Folder, Reader};
@@ -101,6 +102,11 @@ impl Live {
         let upgraded = self.changes.upgrade(actor).await?;
         self.reconciler.load().await;
         Ok(upgraded)
+    }
+
+    /// Where a project's agent is.
+    pub(super) async fn environment(&self, project: &ProjectName) -> Option<Address> {
+        self.reconciler.environment(project).await
     }
 
     /// What deleting a project would do; `None` when that cannot be known now.

@@ -42,6 +42,8 @@ pub enum Action {
     Change,
     /// Start or stop a project.
     Scale,
+    /// Send prompts, answer requests, interrupt turns.
+    Chat,
     /// Delete a project and keep its volumes.
     Delete,
     /// Delete a project and its volumes.
@@ -69,7 +71,8 @@ pub const fn allows(role: Role, action: Action) -> bool {
         | Action::Change
         | Action::Scale
         | Action::Delete
-        | Action::BackUp => {
+        | Action::BackUp
+        | Action::Chat => {
             matches!(role, Role::Operator | Role::Administrator)
         }
         Action::DeleteVolumes | Action::ManageKeys | Action::Upgrade | Action::Export | Action::Restore => {
@@ -92,6 +95,10 @@ pub enum Source {
     Restore,
     /// The manager itself, at its start.
     Manager,
+    /// A prompt on the chat's socket.
+    Chat,
+    /// A webhook.
+    Webhook,
 }
 
 impl Source {
@@ -104,6 +111,8 @@ impl Source {
             Self::Jira => "jira",
             Self::Restore => "restore",
             Self::Manager => "manager",
+            Self::Chat => "chat",
+            Self::Webhook => "webhook",
         }
     }
 }
@@ -126,8 +135,8 @@ mod tests {
     #[test]
     fn the_policy_is_this_table() {
         use Action::{
-            Apply, BackUp, Change, Create, Delete, DeleteVolumes, Export, ManageKeys, Read, Refresh, Restore, Scale,
-            Upgrade,
+            Apply, BackUp, Change, Chat, Create, Delete, DeleteVolumes, Export, ManageKeys, Read, Refresh, Restore,
+            Scale, Upgrade,
         };
         let table = [
             (Read, [true, true, true]),
@@ -136,6 +145,7 @@ mod tests {
             (Create, [false, true, true]),
             (Change, [false, true, true]),
             (Scale, [false, true, true]),
+            (Chat, [false, true, true]),
             (Delete, [false, true, true]),
             (DeleteVolumes, [false, false, true]),
             (ManageKeys, [false, false, true]),

@@ -17,6 +17,8 @@ pub enum Intent {
     Delete(ProjectName, Volumes),
     /// Commit one replica.
     Start(ProjectName),
+    /// Commit one replica, because a prompt waits for the environment.
+    Wake(ProjectName),
     /// Commit no replica.
     Stop(ProjectName),
     /// Have every environment let a manager in.
@@ -143,7 +145,8 @@ impl Intent {
     pub fn project(&self) -> Option<&ProjectName> {
         match self {
             Self::Create(new) => Some(&new.short_name),
-            Self::Change(name, _) | Self::Delete(name, _) | Self::Start(name) | Self::Stop(name) => Some(name),
+            Self::Change(name, _) | Self::Delete(name, _) => Some(name),
+            Self::Start(name) | Self::Wake(name) | Self::Stop(name) => Some(name),
             Self::TrustAgentKey(_) => None,
         }
     }
@@ -156,7 +159,7 @@ impl Intent {
             Self::Change(..) => Action::Change,
             Self::Delete(_, Volumes::Keep) => Action::Delete,
             Self::Delete(_, Volumes::Delete) => Action::DeleteVolumes,
-            Self::Start(_) | Self::Stop(_) => Action::Scale,
+            Self::Start(_) | Self::Wake(_) | Self::Stop(_) => Action::Scale,
             Self::TrustAgentKey(_) => Action::ManageKeys,
         }
     }
@@ -170,6 +173,7 @@ impl Intent {
             Self::Delete(_, Volumes::Keep) => "delete",
             Self::Delete(_, Volumes::Delete) => "delete with volumes",
             Self::Start(_) => "start",
+            Self::Wake(_) => "start for a prompt",
             Self::Stop(_) => "stop",
             Self::TrustAgentKey(key) => {
                 return format!("Let the manager with the key {} into the environments", key.kid);

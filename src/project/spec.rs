@@ -119,6 +119,35 @@ impl GitUrl {
         }
     }
 
+    /// Parses an address, or a directory of this machine: an absolute path or a `file://` address, which becomes a `file://`
+    /// address. Only where environments are processes of this machine can they reach such a directory.
+    ///
+    /// # Errors
+    /// [`ValueError`] as for [`GitUrl::parse`], and for a path with `..` in it.
+    pub fn parse_here(text: &str) -> Result<Self, ValueError> {
+        let Some(path) = Self::local_path(text) else { return Self::parse(text) };
+        let error = |message: &str| Err(ValueError(message.to_owned()));
+        if text.len() > Self::MAX_LENGTH {
+            return error("must have at most 2048 characters");
+        }
+        if path.chars().any(|c| c.is_whitespace() || c.is_control() || "\"'`\\<>{}|^?#%".contains(c)) {
+            return error("is a path with blanks or special characters; make a link without them and give that");
+        }
+        if !path.starts_with('/') || path.trim_matches('/').is_empty() {
+            return error("must be an absolute path, as in /home/me/app or file:///home/me/app");
+        }
+        if path.split('/').any(|part| part == ".." || part == ".") {
+            return error("must be a path without . and ..");
+        }
+        Ok(Self(format!("file://{path}")))
+    }
+
+    /// Returns the path in a text that names a directory of this machine; `None` for other addresses.
+    #[must_use]
+    pub fn local_path(text: &str) -> Option<&str> {
+        text.strip_prefix("file://").or_else(|| text.starts_with('/').then_some(text))
+    }
+
     /// The address as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -217,6 +246,18 @@ mod tests {
         ] {
             assert!(GitUrl::parse(url).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_directory_of_this_machine_is_an_address_only_here() {
+        for (text, url) in [("/home/me/app", "file:///home/me/app"), ("file:///srv/app.git", "file:///srv/app.git")] {
+            assert_eq!(GitUrl::parse_here(text).unwrap().as_str(), url);
+            assert!(GitUrl::parse(text).is_err(), "{text}");
+        }
+        for text in ["/", "file://host/app", "/a/../b", "/a b", "file:///a?b", "app", "./app", "ext::sh"] {
+            assert!(GitUrl::parse_here(text).is_err(), "{text}");
+        }
+        assert!(GitUrl::parse_here("https://git.example/a").is_ok());
     }
 
     #[test]

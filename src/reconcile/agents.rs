@@ -117,6 +117,11 @@ pub(super) fn ready(observation: &Observation) -> Option<Pod> {
     pod(observation, true)
 }
 
+/// The pod of a project whose agent runs, ready or not: it takes prompts while the repository is cloned, too.
+pub(super) fn running(observation: &Observation) -> Option<Pod> {
+    ready(observation).or_else(|| unready(observation))
+}
+
 /// The pod of a project whose agent runs and is not ready.
 fn unready(observation: &Observation) -> Option<Pod> {
     pod(observation, false)

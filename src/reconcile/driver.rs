@@ -72,6 +72,8 @@ pub(super) enum Message {
     Grant(Grant),
     /// Somebody asks what deleting a project would do.
     Deletion(ProjectName, oneshot::Sender<Option<Deletion>>),
+    /// Somebody wants to talk to a project's agent.
+    Environment(ProjectName, oneshot::Sender<Option<agents::Pod>>),
 }
 
 /// Runs until every handle is gone.
@@ -292,6 +294,15 @@ impl Driver {
                     }
                 }
                 self.refreshing.push((project, done));
+            }
+            Message::Environment(project, answer) => {
+                let unit = Unit::Project(project);
+                let pod = self
+                    .units
+                    .get(&unit)
+                    .filter(|_| self.next.synced)
+                    .and_then(|state| agents::running(&self.observe(&unit, state)));
+                let _ = answer.send(pod);
             }
             Message::PlanInputs(only, answer) => {
                 let _ = answer.send(self.seen(only.as_ref()));

@@ -205,6 +205,14 @@ impl Reconciler {
         wait.await.ok()
     }
 
+    /// Returns where the agent of `project` is; `None` while none runs or the cluster was not seen.
+    pub async fn environment(&self, project: &ProjectName) -> Option<agent::Address> {
+        let (answer, wait) = oneshot::channel();
+        self.messages.send(driver::Message::Environment(project.clone(), answer)).await.ok()?;
+        let pod = wait.await.ok().flatten()?;
+        Some(agent::Address { project: project.clone(), namespace: pod.namespace, pod: pod.name, ip: pod.ip })
+    }
+
     /// What deleting `project` would do; `None` while the cluster was not seen as a whole, or knows nothing of it.
     pub async fn deletion(&self, project: &ProjectName) -> Option<Deletion> {
         let (answer, wait) = oneshot::channel();

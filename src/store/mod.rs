@@ -3,6 +3,7 @@
 //! Nothing here is desired state, and losing it loses no project. Both dialects take `$1` parameters, so that a
 //! statement is written twice only where they differ. Times are given by the caller, in seconds since 1970 where nothing else is said.
 
+mod chat;
 mod history;
 mod idempotency;
 mod inventory;
@@ -21,6 +22,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::project::ErrorKind;
 
+pub use chat::{ConversationCopy, EventCopy, WaitingPrompt};
 pub use history::{CommitOutcome, KEPT};
 pub use idempotency::{Begun, Fingerprint, StoredAnswer};
 pub use sessions::Session;

@@ -14,11 +14,13 @@ mod problem;
 mod request;
 mod router;
 mod same_origin;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::auth::Auth;
+use crate::chat::Chat;
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::operations::Operations;
@@ -30,6 +32,7 @@ pub use router::router;
 #[derive(Clone)]
 pub struct AppState {
     operations: Operations,
+    chat: Chat,
     /// Sessions, and answers to requests with an Idempotency-Key: both are HTTP's own.
     store: Store,
     settings: Arc<Settings>,
@@ -41,8 +44,15 @@ pub struct AppState {
 impl AppState {
     /// The parts of a running manager.
     #[must_use]
-    pub fn new(operations: Operations, store: Store, settings: Arc<Settings>, metrics: Metrics, auth: Auth) -> Self {
-        Self { operations, store, settings, metrics, auth, started: Instant::now() }
+    pub fn new(
+        operations: Operations,
+        chat: Chat,
+        store: Store,
+        settings: Arc<Settings>,
+        metrics: Metrics,
+        auth: Auth,
+    ) -> Self {
+        Self { operations, chat, store, settings, metrics, auth, started: Instant::now() }
     }
 }
 

@@ -8,6 +8,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::chat::{self, ChatError};
 use crate::operations::{ErrorCode, OperationError};
 use crate::project::{ErrorKind, FieldError};
 use crate::store::StoreError;
@@ -188,4 +189,58 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         OperationError::from(error).into()
     }
+}
+
+impl From<ChatError> for Problem {
+    fn from(error: ChatError) -> Self {
+        let message = error.to_string();
+        match error {
+            ChatError::Operation(error) => error.into(),
+            ChatError::Store(error) => error.into(),
+            ChatError::Agent(problem) => of_agent(&problem.type_, problem.status, problem.detail.clone()),
+            ChatError::Unreachable(error) => match error.kind() {
+                ErrorKind::Internal => {
+                    Self::new(StatusCode::BAD_GATEWAY, "agent", "The environment gave no good answer", message)
+                }
+                kind => Self::of_kind(kind, message),
+            },
+            ChatError::Offline(_) => {
+                Self::new(StatusCode::CONFLICT, "offline", "The environment does not run", message)
+            }
+            ChatError::NoConversation | ChatError::NoPrompt => Self::of_kind(ErrorKind::NotFound, message),
+            ChatError::PromptConflict => {
+                Self::new(StatusCode::CONFLICT, chat::word::PROMPT_CONFLICT, "The prompt's id was used before", message)
+            }
+            ChatError::Invalid(field, message) => Self::field(field, message),
+            ChatError::TooMany(_) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, chat::word::LIMIT, "A limit is reached", message)
+            }
+            ChatError::Content(_) => Self::internal(message),
+        }
+    }
+}
+
+/// The agent's own problem: its status, its word where it is one of the protocol's, and its detail.
+fn of_agent(type_: &str, status: u16, detail: String) -> Problem {
+    use chat::word::{
+        INVALID, LIMIT, NO_CREDENTIALS, NO_RULE, NOT_FOUND, NOT_INSTALLED, NOT_WRITABLE, PROMPT_CONFLICT,
+        PROMPT_STARTED, REQUEST_CLOSED,
+    };
+    let table = [
+        (NOT_FOUND, "There is no such thing"),
+        (INVALID, "The request is not valid"),
+        (PROMPT_CONFLICT, "The prompt's id was used before"),
+        (PROMPT_STARTED, "The prompt has started"),
+        (REQUEST_CLOSED, "The request is closed"),
+        (NO_RULE, "No rule can be made of it"),
+        (LIMIT, "A limit is reached"),
+        (NOT_INSTALLED, "Claude Code is not installed in the environment"),
+        (NO_CREDENTIALS, "Claude Code has no credentials"),
+        (NOT_WRITABLE, "The log cannot be written"),
+    ];
+    let word = type_.rsplit('/').next().unwrap_or_default();
+    let known = table.into_iter().find(|(known, _)| *known == word);
+    let (word, title) = known.unwrap_or(("agent", "The environment refuses"));
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    Problem::new(status, word, title, detail)
 }

@@ -2,10 +2,10 @@
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use super::AppState;
-use super::api::{backup, history, logs, monitoring, plan, projects};
+use super::api::{backup, chat, chat_socket, history, logs, monitoring, plan, projects, webhook};
 use super::middleware;
 use super::pages;
 use super::problem::Problem;
@@ -45,6 +45,15 @@ fn rest() -> Router<AppState> {
         .route("/api/projects/{id}/refresh", post(projects::refresh))
         .route("/api/projects/{id}/history", get(history::history))
         .route("/api/projects/{id}/plan", get(plan::of_project).post(plan::apply_project))
+        .route("/api/projects/{id}/conversations", get(chat::list).post(chat::create))
+        .route("/api/projects/{id}/conversations/{conversation}", get(chat::detail))
+        .route("/api/projects/{id}/conversations/{conversation}/events", get(chat::events))
+        .route("/api/projects/{id}/conversations/{conversation}/prompts", post(chat::prompt))
+        .route("/api/projects/{id}/conversations/{conversation}/prompts/{prompt}", delete(chat::cancel))
+        .route("/api/projects/{id}/conversations/{conversation}/interrupt", post(chat::interrupt))
+        .route("/api/projects/{id}/conversations/{conversation}/requests/{request}", post(chat::answer))
+        .route("/api/chat/ws", get(chat_socket::open))
+        .route("/api/webhooks/trigger", post(webhook::trigger))
         .route("/api/plan", get(plan::of_commit).post(plan::apply_head))
         .route("/api/backup/status", get(backup::status))
         .route("/api/backup/list", get(backup::list))
@@ -59,7 +68,7 @@ fn rest() -> Router<AppState> {
 
 /// Pages, and what they are made with.
 fn for_people() -> Router<AppState> {
-    use pages::{assets, backups, create, delete, list, log, plan, project, sign_in, upgrade};
+    use pages::{assets, backups, chat, create, delete, list, log, plan, project, sign_in, upgrade};
     Router::new()
         .route("/", get(pages::home))
         .route("/sign-in", get(sign_in::look).post(sign_in::sign_in))
@@ -73,6 +82,13 @@ fn for_people() -> Router<AppState> {
         .route("/projects/{id}/resume", post(project::resume))
         .route("/projects/{id}/delete", get(delete::page).post(delete::delete))
         .route("/projects/{id}/logs", get(log::page))
+        .route("/chat", get(chat::choose))
+        .route("/projects/{id}/chat", get(chat::list).post(chat::begin))
+        .route("/projects/{id}/chat/{conversation}", get(chat::page).post(chat::send))
+        .route("/projects/{id}/chat/{conversation}/interrupt", post(chat::interrupt))
+        .route("/projects/{id}/chat/{conversation}/requests/{request}", post(chat::answer))
+        .route("/projects/{id}/chat/{conversation}/cancel/{prompt}", post(chat::cancel))
+        .route("/fragments/projects/{id}/chat/{conversation}", get(chat::fragment))
         .route("/plan", get(plan::page).post(plan::apply))
         .route("/backups", get(backups::page).post(backups::create))
         .route("/backups/restore", get(backups::plan).post(backups::restore))

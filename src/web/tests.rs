@@ -22,6 +22,7 @@ use crate::project::{
 use crate::reconcile::{Deletion, ProjectState, Snapshot};
 
 mod backup;
+mod chat;
 mod logs;
 mod pages;
 mod projects;
@@ -74,7 +75,10 @@ impl TestApp {
             ("viewer", principal("vera", Role::Viewer)),
         ])
         .slowing(WRONG);
-        let state = AppState::new(operations.clone(), store, Arc::new(settings), metrics.clone(), auth);
+        let agents =
+            crate::agent::Client::new(crate::agent::Signer::open(data.path()).unwrap(), crate::agent::Reach::Direct);
+        let chat = Chat::new(operations.clone(), store.clone(), metrics.clone(), Some(agents));
+        let state = AppState::new(operations.clone(), chat, store, Arc::new(settings), metrics.clone(), auth);
         Self { router: router(state), script, metrics, operations, _data: data }
     }
 
@@ -209,7 +213,7 @@ fn body() -> Value {
 }
 
 /// Every route with a method that it knows.
-const ROUTES: [(&str, &str); 19] = [
+const ROUTES: [(&str, &str); 21] = [
     ("GET", "/api/projects"),
     ("POST", "/api/projects"),
     ("GET", "/api/projects/alpha"),
@@ -221,6 +225,8 @@ const ROUTES: [(&str, &str); 19] = [
     ("GET", "/api/projects/alpha/history"),
     ("GET", "/api/projects/alpha/logs"),
     ("GET", "/api/projects/alpha/plan"),
+    ("GET", "/api/projects/alpha/conversations"),
+    ("POST", "/api/projects/alpha/conversations"),
     ("GET", "/api/plan"),
     ("POST", "/api/plan"),
     ("POST", "/api/projects/alpha/plan"),

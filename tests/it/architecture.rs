@@ -28,11 +28,15 @@ const MAP: &[(&str, &[&str])] = &[
         &["project", "kustomize", "edit", "plan", "desired", "git", "cluster", "sops", "store", "agent", "metrics"],
     ),
     ("backup", &["project", "git", "change", "metrics"]),
-    ("operations", &["project", "plan", "git", "cluster", "store", "metrics", "change", "reconcile", "backup"]),
+    (
+        "operations",
+        &["project", "plan", "git", "cluster", "store", "agent", "metrics", "change", "reconcile", "backup"],
+    ),
+    ("chat", &["project", "store", "agent", "metrics", "operations"]),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
     ("auth", &["project", "store", "metrics", "private_file"]),
-    ("web", &["project", "config", "plan", "store", "metrics", "auth", "operations"]),
+    ("web", &["project", "config", "plan", "store", "metrics", "auth", "operations", "chat"]),
     (
         "app",
         &[
@@ -51,6 +55,7 @@ const MAP: &[(&str, &[&str])] = &[
             "reconcile",
             "backup",
             "operations",
+            "chat",
             "auth",
             "web",
             "embedded",

@@ -6,6 +6,7 @@ mod architecture;
 mod backup;
 mod browser;
 mod change;
+mod chat;
 mod cluster;
 mod commands;
 mod control_plane;

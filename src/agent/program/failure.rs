@@ -108,6 +108,7 @@ fn credentials(source: &Source, mounted: Mounted) -> (Readiness, &'static str) {
             (Readiness::WaitingForCredentials, "give the project an SSH key (gitCredentials.sshPrivateKey)")
         }
         (Way::Git, _) => (Readiness::CloneFailed, "use an https or ssh address"),
+        (Way::Local, _) => (Readiness::CloneFailed, "give a directory of this machine that is a Git repository"),
     }
 }
 
@@ -127,7 +128,7 @@ mod tests {
     const KEY: Mounted = Mounted { ssh_key: true, ..NOTHING };
 
     fn judged(url: &str, text: &str, mounted: Mounted) -> (Readiness, String) {
-        let source = Source::parse(Some(url), None).unwrap().unwrap();
+        let source = Source::parse(Some(url), None, true).unwrap().unwrap();
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let Condition { reason, message } = judge(&lines, &source, mounted);
         (reason, message)

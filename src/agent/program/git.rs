@@ -44,7 +44,7 @@ pub(super) fn git(layout: &Layout, source: &Source) -> Command {
         .env("GIT_ASKPASS", "")
         .env("GIT_SSH_COMMAND", access::ssh_command(layout))
         // `ext::` would run any program, and `file:` reads what is not the repository's.
-        .env("GIT_ALLOW_PROTOCOL", "https:http:ssh:git")
+        .env("GIT_ALLOW_PROTOCOL", if source.way == Way::Local { "file" } else { "https:http:ssh:git" })
         .env("GIT_CONFIG_COUNT", settings.len().to_string())
         .current_dir(layout.workspace())
         .stdin(Stdio::null())

@@ -34,16 +34,20 @@ pub(super) enum Way {
     },
     /// By Git's own protocol, which knows no credentials.
     Git,
+    /// From a directory of this machine.
+    Local,
 }
 
 impl Source {
     /// The repository of the settings; `None` when there is none.
+    /// A directory of this machine is one only for an environment that is a process of it.
     ///
     /// # Errors
     /// A sentence that says what is wrong with the address. It does not repeat it: it may carry a password.
-    pub(super) fn parse(url: Option<&str>, branch: Option<&str>) -> Result<Option<Self>, String> {
+    pub(super) fn parse(url: Option<&str>, branch: Option<&str>, whole_machine: bool) -> Result<Option<Self>, String> {
         let Some(text) = url.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-        let url = GitUrl::parse(text).map_err(|error| format!("GIT_REPOSITORY {error}."))?;
+        let read = if whole_machine { GitUrl::parse } else { GitUrl::parse_here };
+        let url = read(text).map_err(|error| format!("GIT_REPOSITORY {error}."))?;
         let branch = branch.map(str::trim).filter(|branch| !branch.is_empty());
         if branch.is_some_and(|branch| branch.starts_with('-') || branch.chars().any(char::is_control)) {
             return Err("GIT_BRANCH is no name of a branch.".to_owned());
@@ -79,6 +83,7 @@ fn way(url: &str) -> Result<Way, String> {
     match scheme {
         "ssh" => ssh(host),
         "git" => Ok(Way::Git),
+        "file" => Ok(Way::Local),
         _ => Ok(Way::Web {
             safe: scheme == "https" || ["localhost", "127.0.0.1", "::1"].contains(&host),
             user: if host == "bitbucket.org" { "x-token-auth" } else { "x-access-token" },
@@ -101,7 +106,7 @@ mod tests {
     use super::*;
 
     fn parsed(url: &str) -> Source {
-        Source::parse(Some(url), None).unwrap().unwrap()
+        Source::parse(Some(url), None, true).unwrap().unwrap()
     }
 
     #[test]
@@ -115,7 +120,7 @@ mod tests {
             assert_eq!(parsed(url).folder, expected);
         }
         for url in ["https://git.example/team/.git", "https://git.example/..", "https://git.example/.cloning"] {
-            assert!(Source::parse(Some(url), None).is_err(), "{url}");
+            assert!(Source::parse(Some(url), None, true).is_err(), "{url}");
         }
     }
 
@@ -134,15 +139,18 @@ mod tests {
         ] {
             assert_eq!(parsed(url).way, expected, "{url}");
         }
-        assert!(Source::parse(Some("me@*:a"), None).is_err(), "a pattern of ssh's configuration");
+        assert!(Source::parse(Some("me@*:a"), None, true).is_err(), "a pattern of ssh's configuration");
     }
 
     #[test]
     fn what_is_wrong_is_said_without_the_address() {
-        let error = Source::parse(Some("https://me:s3cret@git.example/a"), None).unwrap_err();
+        let error = Source::parse(Some("https://me:s3cret@git.example/a"), None, true).unwrap_err();
         assert!(error.contains("must not carry") && !error.contains("s3cret"), "{error}");
-        assert!(Source::parse(Some("https://git.example/a"), Some("--upload-pack=x")).is_err());
-        assert_eq!(Source::parse(Some(" "), None), Ok(None));
-        assert_eq!(Source::parse(None, Some("main")), Ok(None));
+        assert!(Source::parse(Some("https://git.example/a"), Some("--upload-pack=x"), true).is_err());
+        assert_eq!(Source::parse(Some(" "), None, true), Ok(None));
+        assert_eq!(Source::parse(None, Some("main"), true), Ok(None));
+        assert!(Source::parse(Some("file:///srv/app"), None, true).is_err());
+        let here = Source::parse(Some("/srv/app"), None, false).unwrap().unwrap();
+        assert_eq!((here.way, here.folder.as_str()), (Way::Local, "app"));
     }
 }

@@ -19,7 +19,7 @@ pub(in crate::web) fn create(
         let short_name = fields.required("shortName", given);
         let given = fields.text("name", parse::display_name);
         let name = fields.required("name", given);
-        let given = fields.text("gitRepository", |text| parse::repository(text, defaults.git_prefix.as_deref()));
+        let given = fields.text("gitRepository", |text| parse::repository(text, defaults));
         let git_repository = fields.required("gitRepository", given);
         let git_branch = fields.text("gitBranch", parse::branch).value();
         let image = fields.text("image", parse::image).value();
@@ -72,7 +72,7 @@ pub(in crate::web) fn change(
         fields.kept("shortName", fixed);
         let given = fields.text("name", parse::display_name);
         change.name = fields.kept("name", given);
-        let given = fields.text("gitRepository", |text| parse::repository(text, defaults.git_prefix.as_deref()));
+        let given = fields.text("gitRepository", |text| parse::repository(text, defaults));
         change.git_repository = fields.kept("gitRepository", given);
         change.git_branch = fields.text("gitBranch", parse::branch).removable();
         let given = fields.text("image", parse::image);

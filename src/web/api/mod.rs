@@ -3,6 +3,8 @@
 
 pub(in crate::web) mod backup;
 pub(in crate::web) mod body;
+pub(in crate::web) mod chat;
+pub(in crate::web) mod chat_socket;
 mod fields;
 pub(in crate::web) mod history;
 pub(in crate::web) mod json;
@@ -13,4 +15,5 @@ pub(in crate::web) mod parse;
 pub(in crate::web) mod plan;
 pub(in crate::web) mod project_json;
 pub(in crate::web) mod projects;
+pub(in crate::web) mod webhook;
 mod write;

@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 
+use crate::config::ProjectDefaults;
 pub(in crate::web) use crate::config::{branch, storage_class};
 use crate::project::{GitUrl, Image, ProjectName, Quantity};
 
@@ -27,7 +28,18 @@ pub(in crate::web) fn display_name(text: &str) -> Result<String, String> {
 }
 
 /// An address, or a bare name that `prefix` completes.
-pub(in crate::web) fn repository(text: &str, prefix: Option<&str>) -> Result<GitUrl, String> {
+pub(in crate::web) fn repository(text: &str, defaults: &ProjectDefaults) -> Result<GitUrl, String> {
+    let prefix = defaults.git_prefix.as_deref();
+    if GitUrl::local_path(text).is_some() {
+        if !defaults.local_repositories {
+            return Err(
+                "is a directory of this machine, which the environments of a cluster cannot reach; push it to a Git \
+                        server and give its address, or try it with the embedded cluster"
+                    .to_owned(),
+            );
+        }
+        return GitUrl::parse_here(text).map_err(|error| error.to_string());
+    }
     let bare = !text.is_empty()
         && !text.starts_with(['.', '-'])
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));

@@ -125,7 +125,9 @@ impl Kind {
         match intent {
             Intent::Create(_) => Self::Created,
             Intent::Delete(_, volumes) => Self::Deleted(*volumes),
-            Intent::Change(..) | Intent::Start(_) | Intent::Stop(_) | Intent::TrustAgentKey(_) => Self::Changed,
+            Intent::Change(..) | Intent::Start(_) | Intent::Wake(_) | Intent::Stop(_) | Intent::TrustAgentKey(_) => {
+                Self::Changed
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) static STYLE: LazyLock<Named> = LazyLock::new(|| {
         stem: "style",
         extension: "css",
         media_type: "text/css; charset=utf-8",
-        content: include_str!("assets/style.css"),
+        content: concat!(include_str!("assets/style.css"), include_str!("assets/chat.css")),
     })
 });
 
@@ -36,7 +36,7 @@ pub(super) static SCRIPT: LazyLock<Named> = LazyLock::new(|| {
         stem: "script",
         extension: "js",
         media_type: "text/javascript; charset=utf-8",
-        content: include_str!("assets/script.js"),
+        content: concat!(include_str!("assets/script.js"), include_str!("assets/chat.js")),
     })
 });
 

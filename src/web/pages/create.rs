@@ -211,10 +211,16 @@ fn default_of(input: &Input, defaults: &ProjectDefaults) -> String {
             Some(class) => format!("{class} when empty."),
             None => "The cluster's own default when empty.".to_owned(),
         },
-        "gitRepository" => match &defaults.git_prefix {
-            Some(prefix) => format!("{} A bare name is completed with {prefix}.", input.hint),
-            None => input.hint.to_owned(),
-        },
+        "gitRepository" => {
+            let mut hint = input.hint.to_owned();
+            if let Some(prefix) = &defaults.git_prefix {
+                hint.push_str(&format!(" A bare name is completed with {prefix}."));
+            }
+            if defaults.local_repositories {
+                hint.push_str(" Or the absolute path of a repository on this machine.");
+            }
+            hint
+        }
         _ => input.hint.to_owned(),
     }
 }

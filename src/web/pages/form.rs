@@ -27,6 +27,11 @@ impl Form {
         self.0.iter().rev().find(|(found, _)| found == name).map_or("", |(_, value)| value.as_str())
     }
 
+    /// Everything that was chosen in inputs of one name.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(found, _)| found == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     /// Fills an input.
     pub(super) fn set(&mut self, name: &str, value: String) {
         self.0.push((name.to_owned(), value));

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets;
-use crate::project::Principal;
+use crate::project::{Action, Principal, allows};
 
 /// Nothing but our own files, no code or style inside a page, no frame around it, no form to elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -56,6 +56,9 @@ impl Frame<'_> {
                         @if let Some(principal) = self.principal {
                             nav aria-label="Main" {
                                 a href=(format!("{base}/projects")) { "Projects" }
+                                a href=(format!("{base}/chat")) { "Chat" }
+                                a href=(format!("{base}/plan")) { "Plan" }
+                                @if allows(principal.role, Action::Upgrade) { a href=(format!("{base}/upgrade")) { "Upgrade" } }
                                 a href=(format!("{base}/new")) { "New project" }
                                 a href=(format!("{base}/backups")) { "Backups" }
                             }

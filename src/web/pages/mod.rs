@@ -9,6 +9,7 @@
 
 pub(super) mod assets;
 pub(super) mod backups;
+pub(super) mod chat;
 pub(super) mod create;
 pub(super) mod delete;
 mod flash;

@@ -40,6 +40,7 @@ pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: V
         div.head {
             h1 { bdi { (project.name) } }
             @if project.name != name.as_str() { span.small { (name) } }
+            @if found.spec.is_some() { a.button href=(format!("{base}/projects/{name}/chat")) { "Chat" } }
         }
         (refreshed("status", &format!("{base}/fragments/projects/{name}"), &status(base, &visit, &name, &project, found)))
         (facts(&project))

@@ -9,7 +9,7 @@ use super::*;
 use crate::git::{Folder, LogEntry, Person};
 use crate::plan::{Action, Held, Operation};
 use crate::project::ObjectKey;
-use html_check::check;
+pub(in crate::web::tests) use html_check::check;
 
 const BROWSER: (&str, &str) = ("accept", "text/html");
 const HERE: (&str, &str) = ("sec-fetch-site", "same-origin");

@@ -368,3 +368,15 @@ impl std::io::Write for Log {
         Ok(())
     }
 }
+
+#[tokio::test]
+async fn a_directory_of_this_machine_is_refused_for_a_cluster() {
+    let app = TestApp::new().await;
+    for repository in ["/home/me/app", "file:///home/me/app"] {
+        let mut body = body();
+        body["gitRepository"] = json!(repository);
+        let reply = app.json("POST", "/api/projects", &[], &body).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+        assert!(reply.text.contains("cannot reach") && reply.text.contains("Git server"), "{}", reply.text);
+    }
+}

@@ -18,7 +18,7 @@ impl Tag<'_> {
 }
 
 /// Fails the test when the page is not sound.
-pub(super) fn check(path: &str, page: &str) {
+pub(in crate::web::tests) fn check(path: &str, page: &str) {
     assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"), "{path}: {page}");
     let mut open: Vec<&str> = Vec::new();
     let mut tags: Vec<Tag<'_>> = Vec::new();
