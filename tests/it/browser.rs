@@ -1,5 +1,7 @@
 //! The pages in a real browser: Debian's Chromium, driven by its own driver, in front of the real program.
 
+mod chat;
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;

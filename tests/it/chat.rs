@@ -25,7 +25,7 @@ mod model;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program that is tested; `None`, loudly, where it is not installed.
-fn claude() -> Option<PathBuf> {
+pub(crate) fn claude() -> Option<PathBuf> {
     let version = std::env::var("CLAUDE_TEST_VERSION").unwrap_or_else(|_| "2.1.332".to_owned());
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
@@ -42,16 +42,19 @@ fn id(number: u32) -> String {
 }
 
 /// A manager with the running project `shop`, whose gateway is the model.
-struct Scene {
-    manager: Manager,
+pub(crate) struct Scene {
+    pub(crate) manager: Manager,
     model: Model,
     _server: GitServer,
 }
 
 impl Scene {
-    async fn start(program: &std::path::Path) -> Self {
+    pub(crate) async fn start(program: &std::path::Path) -> Self {
         let (server, model) = (GitServer::start().await, Model::start().await);
-        let manager = Manager::start(&[("CLAUDE_BIN", program.to_str().unwrap()), ("WEBHOOK_SECRET", "hush")]);
+        // The same one after a restart: it is in the name of the session's cookie, too.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let manager =
+            Manager::start(&[("CLAUDE_BIN", program.to_str().unwrap()), ("WEBHOOK_SECRET", "hush"), ("PORT", &port)]);
         let project = json!({
             "name": "Shop", "shortName": "shop", "gitRepository": server.url("app"), "anthropicApiKey": "sk-test-key",
             "anthropicBaseUrl": model.address(),
@@ -59,6 +62,30 @@ impl Scene {
         manager.expect("POST", "/api/projects", Some(project), 201).await;
         manager.project_until("shop", |project| project["phase"] == "Running").await;
         Self { manager, model, _server: server }
+    }
+
+    /// A text that comes slowly, a tool that has to be permitted, and `Made.`.
+    pub(crate) fn script_a_tool(&self, prompt: &str) {
+        let long = vec![model::slow(12, 100), tool("Bash", json!({"command": "touch made.txt"}))];
+        self.model.script(prompt, vec![long, vec![text("Made.")]]);
+    }
+
+    pub(crate) fn script_a_text(&self, prompt: &str, answer: &str) {
+        self.model.script(prompt, vec![vec![text(answer)]]);
+    }
+
+    /// Kills the manager and starts it again on the same port, so that an open page finds it.
+    pub(crate) fn restart(&mut self) {
+        self.manager.kill();
+        self.manager.run();
+    }
+
+    /// Sends a prompt into the conversation that was used last.
+    pub(crate) async fn prompt_in_the_newest(&self, text: &str) {
+        let list = self.manager.expect("GET", "/api/projects/shop/conversations", None, 200).await;
+        let conversation = list["items"][0]["id"].as_str().expect("a conversation").to_owned();
+        let body = json!({"id": id(77), "text": text});
+        self.manager.expect("POST", &Self::path(&conversation, "/prompts"), Some(body), 202).await;
     }
 
     async fn create(&self) -> String {

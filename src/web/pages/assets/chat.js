@@ -51,7 +51,8 @@
         toEnd(was);
       } while (again);
     } catch {
-      setTimeout(refresh, 2000);
+      // Without a socket the next connection asks again.
+      if (socket !== null && socket.readyState === WebSocket.OPEN) setTimeout(refresh, 2000);
     } finally {
       asking = false;
     }
@@ -112,7 +113,8 @@
     };
     socket.onclose = () => {
       say("Not connected; trying again.");
-      setTimeout(connect, wait * (0.5 + Math.random()));
+      // A refusal of the socket does not say why; the fragment does, and leads to the sign-in.
+      setTimeout(() => { refresh(); connect(); }, wait * (0.5 + Math.random()));
       wait = Math.min(wait * 2, 15000);
     };
   };
