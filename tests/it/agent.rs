@@ -1,6 +1,6 @@
 //! The agent as its own process: real git servers, a real sshd, real kills.
 
-mod claude;
+pub(crate) mod claude;
 mod environment;
 mod forward;
 pub(crate) mod git_server;

@@ -12,14 +12,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use self::model::{Model, text, tool};
+use crate::agent::claude::model::{self, Model, text, tool};
 use crate::control_plane::skipped;
 use crate::git_server::GitServer;
 use crate::manager::{Manager, git_ok};
-
-#[allow(dead_code, reason = "the tests of the agent use the rest")]
-#[path = "agent/claude/model.rs"]
-mod model;
 
 /// How long anything may take on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(120);

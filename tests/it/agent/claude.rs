@@ -6,7 +6,7 @@
 mod chat;
 mod crash;
 mod hostile;
-mod model;
+pub(crate) mod model;
 mod record;
 mod requests;
 mod standin;

@@ -129,7 +129,7 @@ async fn what_of_a_plan_was_not_done_is_said() {
     let fields = [("plan", tag.trim_matches('"')), ("project", "alpha")];
     let page = ana.post("/plan", &fields).await;
     assert_eq!(page.status, StatusCode::OK);
-    assert!(page.text.contains("Not everything could be done") && page.text.contains("alpha-secrets: forbidden"));
+    assert!(page.text.contains("Some actions failed") && page.text.contains("alpha-secrets: forbidden"));
 }
 
 #[tokio::test]

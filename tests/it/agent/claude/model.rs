@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 /// One block of an answer.
 #[derive(Clone, Debug)]
-pub(super) enum Block {
+pub(crate) enum Block {
     Text {
         words: Vec<String>,
         pause: Duration,
@@ -32,22 +32,22 @@ pub(super) enum Block {
 }
 
 /// A text, word by word.
-pub(super) fn text(text: &str) -> Block {
+pub(crate) fn text(text: &str) -> Block {
     Block::Text { words: text.split_inclusive(' ').map(str::to_owned).collect(), pause: Duration::from_millis(2) }
 }
 
 /// A text of `count` words with a pause before each.
-pub(super) fn slow(count: usize, pause: u64) -> Block {
+pub(crate) fn slow(count: usize, pause: u64) -> Block {
     Block::Text { words: (0..count).map(|n| format!("word{n} ")).collect(), pause: Duration::from_millis(pause) }
 }
 
 /// A thought.
-pub(super) fn thinking(text: &str) -> Block {
+pub(crate) fn thinking(text: &str) -> Block {
     Block::Thinking(text.to_owned())
 }
 
 /// The use of a tool.
-pub(super) fn tool(name: &str, input: Value) -> Block {
+pub(crate) fn tool(name: &str, input: Value) -> Block {
     Block::Tool { name: name.to_owned(), input }
 }
 
@@ -75,13 +75,13 @@ struct Shared {
 
 /// The running server.
 #[derive(Clone)]
-pub(super) struct Model {
+pub(crate) struct Model {
     address: String,
     shared: Arc<Mutex<Shared>>,
 }
 
 impl Model {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let shared: Arc<Mutex<Shared>> = Arc::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -95,38 +95,38 @@ impl Model {
         Self { address, shared }
     }
 
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// What to answer to a prompt with the text `name`: one list of blocks for each request.
-    pub(super) fn script(&self, name: &str, steps: Steps) {
+    pub(crate) fn script(&self, name: &str, steps: Steps) {
         self.shared.lock().unwrap().scripts.insert(name.to_owned(), steps);
     }
 
     /// Answers every request with an error from now on.
-    pub(super) fn fail(&self, status: u16) {
+    pub(crate) fn fail(&self, status: u16) {
         self.shared.lock().unwrap().failure = Some(status);
     }
 
     /// How many requests came.
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.shared.lock().unwrap().requests.len()
     }
 
     /// The newest request's body.
-    pub(super) fn last(&self) -> Value {
+    pub(crate) fn last(&self) -> Value {
         self.shared.lock().unwrap().requests.last().expect("a request").1.clone()
     }
 
     /// A header of the newest request.
-    pub(super) fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         let shared = self.shared.lock().unwrap();
         Some(shared.requests.last()?.0.get(name)?.to_str().ok()?.to_owned())
     }
 
     /// Waits until `count` words of slow texts were sent.
-    pub(super) async fn until_streaming(&self, count: usize) {
+    pub(crate) async fn until_streaming(&self, count: usize) {
         self.shared.lock().unwrap().words = 0;
         let start = Instant::now();
         while self.shared.lock().unwrap().words < count {
