@@ -37,6 +37,8 @@ pub struct Settings {
     pub defaults: ProjectDefaults,
     /// Where the state repository is.
     pub state: StateSettings,
+    /// Where backups of it go.
+    pub backup: BackupSettings,
     /// Keys and credentials of the manager itself.
     pub secrets: Secrets,
 }
@@ -123,23 +125,38 @@ pub struct StateSettings {
     pub poll_seconds: u64,
 }
 
+/// Where backups of the state repository go.
+#[derive(Clone, Debug)]
+pub struct BackupSettings {
+    /// BACKUP_GIT_REPOSITORY: a remote, a path or `file://…`; without it backups stay in the directory.
+    pub repository: Option<String>,
+    /// BACKUP_GIT_BRANCH.
+    pub branch: String,
+    /// BACKUP_INTERVAL_HOURS; 0 makes backups on request only.
+    pub interval_hours: u32,
+    /// BACKUP_DIR: local copies; without it `backup` in the data directory.
+    pub directory: Option<PathBuf>,
+}
+
 /// Keys and credentials of the manager itself. `Debug` masks them.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     /// SECRETS_DIR: a folder with one file for each key, as Kubernetes mounts a Secret.
     pub directory: Option<PathBuf>,
-    /// SOPS_AGE_KEY: age identities, one on each line.
+    /// SOPS_AGE_KEY, `sops-age-key`: age identities, one on each line.
     pub sops_age_key: Option<SecretString>,
     /// SOPS_AGE_KEY_FILE: a file of age identities.
     pub sops_age_key_file: Option<PathBuf>,
     /// DEFAULT_ANTHROPIC_API_KEY, `default-anthropic-api-key`.
     pub default_anthropic_api_key: Option<SecretString>,
-    /// BACKUP_GIT_TOKEN, `backup-git-token`: the token for the remote state repository.
+    /// BACKUP_GIT_TOKEN, `backup-git-token`: the token for the remote state and backup repositories.
     pub git_token: Option<SecretString>,
-    /// BACKUP_SSH_PRIVATE_KEY, `backup-ssh-private-key`: the SSH key for it.
+    /// BACKUP_SSH_PRIVATE_KEY, `backup-ssh-private-key`: the SSH key for them.
     pub git_ssh_private_key: Option<SecretString>,
     /// AGENT_SIGNING_KEY, `agent-signing-key`: signs the tokens that let the manager into environments.
     pub agent_signing_key: Option<SecretString>,
+    /// ADMIN_TOKEN, `admin-token`: the administrator's token; without it one is made in `data_dir`.
+    pub admin_token: Option<SecretString>,
     /// WEBHOOK_SECRET, `webhook-secret`: signs what calls the webhooks without a token.
     pub webhook_secret: Option<SecretString>,
 }
@@ -178,6 +195,10 @@ impl Settings {
         let repository = reader.optional("STATE_GIT_REPOSITORY", state_repository);
         let branch = reader.with_default("STATE_GIT_BRANCH", "main", branch);
         let poll_seconds = reader.with_default("STATE_GIT_POLL_SECONDS", "30", poll_seconds);
+        let backup_repository = reader.optional("BACKUP_GIT_REPOSITORY", state_repository);
+        let backup_branch = reader.with_default("BACKUP_GIT_BRANCH", "main", self::branch);
+        let interval_hours = reader.with_default("BACKUP_INTERVAL_HOURS", "24", interval_hours);
+        let backup_directory = reader.optional("BACKUP_DIR", path);
         let secrets = Secrets {
             directory: reader.optional("SECRETS_DIR", path),
             sops_age_key: reader.secret("SOPS_AGE_KEY", anything),
@@ -186,6 +207,7 @@ impl Settings {
             git_token: reader.secret("BACKUP_GIT_TOKEN", anything),
             git_ssh_private_key: reader.secret("BACKUP_SSH_PRIVATE_KEY", anything),
             agent_signing_key: reader.secret("AGENT_SIGNING_KEY", anything),
+            admin_token: reader.secret("ADMIN_TOKEN", anything),
             webhook_secret: reader.secret("WEBHOOK_SECRET", anything),
         };
         // Everything has been read by now, so that one run reports every error.
@@ -215,6 +237,12 @@ impl Settings {
                     local_repositories: false,
                 },
                 state: StateSettings { repository, branch: branch?, poll_seconds: poll_seconds? },
+                backup: BackupSettings {
+                    repository: backup_repository,
+                    branch: backup_branch?,
+                    interval_hours: interval_hours?,
+                    directory: backup_directory,
+                },
                 secrets,
             })
         };
@@ -234,6 +262,8 @@ impl Secrets {
             (&mut self.git_token, "backup-git-token"),
             (&mut self.git_ssh_private_key, "backup-ssh-private-key"),
             (&mut self.agent_signing_key, "agent-signing-key"),
+            (&mut self.admin_token, "admin-token"),
+            (&mut self.sops_age_key, "sops-age-key"),
             (&mut self.webhook_secret, "webhook-secret"),
         ] {
             if slot.is_none() {
@@ -432,6 +462,13 @@ fn poll_seconds(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(seconds @ 1..=86_400) => Ok(seconds),
         _ => Err("must be a number of seconds from 1 to 86400".to_owned()),
+    }
+}
+
+fn interval_hours(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(hours @ 0..=8760) => Ok(hours),
+        _ => Err("must be a number of hours from 0 (on request only) to 8760".to_owned()),
     }
 }
 

@@ -6,9 +6,10 @@
 //! pure core   project/   names and values; no input or output, no clock
 //!             edit/      (files, intent) -> change set
 //!             plan/      (desired, observed, now) -> actions and status
+//!             desired/   (tree, policy) -> objects or verdict of each unit: the one reading of a tree
 //! beside it   config/  settings   metrics/  counters   private_file  keys and tokens on disk
 //! adapters    git/  cluster/  store/  sops/  agent/   one outside system each
-//! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)
+//! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)  backup/
 //!             operations/  what the product can do, once, for every edge
 //!             chat/  conversations: relayed to agents, copied, and kept until delivered
 //! edges       auth/  web/ {router, middleware, api/, pages/}  app/  embedded/
@@ -29,24 +30,27 @@
 //! - *Drift*: a difference between the cluster and what was applied that no commit explains.
 //! - *Inventory*: the objects that were applied for a unit, remembered in the store; what is pruned comes from it.
 //! - *Field manager*: the name under which a unit's objects are applied, `claude-manager/<shortName>`.
+//! - *Backup*: the tag `backup/<time>` on a commit of the state repository, in BACKUP_DIR and in the backup repository.
 //! - *Agent*: the program inside an environment. A *turn* is one piece of work of Claude Code in it.
 //!
 //! # Walkthrough: a click becomes a commit
 //! `web::api` parses the body into a [`project::Intent`] and hands it to [`operations`]; `change` takes it through the
-//! policy, has `edit` compute a change set on the head of the repository, renders the result as the reconciler would, and
-//! commits it through `git`. The answer names the commit, and `web` maps it, or the error, to HTTP.
+//! policy, has `edit` compute a change set on the head of the repository, has `desired` judge the result as for the
+//! reconciler, and commits it through `git`. The answer names the commit, and `web` maps it, or the error, to HTTP.
 //!
 //! # Walkthrough: a commit becomes the cluster
-//! A signal (a commit, a ref change, a poll) wakes `reconcile`, which reads the head through `git`, renders each
-//! project with `kustomize`, compares with what `cluster::observe` has seen and gives the plan to `cluster::apply`.
+//! A signal (a commit, a ref change, a poll) wakes `reconcile`, which reads the head through `git`, has `desired` render
+//! each project, compares with what `cluster::observe` has seen and gives the plan to `cluster::apply`.
 
 pub mod agent;
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod change;
 pub mod chat;
 pub mod cluster;
 pub mod config;
+pub mod desired;
 pub mod edit;
 pub mod embedded;
 pub mod git;

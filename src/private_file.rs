@@ -51,7 +51,7 @@ fn protect(path: &Path, content: &str) -> Result<(), PrivateFileError> {
         tracing::warn!(
             file = %path.display(),
             "{content} could be read by others; the mode of the file is 0600 now. Delete it and start again for a new one if \
-             somebody may have read it"
+             others may have read it"
         );
     }
     Ok(())

@@ -59,6 +59,12 @@ pub enum Command {
     /// Looks at settings, machine, state repository and cluster, and says what is wrong and what to do. Changes nothing;
     /// exits with 1 when something has to be mended.
     Doctor,
+    /// Tokens for those who call the API.
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        token: Token,
+    },
     /// Runs inside an environment: clones its repository and answers the manager.
     #[command(args_conflicts_with_subcommands = true)]
     Agent(Agent),
@@ -160,6 +166,13 @@ pub enum Reorder {
     Legacy,
     /// As in the files.
     None,
+}
+
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Prints the administrator's token, for whoever may read the data directory or the Secret anyway. Makes none.
+    Show,
 }
 
 /// Hooks of the state repository.

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::num::NonZero;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
@@ -13,7 +14,7 @@ use super::wiring::{self, Access};
 use crate::config::Settings;
 use crate::git::{Quarantine, Repository};
 use crate::operations::{self, OnceReport};
-use crate::{change, plan};
+use crate::{auth, change, plan};
 
 /// `build DIR`.
 pub(super) fn build(arguments: &Build) -> anyhow::Result<ExitCode> {
@@ -114,6 +115,12 @@ fn tell(report: &OnceReport) -> bool {
     !report.errors.is_empty()
 }
 
+/// `token show`.
+pub(super) fn show_token(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let token = auth::existing_administrator_token(&settings.data_dir, settings.secrets.admin_token.as_ref())?;
+    print(&format!("{token}\n"))
+}
+
 /// `init DIR`: the template with a first commit, as a work tree to look around in and to push.
 pub(super) fn init(directory: &Path, settings: &Settings) -> anyhow::Result<ExitCode> {
     let shown = directory.display();
@@ -161,7 +168,8 @@ pub(super) fn pre_receive() -> anyhow::Result<ExitCode> {
     let repository = Repository::open_in_push(&path, quarantine.as_ref())?;
     let mut updates = String::new();
     std::io::stdin().take(1 << 20).read_to_string(&mut updates).context("the updates of the push")?;
-    match change::check_push(&repository, &updates) {
+    let identities = Arc::new(wiring::hook_identities(&path, &repository));
+    match change::check_push(&repository, &updates, &identities) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(reasons) => {
             let mut stderr = std::io::stderr().lock();

@@ -77,6 +77,7 @@ pub(super) async fn doctor(settings: anyhow::Result<Settings>) -> anyhow::Result
         }
     };
     report.tell_all(repository::check(&settings, identities));
+    report.tell(repository::backup(&settings));
     report.tell_all(cluster::check(&settings).await);
     Ok(report.end())
 }

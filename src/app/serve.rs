@@ -46,7 +46,8 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Write).await?;
     terminal.say(&format!("  cluster     {}, namespace {}", wired.cluster, settings.namespace));
     settings.defaults.local_repositories = wired.embedded.is_some();
-    let auth = Auth::open(&settings.data_dir).context("the administrator token")?;
+    let auth =
+        Auth::open(&settings.data_dir, settings.secrets.admin_token.as_ref()).context("the administrator token")?;
     let mut signals = Signals::new().context("the signals")?;
     // Before the reconciler looks: what runs since before is running, and no project seems to start anew.
     let runtime = Pods::run(&wired, &settings).await?;
@@ -54,8 +55,11 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let (parts, nudged) = (&wired.parts, reconciler.clone());
     let nudge = Arc::new(move || nudged.nudge());
     let identities = Arc::clone(&parts.age_identities);
-    let changes = Changes::start(parts.repository.clone(), identities, Arc::clone(&parts.memo), nudge);
+    let changes =
+        Changes::start(parts.repository.clone(), &parts.namespace, identities, Arc::clone(&parts.memo), nudge);
     tokio::spawn(trust_own_key(changes.clone(), wiring::agent_key(&wiring::signer(&settings)?)));
+    let backups = wiring::backups(&settings, &parts.repository, &parts.metrics).context("backups")?;
+    tokio::spawn(backups.clone().keep_schedule());
     tokio::spawn(follow_refs(wired.parts.repository.clone(), reconciler.clone()));
     if wired.parts.repository.remote().is_some() {
         let every = Duration::from_secs(settings.state.poll_seconds);
@@ -63,7 +67,7 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let settings = Arc::new(settings);
     let parts = &wired.parts;
-    let operations = Operations::new(changes, reconciler.clone(), parts.clone());
+    let operations = Operations::new(changes, reconciler.clone(), backups, parts.clone());
     let (store, metrics) = (parts.store.clone(), parts.metrics.clone());
     let chat = Chat::new(operations.clone(), store.clone(), metrics.clone(), parts.agents.clone());
     let state = web::AppState::new(operations.clone(), chat.clone(), store, Arc::clone(&settings), metrics, auth);
@@ -136,12 +140,13 @@ impl Terminal {
         let mut out = std::io::stdout().lock();
         let data = settings.data_dir.display();
         if self.is_one {
-            let token = auth::administrator_token(&settings.data_dir).context("the administrator token")?;
+            let given = settings.secrets.admin_token.as_ref();
+            let token = auth::administrator_token(&settings.data_dir, given).context("the administrator token")?;
             let link = settings.server.public_url.as_deref().unwrap_or(site);
             let _ = writeln!(out, "\nOpen {link}/sign-in?token={token}\nCtrl-C stops everything.\n");
         } else {
             let _ = writeln!(out, "Claude Manager is ready: {site} (cluster: {}, data: {data})", wired.cluster);
-            tracing::info!("sign in at {site}/sign-in with the token in {data}/admin-token");
+            tracing::info!("sign in at {site}/sign-in with the token that `claude-manager token show` prints");
         }
         Ok(())
     }

@@ -6,17 +6,19 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::agent::{self, Reach, Signer};
+use crate::backup::{self, Backups};
 use crate::cluster::Target;
 use crate::config::Settings;
 use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
-use crate::project::{AgentKey, ChangeSet, RepoPath, SCOPE_LABEL, SecretKey};
+use crate::project::{AgentKey, ChangeSet, Files, RepoPath, SCOPE_LABEL, SecretKey, Unit, layout};
 use crate::reconcile::Dependencies;
 use crate::sops::{self, Identity};
 use crate::store::Store;
@@ -138,8 +140,27 @@ pub(crate) fn existing_identities(settings: &Settings) -> anyhow::Result<Vec<Ide
     }
 }
 
+/// The file with the key, in the data directory.
+const AGE_KEY: &str = "age.key";
+
 fn age_key(settings: &Settings) -> std::path::PathBuf {
-    settings.data_dir.join("age.key")
+    settings.data_dir.join(AGE_KEY)
+}
+
+/// The identities by which the hook of the state repository at `path` can read encrypted files: the one of the data directory
+/// around it, where this user may read it and the repository's own rules name it. Without one, the hook judges what can be
+/// seen of a file, and the reconciler the rest.
+pub(crate) fn hook_identities(path: &Path, repository: &Repository) -> Vec<Identity> {
+    let beside = path.parent().map(|data| data.join(AGE_KEY)).and_then(|path| fs::read_to_string(path).ok());
+    let identities = beside.and_then(|text| sops::parse_identities(&SecretString::from(text)).ok()).unwrap_or_default();
+    let rules = || {
+        let tree = repository.tree(repository.head().ok()??).ok()?;
+        let text = tree.read(&RepoPath::parse(layout::SOPS_CONFIG).ok()?).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    };
+    // A key that was left behind when the settings took over is nobody's.
+    let rules = rules().unwrap_or_default();
+    identities.into_iter().filter(|identity| rules.contains(&identity.recipient().to_string())).collect()
 }
 
 /// What signs the tokens for environments: the key of the settings, else the one in the data directory, made when there is
@@ -181,14 +202,14 @@ pub(crate) fn seed(settings: &Settings, identities: &[Identity]) -> anyhow::Resu
     let mut seed = edit::seed::with_agent_key(seed, &agent_key(&signer(settings)?))?;
     if let Some(key) = &settings.secrets.default_anthropic_api_key {
         let secret = sops::Secret {
-            name: "claude-defaults".to_owned(),
+            name: layout::secret_name(&Unit::Base),
             labels: BTreeMap::from([(SCOPE_LABEL.to_owned(), "base".to_owned())]),
             values: BTreeMap::from([(SecretKey::AnthropicApiKey.as_str().to_owned(), key.clone())]),
             ..sops::Secret::default()
         };
         let recipients: Vec<_> = identities.iter().map(Identity::recipient).collect();
         let text = sops::encrypt(&secret, &recipients, Timestamp::now()).context("the default key")?;
-        seed.write(RepoPath::parse("secrets.sops.yaml")?, text);
+        seed.write(layout::secrets_path(&Unit::Base), text);
     }
     Ok(seed)
 }
@@ -211,7 +232,7 @@ fn repository(settings: &Settings, identities: &[Identity], access: Access) -> a
     let repository = match &settings.state.repository {
         None => Repository::open_or_init(&path, branch, &seed, &meta)?,
         Some(url) => {
-            let remote = Remote::new(url, credentials(settings))?;
+            let remote = Remote::new(url, credentials(settings, url))?;
             Repository::open_remote(&path, branch, remote, &seed, &meta)?
         }
     };
@@ -220,14 +241,48 @@ fn repository(settings: &Settings, identities: &[Identity], access: Access) -> a
     Ok(repository)
 }
 
-/// How the remote state repository is opened.
-pub(crate) fn credentials(settings: &Settings) -> Credentials {
+/// How the repository at `url` is opened: by the token over http, by the key over ssh, and a path by neither.
+pub(crate) fn credentials(settings: &Settings, url: &str) -> Credentials {
     let secrets = &settings.secrets;
-    match (&secrets.git_token, &secrets.git_ssh_private_key) {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    // `user@host:path`; a colon behind a slash belongs to a path.
+    let is_scp = scheme.is_none() && url.split_once(':').is_some_and(|(host, _)| !host.contains('/'));
+    let token = secrets.git_token.as_ref().filter(|_| matches!(scheme, Some("http" | "https")));
+    let key = secrets.git_ssh_private_key.as_ref().filter(|_| is_scp || scheme == Some("ssh"));
+    match (token, key) {
         (Some(token), _) => Credentials::Token { user: None, token: token.clone() },
-        (None, Some(key)) => Credentials::SshKey { private_key: key.clone(), known_hosts: None },
+        (None, Some(key)) => Credentials::SshKey { private_key: key.clone(), known_hosts: known_hosts(settings) },
         (None, None) => Credentials::None,
     }
+}
+
+/// The host keys in BACKUP_DIR/.ssh, where there are any.
+fn known_hosts(settings: &Settings) -> Option<String> {
+    let text = fs::read_to_string(backup_directory(settings).join(".ssh/known_hosts")).ok()?;
+    Some(text).filter(|text| !text.trim().is_empty())
+}
+
+/// BACKUP_DIR.
+pub(crate) fn backup_directory(settings: &Settings) -> std::path::PathBuf {
+    settings.backup.directory.clone().unwrap_or_else(|| settings.data_dir.join("backup"))
+}
+
+/// The backups of `repository`.
+pub(crate) fn backups(settings: &Settings, repository: &Repository, metrics: &Metrics) -> anyhow::Result<Backups> {
+    let backup = &settings.backup;
+    let remote = backup.repository.as_ref().map(|url| Remote::new(url, credentials(settings, url)));
+    let remote = remote.transpose().context("BACKUP_GIT_REPOSITORY")?;
+    let mut state_addresses = vec![repository.path().display().to_string()];
+    state_addresses.extend(settings.state.repository.clone());
+    let options = backup::Options {
+        directory: backup_directory(settings),
+        remote,
+        branch: backup.branch.clone(),
+        interval: (backup.interval_hours > 0).then(|| Duration::from_secs(3600 * u64::from(backup.interval_hours))),
+        state_addresses,
+        agent_key: Some(agent_key(&signer(settings)?)),
+    };
+    Ok(Backups::open(repository.clone(), options, metrics.clone())?)
 }
 
 /// The cluster that is configured; `None` is the embedded one.

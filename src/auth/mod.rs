@@ -1,8 +1,8 @@
 //! Who sends a request.
 //!
 //! Takes a request's headers, gives a [`Principal`] or a [`Refusal`]. Today everybody is the administrator, who knows
-//! the token in `DATA_DIR/admin-token`; further tokens and people are further entries of the same table. Browsers show
-//! the token once and a cookie from then on (`session`).
+//! the token of the settings or else that in `DATA_DIR/admin-token`; further tokens and people are further entries of the
+//! same table. Browsers show the token once and a cookie from then on (`session`). No setting switches the sign-in off.
 //!
 //! A wrong token costs a second, and only so many are looked at in one: guessing gains nothing, and a right token never
 //! waits, so that nobody can be kept out by somebody who guesses.
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::Semaphore;
@@ -49,13 +50,15 @@ struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Nothing was shown.
-    #[error("send the administrator token, as in 'Authorization: Bearer <token>'; it is in DATA_DIR/admin-token")]
+    #[error(
+        "send the administrator token, as in 'Authorization: Bearer <token>'; `claude-manager token show` prints it"
+    )]
     Missing,
     /// The header is no bearer token.
     #[error("the Authorization header must be 'Bearer <token>'")]
     Malformed,
     /// The token is nobody's.
-    #[error("the token is not valid; the administrator's is in DATA_DIR/admin-token")]
+    #[error("the token is not valid; `claude-manager token show` prints the administrator's")]
     Unknown,
     /// Too many wrong tokens at the same time. Whether this one was good is not said: it was not.
     #[error("too many wrong tokens were sent at the same time; try again in a moment")]
@@ -74,21 +77,35 @@ impl Refusal {
     }
 }
 
-/// The administrator's token, for whoever may read its file anyway; made at the first start.
+/// The administrator's token: `given` by the settings, else that in `data_dir`, which the first start makes.
 ///
 /// # Errors
-/// [`AuthError`] when the file cannot be read, made or protected.
-pub fn administrator_token(data_dir: &Path) -> Result<String, AuthError> {
-    token_file::read_or_create(data_dir)
+/// [`AuthError`] when the given one is too short to be safe, or the file cannot be read, made or protected.
+pub fn administrator_token(data_dir: &Path, given: Option<&SecretString>) -> Result<String, AuthError> {
+    match given {
+        Some(given) => token_file::check_given(given.expose_secret()),
+        None => token_file::read_or_create(data_dir),
+    }
+}
+
+/// As [`administrator_token`], but makes none.
+///
+/// # Errors
+/// Those of [`administrator_token`], and [`AuthError::NoneYet`] before the first start.
+pub fn existing_administrator_token(data_dir: &Path, given: Option<&SecretString>) -> Result<String, AuthError> {
+    match given {
+        Some(given) => token_file::check_given(given.expose_secret()),
+        None => token_file::read(data_dir),
+    }
 }
 
 impl Auth {
-    /// Reads the administrator's token from `data_dir`; makes it at the first start.
+    /// Knows the administrator by [`administrator_token`].
     ///
     /// # Errors
-    /// [`AuthError`] when the file cannot be read, made or protected.
-    pub fn open(data_dir: &Path) -> Result<Self, AuthError> {
-        let token = administrator_token(data_dir)?;
+    /// Those of [`administrator_token`].
+    pub fn open(data_dir: &Path, given: Option<&SecretString>) -> Result<Self, AuthError> {
+        let token = administrator_token(data_dir, given)?;
         Ok(Self::with_tokens([(token.as_str(), administrator())]).slowing(WRONG))
     }
 

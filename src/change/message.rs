@@ -20,7 +20,7 @@ pub(super) fn meta(work: &Work) -> CommitMeta {
 }
 
 /// Subject, blank line, trailers. A value stays in its line whatever is in it, and an empty one is left out.
-fn text(subject: &str, trailers: &[(&str, &str)]) -> String {
+pub(super) fn text(subject: &str, trailers: &[(&str, &str)]) -> String {
     let mut text = format!("{}\n\n", one_line(subject));
     for (key, value) in trailers {
         let value = one_line(value);

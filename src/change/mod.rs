@@ -7,10 +7,11 @@
 //! together and then answers everybody: many writers cost one sync (or one push), and none of them waits for a lock.
 //! [`check_push`] holds a person's push to the same checks.
 
-mod judge;
+mod cleartext;
 mod message;
 mod push;
 mod queue;
+mod restore;
 mod secrets;
 mod upgrade;
 mod writer;
@@ -23,8 +24,10 @@ use crate::git::Repository;
 use crate::project::{Action, Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision, allows};
 use crate::sops::Identity;
 use kustomize::Memo;
+use writer::Writer;
 
 pub use push::check_push;
+pub use restore::{Restoration, Restored};
 pub use upgrade::{Upgraded, look, upgrade};
 
 /// How many intents may wait; whoever comes later waits to get in.
@@ -69,18 +72,26 @@ pub type Nudge = Arc<dyn Fn() + Send + Sync>;
 pub struct Changes {
     queue: mpsc::Sender<queue::Request>,
     repository: Repository,
+    age_identities: Arc<Vec<Identity>>,
     nudge: Nudge,
 }
 
 impl Changes {
-    /// Starts the queue on the current runtime. Secrets are encrypted for the recipients that the repository names and
+    /// Starts the queue on the current runtime. A root for another `namespace` than the given one takes no writes. Secrets are encrypted for the recipients that the repository names and
     /// for the holder of `age_identities`, which also decrypt what is there. `memo` is best shared with whoever renders the
     /// same repository.
     #[must_use]
-    pub fn start(repository: Repository, age_identities: Arc<Vec<Identity>>, memo: Arc<Memo>, nudge: Nudge) -> Self {
+    pub fn start(
+        repository: Repository,
+        namespace: &str,
+        age_identities: Arc<Vec<Identity>>,
+        memo: Arc<Memo>,
+        nudge: Nudge,
+    ) -> Self {
         let (queue, requests) = mpsc::channel(WAITING);
-        tokio::spawn(queue::run(repository.clone(), age_identities, memo, Arc::clone(&nudge), requests));
-        Self { queue, repository, nudge }
+        let writer = Writer::new(namespace.to_owned(), Arc::clone(&age_identities), memo);
+        tokio::spawn(queue::run(repository.clone(), writer, Arc::clone(&nudge), requests));
+        Self { queue, repository, age_identities, nudge }
     }
 
     /// What renewing the base would do.

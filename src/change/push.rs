@@ -4,14 +4,19 @@
 //! the repository. It judges as a trusted program does: by the code and the policy that are accepted already, never by
 //! what the push brings.
 
-mod cleartext;
+mod names;
+mod refs;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::judge::{Root, policy_in_force};
-use crate::git::{GitError, Repository, Tree};
+use super::cleartext;
+use crate::desired::{self, Reader, Root, Verdicts, judge_change};
+use crate::git::{GitError, NewEntry, NewKind, Repository, Tree};
 use crate::plan::{POLICY_FILE, Policy};
-use crate::project::{Entry, Files, ProjectName, RepoPath, Revision, Unit};
+use crate::project::layout::project_of;
+use crate::project::{Files, ProjectName, RepoPath, Revision, Unit};
+use crate::sops::{self, Identity};
 
 /// More new commits than this are not looked at in one push.
 const MAX_COMMITS: usize = 5000;
@@ -25,19 +30,20 @@ struct Update {
     name: String,
 }
 
-/// Judges a push. `updates` is what git gives the hook: a line `old new ref` for each ref.
+/// Judges a push. `updates` is what git gives the hook: a line `old new ref` for each ref. With `identities` encrypted files
+/// have to be readable by them; without any, what can be seen of the files is judged.
 ///
 /// Waits for the lock that API writes hold, so that it judges against a head that stands still.
 ///
 /// # Errors
 /// The reasons for refusing it, each naming the file and the way out.
-pub fn check_push(repository: &Repository, updates: &str) -> Result<(), Vec<String>> {
+pub fn check_push(repository: &Repository, updates: &str, identities: &Arc<Vec<Identity>>) -> Result<(), Vec<String>> {
     let internal = |error: GitError| vec![error.to_string()];
     let _lock = repository.lock().map_err(internal)?;
     let mut reasons = Vec::new();
     for line in updates.lines().filter(|line| !line.is_empty()) {
         let update = parse(line).ok_or_else(|| vec![format!("{line:?} is no update of a ref")])?;
-        check_update(repository, &update, &mut reasons).map_err(internal)?;
+        check_update(repository, &update, identities, &mut reasons).map_err(internal)?;
     }
     if reasons.len() > MAX_REASONS {
         let more = reasons.len() - MAX_REASONS;
@@ -45,6 +51,23 @@ pub fn check_push(repository: &Repository, updates: &str) -> Result<(), Vec<Stri
         reasons.push(format!("and {more} more"));
     }
     if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+}
+
+/// Judges a commit on the head that no person pushes: the objects are stored already, and the branch does not name it yet.
+/// Returns the reasons for refusing it.
+///
+/// # Errors
+/// [`GitError`] when the repository cannot be read.
+pub(super) fn check_commit(
+    repository: &Repository,
+    head: Revision,
+    commit: Revision,
+    identities: &Arc<Vec<Identity>>,
+) -> Result<Vec<String>, GitError> {
+    let update = Update { old: Some(head), new: Some(commit), name: repository.branch().to_owned() };
+    let mut reasons = Vec::new();
+    check_update(repository, &update, identities, &mut reasons)?;
+    Ok(reasons)
 }
 
 fn parse(line: &str) -> Option<Update> {
@@ -57,7 +80,12 @@ fn parse(line: &str) -> Option<Update> {
     Some(Update { old: revision()?, new: revision()?, name: words.next()?.to_owned() })
 }
 
-fn check_update(repository: &Repository, update: &Update, reasons: &mut Vec<String>) -> Result<(), GitError> {
+fn check_update(
+    repository: &Repository,
+    update: &Update,
+    identities: &Arc<Vec<Identity>>,
+    reasons: &mut Vec<String>,
+) -> Result<(), GitError> {
     let is_state = update.name == repository.branch();
     let Some(new) = update.new else {
         if is_state {
@@ -65,6 +93,10 @@ fn check_update(repository: &Repository, update: &Update, reasons: &mut Vec<Stri
         }
         return Ok(());
     };
+    if !is_state && let Some(problem) = refs::problem(&update.name) {
+        reasons.push(problem);
+        return Ok(());
+    }
     let new = match repository.resolve(&new.to_string()) {
         Ok(commit) => commit,
         Err(GitError::UnknownRevision(_)) => {
@@ -74,7 +106,7 @@ fn check_update(repository: &Repository, update: &Update, reasons: &mut Vec<Stri
         Err(error) => return Err(error),
     };
     let head = repository.head()?;
-    clear_secrets(repository, update, new, head, reasons)?;
+    check_commits(repository, update, new, head, reasons)?;
     if !is_state {
         return Ok(());
     }
@@ -88,11 +120,12 @@ fn check_update(repository: &Repository, update: &Update, reasons: &mut Vec<Stri
         ));
         return Ok(());
     }
-    check_tree(repository, head, new, reasons)
+    check_tree(repository, head, new, identities, reasons)
 }
 
-/// No commit of the push, not only its last one, may hold a secret in clear: history keeps it for ever.
-fn clear_secrets(
+/// Looks at what each commit of the push brings, not only its last one: history keeps a secret for ever, and a name that
+/// spoils a clone can be checked out at any time.
+fn check_commits(
     repository: &Repository,
     update: &Update,
     new: Revision,
@@ -108,33 +141,31 @@ fn clear_secrets(
     }
     for (commit, parent) in commits {
         let tree = repository.tree(commit)?;
-        for path in repository.diff_paths(parent, commit)? {
-            match tree.entry(&path) {
-                Ok(Entry::File) => {}
-                Ok(Entry::Directory) => {
-                    reasons.push(format!(
-                        "{path} in commit {} holds a name with a backslash or bytes that are no UTF-8; rename it",
-                        commit.short()
-                    ));
-                    continue;
-                }
-                Ok(Entry::Other | Entry::Missing) => continue,
-                Err(error) => {
-                    reasons.push(format!("commit {}: {error}", commit.short()));
-                    continue;
-                }
-            }
-            match tree.read(&path) {
-                Ok(content) => {
-                    if let Some(problem) = cleartext::find(path.file_name(), &content) {
-                        reasons.push(format!("{path} in commit {}: {problem}", commit.short()));
-                    }
-                }
-                Err(error) => reasons.push(format!("commit {}: {error}", commit.short())),
+        for entry in repository.new_entries(parent, commit)? {
+            if let Some(problem) = entry_problem(&tree, &entry) {
+                let path = entry.path.escape_debug();
+                reasons.push(format!("{path} in commit {}: {problem}", commit.short()));
             }
         }
     }
     Ok(())
+}
+
+/// What is wrong with a new entry: its name, or a secret in it.
+fn entry_problem(tree: &Tree, entry: &NewEntry) -> Option<String> {
+    if let Some(problem) = names::problem(entry) {
+        return Some(problem);
+    }
+    if entry.kind != NewKind::File {
+        return None;
+    }
+    // A path whose directories were told has no such file.
+    let path = RepoPath::parse(&entry.path).ok().filter(|path| path.as_str() == entry.path)?;
+    match tree.read(&path) {
+        Ok(content) if names::is_attributes(path.file_name()) => names::attributes_problem(&content),
+        Ok(content) => cleartext::find(path.file_name(), &content),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// Renders what the push changes, and checks it. A project that was broken before and is not touched is no reason.
@@ -142,23 +173,24 @@ fn check_tree(
     repository: &Repository,
     old: Option<Revision>,
     new: Revision,
+    identities: &Arc<Vec<Identity>>,
     reasons: &mut Vec<String>,
 ) -> Result<(), GitError> {
+    let reader = Reader::new(Arc::default());
     let tree = repository.tree(new)?;
-    let root = match Root::read(&tree) {
-        Ok(root) => root,
-        Err(reason) => {
-            reasons.push(reason);
-            return Ok(());
-        }
-    };
     let before = match old {
         Some(old) => Some(repository.tree(old)?),
         None => None,
     };
-    let root_before = before.as_ref().and_then(|tree| Root::read(tree).ok());
-    check_namespace(&root, root_before.as_deref(), reasons);
-
+    let root_before = before.as_ref().map(|tree| reader.root(tree));
+    let namespace = root_before.as_ref().and_then(|root| root.as_ref().ok()?.namespace());
+    let root = match reader.root(&tree).and_then(|root| root.keeps_namespace(namespace).map(|()| root)) {
+        Ok(root) => root,
+        Err(error) => {
+            reasons.push(error.to_string());
+            return Ok(());
+        }
+    };
     let changed = repository.diff_paths(old, new)?;
     if changed.iter().any(|path| path.as_str() == POLICY_FILE)
         && let Err(error) = Policy::read(&tree)
@@ -167,48 +199,43 @@ fn check_tree(
     }
     // What the push itself allows counts from the next one on.
     let policy = policy_in_force(repository, old)?;
-    let touched: BTreeSet<ProjectName> = changed.iter().filter_map(owner).collect();
-    let everything = changed.iter().any(|path| owner(path).is_none());
-    let mut units: Vec<Unit> =
-        root.projects.iter().filter(|name| everything || touched.contains(*name)).cloned().map(Unit::Project).collect();
-    if everything {
-        units.insert(0, Unit::Base);
+    let with_keys = sops::reader(Arc::clone(identities));
+    let read = |text: &str| if identities.is_empty() { sops::read_without_key(text) } else { with_keys(text) };
+    let judged_before = match (&before, &root_before) {
+        (Some(tree), Some(Ok(root))) => Some(Verdicts::new(&reader, tree, root, &policy, &read)),
+        _ => None,
+    };
+    let mut units = units(&root, &changed);
+    if matches!(root_before, Some(Err(_))) {
+        // Nothing can be known of what was: only what the push touches is its own fault.
+        units.retain(|_, touched| *touched);
     }
-    for unit in units {
-        let Err(problems) = root.render(&tree, &unit, &policy) else { continue };
-        let is_touched = matches!(&unit, Unit::Project(name) if touched.contains(name));
-        if !is_touched && was_broken(before.as_ref(), root_before.as_deref(), &unit, &policy) {
-            continue;
-        }
-        reasons.extend(problems.into_iter().map(|problem| format!("{unit}: {problem}")));
-    }
+    let after = Verdicts::new(&reader, &tree, &root, &policy, &read);
+    let refused = judge_change(judged_before.as_ref(), &after, &units);
+    reasons.extend(refused.into_iter().map(|(unit, error)| format!("{unit}: {error}")));
     Ok(())
 }
 
-fn was_broken(before: Option<&Tree>, root: Option<&Root>, unit: &Unit, policy: &Policy) -> bool {
-    match (before, root) {
-        (Some(tree), Some(root)) => root.render(tree, unit, policy).is_err(),
-        (Some(_), None) => true,
-        (None, _) => false,
+/// The units that changed paths may alter, each with whether its own directory is touched.
+fn units(root: &Root, changed: &BTreeSet<RepoPath>) -> BTreeMap<Unit, bool> {
+    let touched: BTreeSet<ProjectName> = changed.iter().filter_map(project_of).collect();
+    let everything = changed.iter().any(|path| project_of(path).is_none());
+    let projects = root.projects().iter().filter(|name| everything || touched.contains(*name));
+    let mut units: BTreeMap<Unit, bool> =
+        projects.map(|name| (Unit::Project(name.clone()), touched.contains(name))).collect();
+    if everything {
+        units.insert(Unit::Base, false);
     }
+    units
 }
 
-/// Everything lives in one namespace; another one would leave all of it, volumes included, behind.
-fn check_namespace(root: &Root, before: Option<&Root>, reasons: &mut Vec<String>) {
-    match (&root.namespace, before.and_then(|before| before.namespace.as_ref())) {
-        (None, _) => reasons.push(
-            "kustomization.yaml: `namespace` is missing; it says where everything goes, so put it back".to_owned(),
-        ),
-        (Some(now), Some(before)) if now != before => reasons.push(format!(
-            "kustomization.yaml: `namespace` changes from {before} to {now}; that would leave every project and its \
-             volumes behind, so put {before} back"
-        )),
-        _ => {}
+/// The policy that judges what comes after `head`.
+pub(super) fn policy_in_force(repository: &Repository, head: Option<Revision>) -> Result<Policy, GitError> {
+    match head {
+        None => Ok(Policy::default()),
+        Some(head) => {
+            let versions = |file: &RepoPath, limit| repository.versions(head, file, limit);
+            desired::policy_in_force(&repository.tree(head)?, versions)
+        }
     }
-}
-
-/// The project whose folder holds `path`.
-fn owner(path: &RepoPath) -> Option<ProjectName> {
-    let (name, _) = path.as_str().strip_prefix("projects/")?.split_once('/')?;
-    ProjectName::parse(name).ok()
 }

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::judge::policy_in_force;
+use super::push::policy_in_force;
 use super::writer::Writer;
 use super::{ChangeError, Committed, Nudge};
 use crate::git::{CommitError, GitError, Repository};
 use crate::project::{Actor, ErrorKind, Intent};
-use crate::sops::Identity;
-use kustomize::Memo;
 
 /// How many intents at most share a sync: whoever comes first should not wait for too many others.
 const BATCH: usize = 128;
@@ -34,14 +32,8 @@ pub(super) struct Work {
 }
 
 /// Runs until every handle on the queue is gone and everything in it is answered.
-pub(super) async fn run(
-    repository: Repository,
-    identities: Arc<Vec<Identity>>,
-    memo: Arc<Memo>,
-    nudge: Nudge,
-    mut requests: mpsc::Receiver<Request>,
-) {
-    let writer = Arc::new(Writer::new(identities, memo));
+pub(super) async fn run(repository: Repository, writer: Writer, nudge: Nudge, mut requests: mpsc::Receiver<Request>) {
+    let writer = Arc::new(writer);
     let mut batch = Vec::new();
     while requests.recv_many(&mut batch, BATCH).await > 0 {
         let (works, answers): (Vec<_>, Vec<_>) =

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::ChangeError;
-use crate::edit;
-use crate::project::{Entry, ErrorKind, Files, Intent, PROJECT_LABEL, ProjectName, RepoPath, SecretChange};
+use crate::project::{
+    Entry, ErrorKind, Files, Intent, PROJECT_LABEL, ProjectName, RepoPath, SecretChange, Unit, layout,
+};
 use crate::sops::{self, Identity, Merged, Recipient, Secret, SopsError};
 
 /// The manager's own keys: it has to be able to read what it writes.
@@ -33,11 +34,11 @@ impl Keys {
             return Ok(None);
         }
         // What the edit will refuse anyway is refused by it, with its own words.
-        let exists = matches!(files.entry(&edit::overlay_path(name)), Ok(Entry::File));
+        let exists = matches!(files.entry(&layout::overlay_path(name)), Ok(Entry::File));
         if exists == matches!(intent, Intent::Create(_)) {
             return Ok(None);
         }
-        let path = edit::secrets_path(name);
+        let path = layout::secrets_path(&Unit::Project(name.clone()));
         self.merged(files, &path, name, change).map_err(|problem| match problem {
             Problem::Sops(error) => ChangeError::new(error.kind(), format!("{path}: {error}")),
             Problem::File(message) => ChangeError::new(ErrorKind::Conflict, message),
@@ -57,7 +58,7 @@ impl Keys {
             Err(error) => return Err(Problem::File(error.to_string())),
         };
         let new = Secret {
-            name: format!("{name}-secrets"),
+            name: layout::secret_name(&Unit::Project(name.clone())),
             labels: BTreeMap::from([(PROJECT_LABEL.to_owned(), name.to_string())]),
             ..Secret::default()
         };
@@ -73,7 +74,7 @@ impl Keys {
 
     /// Those that `.sops.yaml` names, and the manager where it is not among them: what it cannot read it cannot apply.
     fn recipients(&self, files: &dyn Files, path: &RepoPath) -> Result<Vec<Recipient>, Problem> {
-        let config = RepoPath::parse(".sops.yaml").unwrap_or_default();
+        let config = RepoPath::parse(layout::SOPS_CONFIG).unwrap_or_default();
         let mut recipients = match files.entry(&config) {
             Ok(Entry::File) => sops::recipients_for(&text(files, &config)?, path.as_str()).map_err(Problem::Sops)?,
             _ => Vec::new(),

@@ -1,13 +1,17 @@
 //! The base of this program into an older state repository, as one commit.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
-use super::judge::{Root, policy_in_force};
 use super::message::one_line;
+use super::push::policy_in_force;
 use super::{ChangeError, ErrorKind};
+use crate::desired::{Reader, Verdicts, judge_change};
 use crate::edit;
 use crate::git::{Batch, CommitError, CommitMeta, Person, Repository};
-use crate::project::{Actor, ChangeSet, Overlaid, RepoPath, Revision, Unit};
+use crate::project::{Actor, ChangeSet, Files, Overlaid, RepoPath, Revision, Unit};
+use crate::sops;
 
 /// The trailer of the commits that write the base.
 const SOURCE: (&str, &str) = ("Source", "upgrade");
@@ -114,21 +118,21 @@ fn prepare(repository: &Repository, batch: &Batch) -> Result<(ChangeSet, Kept), 
     Ok((changes, kept))
 }
 
-/// Refuses what a project that builds would not build on.
+/// Refuses what a project that may be applied could not build on. Encrypted files are not touched by an upgrade, and are
+/// judged as far as one can see.
 fn must_build(repository: &Repository, batch: &Batch, changes: &ChangeSet) -> Result<(), ChangeError> {
     let before = batch.tree()?;
     let after = Overlaid { base: &before, changes };
     let policy = policy_in_force(repository, batch.tip())?;
     let conflict = |message: String| ChangeError::new(ErrorKind::Conflict, message);
-    let (old, new) = (Root::read(&before).map_err(conflict)?, Root::read(&after).map_err(conflict)?);
-    for name in &new.projects {
-        let unit = Unit::Project(name.clone());
-        if let Err(problems) = new.render(&after, &unit, &policy)
-            && old.render(&before, &unit, &policy).is_ok()
-        {
-            let problems = problems.join("; ");
-            return Err(conflict(format!("the project {name} would not build on the new base: {problems}")));
-        }
+    let (reader, read) = (Reader::new(Arc::default()), sops::read_without_key);
+    let root = |files: &dyn Files| reader.root(files).map_err(|error| conflict(error.to_string()));
+    let (root_before, root_after) = (root(&before)?, root(&after)?);
+    let old = Verdicts::new(&reader, &before, &root_before, &policy, &read);
+    let new = Verdicts::new(&reader, &after, &root_after, &policy, &read);
+    let units = root_after.projects().iter().map(|name| (Unit::Project(name.clone()), false)).collect();
+    match judge_change(Some(&old), &new, &units).into_iter().next() {
+        None => Ok(()),
+        Some((unit, error)) => Err(conflict(format!("the project {unit} would not build on the new base: {error}"))),
     }
-    Ok(())
 }

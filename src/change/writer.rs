@@ -2,26 +2,29 @@
 
 use std::sync::Arc;
 
-use super::judge::{Roots, sentence};
 use super::queue::{CommitAnswer, Work};
 use super::secrets::Keys;
-use super::{ChangeError, Committed, message};
+use super::{ChangeError, Committed, cleartext, message};
+use crate::desired::{Reader, Root, RootError, Verdicts, judge_change};
 use crate::edit::{self, EditError};
 use crate::git::{Batch, Tree};
 use crate::plan::Policy;
-use crate::project::{ErrorKind, Files, Intent, Overlaid, ProjectName, ProjectSpec, Revision, Unit};
-use crate::sops::Identity;
-use kustomize::{self, Memo};
+use crate::project::layout::overlay_path;
+use crate::project::{ChangeSet, ErrorKind, Files, Intent, Overlaid, ProjectName, ProjectSpec, Revision, Unit};
+use crate::sops::{self, Identity};
+use kustomize::Memo;
 
 /// What writing needs beside the batch.
 pub(super) struct Writer {
     keys: Keys,
-    roots: Roots,
+    reader: Reader,
+    namespace: String,
+    identities: Arc<Vec<Identity>>,
 }
 
 impl Writer {
-    pub(super) const fn new(identities: Arc<Vec<Identity>>, memo: Arc<Memo>) -> Self {
-        Self { keys: Keys::new(identities), roots: Roots::new(memo) }
+    pub(super) fn new(namespace: String, identities: Arc<Vec<Identity>>, memo: Arc<Memo>) -> Self {
+        Self { keys: Keys::new(Arc::clone(&identities)), reader: Reader::new(memo), namespace, identities }
     }
 
     /// Makes the edit, judges what it gives, and commits it in the batch.
@@ -32,23 +35,9 @@ impl Writer {
             must_match(&before, name, expected)?;
         }
         let secrets = self.keys.updated(&before, &work.intent)?;
-        let changes = edit::apply(&before, &work.intent, secrets, self.roots.memo())?;
-
-        let is_delete = matches!(work.intent, Intent::Delete(..));
-        let after = Overlaid { base: &before, changes: &changes };
-        let project = match name {
-            Some(name) if !is_delete => Some(self.judge(&after, name, policy)?),
-            // What is left has to be readable; nothing of the project is.
-            Some(_) => {
-                self.roots.of(&after).map_err(conflict)?;
-                None
-            }
-            None => {
-                let root = self.roots.of(&after).map_err(conflict)?;
-                root.render(&after, &Unit::Base, policy).map_err(|messages| conflict(messages.join("; ")))?;
-                None
-            }
-        };
+        let changes = edit::apply(&before, &work.intent, secrets, self.reader.memo())?;
+        hold_no_secret(&before, &changes)?;
+        let project = self.judge(&before, &changes, &work.intent, policy)?;
 
         let tip = batch.tip();
         let revision = match tip {
@@ -62,21 +51,70 @@ impl Writer {
         Ok(Committed { revision, changed: tip != Some(revision), project, overlay_id })
     }
 
-    /// The project as it will read, if everything that it builds is allowed.
-    fn judge(&self, files: &dyn Files, name: &ProjectName, policy: &Policy) -> Result<ProjectSpec, ChangeError> {
-        let root = self.roots.of(files).map_err(conflict)?;
-        let unit = Unit::Project(name.clone());
-        let mut objects = root.render(files, &unit, policy).map_err(|messages| conflict(messages.join("; ")))?;
-        if !root.projects.contains(name) {
-            // A folder that the root does not list is not applied, but it is edited and read all the same.
-            let folder = edit::directory(name);
-            let options = kustomize::Options::default();
-            let build = kustomize::build_with(files, &folder, &options, Some(self.roots.memo()));
-            let build = build.map_err(|error| conflict(sentence(&error)))?;
-            objects = build.objects;
+    /// Returns the project as it will read, if everything that the change alters may be applied.
+    fn judge(
+        &self,
+        before: &Tree,
+        changes: &ChangeSet,
+        intent: &Intent,
+        policy: &Policy,
+    ) -> Result<Option<ProjectSpec>, ChangeError> {
+        let after = Overlaid { base: before, changes };
+        let root = self.root(&after)?;
+        let unit = match intent.project() {
+            // What is left has to be readable; nothing of the project is.
+            Some(_) if matches!(intent, Intent::Delete(..)) => return Ok(None),
+            Some(name) => Unit::Project(name.clone()),
+            None => Unit::Base,
+        };
+        let read = sops::reader(Arc::clone(&self.identities));
+        let verdicts = Verdicts::new(&self.reader, &after, &root, policy, &read);
+        if let Unit::Project(name) = &unit
+            && !root.projects().contains(name)
+        {
+            // A directory that the root does not list is not applied, but it is edited and read all the same.
+            return edit::read_unlisted(&after, name, self.reader.memo()).map(Some).map_err(Into::into);
         }
-        edit::read_spec(name, &objects).map_err(|error| conflict(error.to_string()))
+        let units = [(unit.clone(), true)].into();
+        // A project that comes has no before. What it does to others is held against them as they were only where it has to
+        // be: another root is not read for nothing.
+        let is_new = matches!(intent, Intent::Create(_));
+        let refused = if is_new { judge_change(None, &verdicts, &units) } else { Vec::new() };
+        let refused = if is_new && refused.is_empty() {
+            refused
+        } else {
+            let root = self.reader.root(before).ok();
+            let before = root.as_ref().map(|root| Verdicts::new(&self.reader, before, root, policy, &read));
+            judge_change(before.as_ref(), &verdicts, &units)
+        };
+        if !refused.is_empty() {
+            let reason =
+                |(of, error): (Unit, _)| if of == unit { format!("{error}") } else { format!("{of}: {error}") };
+            return Err(conflict(refused.into_iter().map(reason).collect::<Vec<_>>().join("; ")));
+        }
+        let accepted = verdicts.of(&unit).map_err(|error| conflict(error.to_string()))?;
+        Ok(accepted.spec)
     }
+
+    fn root(&self, files: &dyn Files) -> Result<Arc<Root>, ChangeError> {
+        let root = self.reader.root(files).map_err(root_error)?;
+        root.keeps_namespace(Some(&self.namespace)).map_err(root_error)?;
+        Ok(root)
+    }
+}
+
+/// Refuses values that would put a secret into a file in clear, where it was not before.
+fn hold_no_secret(before: &Tree, changes: &ChangeSet) -> Result<(), ChangeError> {
+    for (path, content) in &changes.0 {
+        let Some(problem) = content.as_ref().and_then(|content| cleartext::find(path.file_name(), content)) else {
+            continue;
+        };
+        let was = before.read(path).ok().and_then(|content| cleartext::find(path.file_name(), &content));
+        if was.is_none() {
+            return Err(ChangeError::new(ErrorKind::Invalid, format!("{path}: {problem}")));
+        }
+    }
+    Ok(())
 }
 
 fn must_match(files: &Tree, name: &ProjectName, expected: &str) -> Result<(), ChangeError> {
@@ -92,7 +130,11 @@ fn must_match(files: &Tree, name: &ProjectName, expected: &str) -> Result<(), Ch
 
 /// The blob id of a project's overlay.
 fn overlay_id(files: &dyn Files, name: &ProjectName) -> Option<String> {
-    files.content_id(&edit::overlay_path(name)).map(|id| Revision::from_bytes(id).to_string())
+    files.content_id(&overlay_path(name)).map(|id| Revision::from_bytes(id).to_string())
+}
+
+fn root_error(error: RootError) -> ChangeError {
+    conflict(error.to_string())
 }
 
 fn conflict(message: String) -> ChangeError {

@@ -6,43 +6,15 @@ mod entry;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use entry::Prints;
 pub(super) use entry::{CacheEntry, Head, Keeper};
+use entry::{Kept, Owners, Prints};
 
 use super::kinds::Kind;
 use crate::plan::{Content, Live, Packed};
-use crate::project::{ObjectKey, PROJECT_LABEL, SCOPE_LABEL, Unit};
+use crate::project::{ObjectKey, Unit};
 
 /// How many deletions are remembered, so that a late answer to a write brings no deleted object back.
 const REMEMBERED_DELETIONS: usize = 4096;
-
-/// Which objects of a kind one watch is for. The two never overlap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Scope {
-    /// Those of projects.
-    Projects,
-    /// Those of the tree as a whole.
-    Base,
-}
-
-impl Scope {
-    pub(super) const ALL: [Self; 2] = [Self::Projects, Self::Base];
-
-    /// The label selector.
-    pub(super) fn selector(self) -> String {
-        match self {
-            Self::Projects => PROJECT_LABEL.to_owned(),
-            Self::Base => format!("{SCOPE_LABEL}=base,!{PROJECT_LABEL}"),
-        }
-    }
-
-    fn of(unit: &Unit) -> Self {
-        match unit {
-            Unit::Base => Self::Base,
-            Unit::Project(_) => Self::Projects,
-        }
-    }
-}
 
 #[derive(Debug)]
 struct Entry {
@@ -52,7 +24,7 @@ struct Entry {
     applied: Option<u64>,
     prints: Prints,
     is_going: bool,
-    unit: Unit,
+    owners: Owners,
     tick: u64,
 }
 
@@ -60,7 +32,8 @@ impl Entry {
     fn live(&self) -> Live {
         Live {
             object: Content::packed(self.object.clone(), None),
-            owner: Some(self.unit.clone()),
+            label: self.owners.label.clone(),
+            appliers: self.owners.appliers.clone(),
             is_going: self.is_going,
             applied: self.applied,
         }
@@ -72,7 +45,8 @@ impl Entry {
     }
 }
 
-/// See the module's text.
+/// The objects that the label or the field manager of a unit is on. An object is found by both: a label that somebody
+/// changes or takes away hides it from nobody. Every other object is passed over.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     objects: BTreeMap<ObjectKey, Entry>,
@@ -89,7 +63,7 @@ pub(super) struct Listing {
 }
 
 impl Cache {
-    /// The objects of one unit, or of all.
+    /// The objects that the label or the field manager of one unit is on, or of all units.
     pub(super) fn live(&self, unit: Option<&Unit>) -> BTreeMap<ObjectKey, Live> {
         match unit {
             None => self.objects.iter().map(|(key, entry)| (key.clone(), entry.live())).collect(),
@@ -97,7 +71,7 @@ impl Cache {
         }
     }
 
-    /// The live objects of one unit, and those at `keys`, whosever they are.
+    /// The same of one unit, and the objects at `keys`, whosever they are.
     pub(super) fn of_and_at<'a>(
         &self,
         unit: &Unit,
@@ -107,7 +81,7 @@ impl Cache {
         let mut found: BTreeMap<ObjectKey, Live> =
             own.filter_map(|key| self.objects.get(key).map(|entry| (key.clone(), entry.live()))).collect();
         for key in keys {
-            if let Some(entry) = self.objects.get(key).filter(|entry| entry.unit != *unit) {
+            if let Some(entry) = self.objects.get(key).filter(|entry| !entry.owners.units().any(|own| own == unit)) {
                 found.insert(key.clone(), entry.live());
             }
         }
@@ -119,9 +93,9 @@ impl Cache {
         self.by_unit.keys()
     }
 
-    /// The unit of an object.
-    pub(super) fn unit_of(&self, key: &ObjectKey) -> Option<Unit> {
-        self.objects.get(key).map(|entry| entry.unit.clone())
+    /// The units of an object.
+    pub(super) fn units_of(&self, key: &ObjectKey) -> BTreeSet<Unit> {
+        self.objects.get(key).map(|entry| entry.owners.units().cloned().collect()).unwrap_or_default()
     }
 
     pub(super) fn begin_list(&mut self) -> Listing {
@@ -132,7 +106,9 @@ impl Cache {
     /// Takes one object of a list. Gives the units for which something changed.
     pub(super) fn listed(&mut self, listing: &mut Listing, object: CacheEntry) -> BTreeSet<Unit> {
         let key = &object.head.key;
-        listing.keys.insert(key.clone());
+        if object.kept.is_some() {
+            listing.keys.insert(key.clone());
+        }
         // A list is the truth of its moment, even when its version is lower than ours (a cluster restored from a
         // backup counts anew); only what came after its beginning is newer.
         let newer = self.objects.get(key).is_some_and(|entry| entry.tick > listing.began);
@@ -144,17 +120,17 @@ impl Cache {
     }
 
     /// Ends a list: what it did not name is gone.
-    pub(super) fn end_list(&mut self, listing: &Listing, kind: &Kind, scope: Scope) -> BTreeSet<Unit> {
+    pub(super) fn end_list(&mut self, listing: &Listing, kind: &Kind) -> BTreeSet<Unit> {
         let stale: Vec<ObjectKey> = self
             .objects
-            .iter()
-            .filter(|(key, entry)| key.group == kind.group && key.kind == kind.kind && Scope::of(&entry.unit) == scope)
+            .keys()
+            .filter(|key| key.group == kind.group && key.kind == kind.kind)
             // One that was written after the beginning goes too, though the list may just have missed it: its event
             // brings it back, while nothing would ever take away one that is really gone.
-            .filter(|(key, _)| !listing.keys.contains(*key))
-            .map(|(key, _)| key.clone())
+            .filter(|key| !listing.keys.contains(*key))
+            .cloned()
             .collect();
-        stale.iter().filter_map(|key| self.remove(key)).collect()
+        stale.iter().flat_map(|key| self.remove(key)).collect()
     }
 
     /// Takes an object from a watch event.
@@ -171,14 +147,14 @@ impl Cache {
             // Deleted and made again, and the answer to the second write was here first.
             return BTreeSet::new();
         }
-        if let Some(version) = object.number() {
+        if let Some(version) = object.number().filter(|_| self.objects.contains_key(key)) {
             if self.gone.len() >= REMEMBERED_DELETIONS {
                 let oldest = self.gone.iter().min_by_key(|(_, version)| **version).map(|(key, _)| key.clone());
                 oldest.map(|key| self.gone.remove(&key));
             }
             self.gone.insert(key.clone(), version);
         }
-        self.remove(key).into_iter().collect()
+        self.remove(key)
     }
 
     /// Takes that this version of an object is the answer to a write of ours, when that is what is known of it: `hash` is of
@@ -191,10 +167,11 @@ impl Cache {
 
     /// Takes the answer to a write of ours: `hash` is of what was sent.
     pub(super) fn recorded(&mut self, object: CacheEntry, hash: u64) -> BTreeSet<Unit> {
-        let (key, prints) = (object.head.key.clone(), object.prints);
-        if object.head.version.is_empty() {
+        let key = object.head.key.clone();
+        let Some(prints) = object.kept.as_ref().map(|kept| kept.prints).filter(|_| !object.head.version.is_empty())
+        else {
             return BTreeSet::new();
-        }
+        };
         let changed = self.seen(object);
         // The watch may have been faster, and be further on: then the fact of the clean apply holds as long as nothing but
         // status came after it.
@@ -214,14 +191,14 @@ impl Cache {
     }
 
     fn put(&mut self, object: CacheEntry) -> BTreeSet<Unit> {
-        let CacheEntry { head: Head { key, version }, unit, is_going, prints, object } = object;
-        let Some(unit) = unit else {
-            // The label is gone, so the object is not ours any more.
-            return self.remove(&key).into_iter().collect();
+        let CacheEntry { head: Head { key, version }, kept } = object;
+        let Some(Kept { owners, is_going, prints, object }) = kept else {
+            // Neither label nor field manager is left, so the object is not ours any more.
+            return self.remove(&key);
         };
         self.tick += 1;
         let mut applied = None;
-        let mut changed = BTreeSet::from([unit.clone()]);
+        let mut changed: BTreeSet<Unit> = owners.units().cloned().collect();
         if let Some(before) = self.objects.get_mut(&key) {
             if before.prints == prints {
                 before.tick = self.tick;
@@ -229,21 +206,25 @@ impl Cache {
             }
             // A controller's status must not make us look at every field again.
             applied = before.applied.filter(|_| before.prints.wanted == prints.wanted);
-            if before.unit != unit {
-                let former = before.unit.clone();
-                self.forget(&former, &key);
-                changed.insert(former);
+            if before.owners != owners {
+                let former: Vec<Unit> = before.owners.units().cloned().collect();
+                former.iter().for_each(|unit| self.forget(unit, &key));
+                changed.extend(former);
             }
         }
-        self.by_unit.entry(unit.clone()).or_default().insert(key.clone());
-        self.objects.insert(key, Entry { object, version, applied, prints, is_going, unit, tick: self.tick });
+        for unit in owners.units() {
+            self.by_unit.entry(unit.clone()).or_default().insert(key.clone());
+        }
+        self.objects.insert(key, Entry { object, version, applied, prints, is_going, owners, tick: self.tick });
         changed
     }
 
-    fn remove(&mut self, key: &ObjectKey) -> Option<Unit> {
-        let entry = self.objects.remove(key)?;
-        self.forget(&entry.unit, key);
-        Some(entry.unit)
+    /// Removes an object. Gives the units for which that is a change.
+    fn remove(&mut self, key: &ObjectKey) -> BTreeSet<Unit> {
+        let entry = self.objects.remove(key);
+        let units: BTreeSet<Unit> = entry.iter().flat_map(|entry| entry.owners.units()).cloned().collect();
+        units.iter().for_each(|unit| self.forget(unit, key));
+        units
     }
 
     fn forget(&mut self, unit: &Unit, key: &ObjectKey) {

@@ -8,7 +8,7 @@ use kube::Client;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::cache::{Cache, Head, Keeper, Listing, Scope};
+use super::cache::{Cache, Head, Keeper, Listing};
 use super::kinds::{Kind, Kinds, Resource};
 use super::warning_events::{Complaint, Complaints, Event};
 use super::watch::{PAGES, Watch};
@@ -92,18 +92,15 @@ impl Observer {
         if !watches.kinds.insert(kind.clone()) {
             return;
         }
-        for scope in Scope::ALL {
-            self.shared.starting(kind, scope);
-            let watch = Watch {
-                client: self.client.clone(),
-                kinds: self.kinds.clone(),
-                kind: kind.clone(),
-                scope,
-                namespace: self.namespace.clone(),
-                shared: Arc::clone(&self.shared),
-            };
-            watches.tasks.spawn(watch.run());
-        }
+        self.shared.starting(kind);
+        let watch = Watch {
+            client: self.client.clone(),
+            kinds: self.kinds.clone(),
+            kind: kind.clone(),
+            namespace: self.namespace.clone(),
+            shared: Arc::clone(&self.shared),
+        };
+        watches.tasks.spawn(watch.run());
     }
 
     /// The kinds that are watched.
@@ -124,8 +121,8 @@ impl Observer {
         self.shared.with(|cache| cache.live(unit))
     }
 
-    /// The live objects of one unit, and those at `keys`, whosever they are: a plan must see that its object belongs to
-    /// another unit.
+    /// The live objects that the label or the field manager of one unit is on, and those at `keys`, whosever they are: a
+    /// plan must see that its object belongs to another unit.
     #[must_use]
     pub fn objects_for<'a>(&self, unit: &Unit, keys: impl Iterator<Item = &'a ObjectKey>) -> BTreeMap<ObjectKey, Live> {
         self.shared.with(|cache| cache.of_and_at(unit, keys))
@@ -222,7 +219,7 @@ struct State {
     changed: BTreeMap<Unit, u64>,
     /// The same by number, so that whoever has seen most of them looks at the rest only.
     latest: BTreeSet<(u64, Unit)>,
-    watches: BTreeMap<(Kind, Scope), WatchState>,
+    watches: BTreeMap<Kind, WatchState>,
 }
 
 #[derive(Default)]
@@ -273,7 +270,7 @@ impl Shared {
     /// Takes an event, and wakes the readers of whom it is about.
     pub(super) fn complained(&self, event: &Event) {
         self.change_with(|cache, complaints| match complaints.seen(event, Instant::now()) {
-            Some(key) => cache.unit_of(&key).into_iter().collect(),
+            Some(key) => cache.units_of(&key),
             None => BTreeSet::new(),
         });
     }
@@ -301,24 +298,24 @@ impl Shared {
         });
     }
 
-    pub(super) fn starting(&self, kind: &Kind, scope: Scope) {
-        self.update(kind, scope, |_| {});
+    pub(super) fn starting(&self, kind: &Kind) {
+        self.update(kind, |_| {});
     }
 
-    pub(super) fn live(&self, kind: &Kind, scope: Scope) {
-        self.update(kind, scope, |watch| *watch = WatchState { listed: true, failure: None });
+    pub(super) fn live(&self, kind: &Kind) {
+        self.update(kind, |watch| *watch = WatchState { listed: true, failure: None });
     }
 
-    pub(super) fn failed(&self, kind: &Kind, scope: Scope, error: Error) {
+    pub(super) fn failed(&self, kind: &Kind, error: Error) {
         tracing::debug!(%kind, %error, "watch failed");
-        self.update(kind, scope, |watch| watch.failure = Some(error));
+        self.update(kind, |watch| watch.failure = Some(error));
     }
 
-    fn update(&self, kind: &Kind, scope: Scope, write: impl FnOnce(&mut WatchState)) {
+    fn update(&self, kind: &Kind, write: impl FnOnce(&mut WatchState)) {
         let mut state = lock(&self.state);
-        write(state.watches.entry((kind.clone(), scope)).or_default());
+        write(state.watches.entry(kind.clone()).or_default());
         let mut connection = Connection { synced: true, ..Connection::default() };
-        for ((kind, _), watch) in &state.watches {
+        for (kind, watch) in &state.watches {
             match &watch.failure {
                 Some(error) if is_refusal(error) => {
                     connection.refused.insert(kind.clone(), error.clone());

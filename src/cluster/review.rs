@@ -29,9 +29,11 @@ pub const RIGHTS: &[Right] = &[
     Right { group: "", resource: "serviceaccounts", verbs: WRITTEN },
     Right { group: "apps", resource: "statefulsets", verbs: WRITTEN },
     Right { group: "networking.k8s.io", resource: "networkpolicies", verbs: WRITTEN },
-    Right { group: "", resource: "pods", verbs: &["get", "list", "watch", "delete"] },
+    Right { group: "", resource: "pods", verbs: &["list", "watch", "delete"] },
     Right { group: "", resource: "pods/log", verbs: &["get"] },
-    Right { group: "", resource: "pods/portforward", verbs: &["create"] },
+    // A WebSocket is opened by GET, and since Kubernetes 1.35 `create` is asked for as well.
+    Right { group: "", resource: "pods/portforward", verbs: &["create", "get"] },
+    Right { group: "", resource: "resourcequotas", verbs: &["list"] },
     Right { group: "", resource: "events", verbs: &["create", "list", "watch"] },
 ];
 

@@ -1,4 +1,7 @@
 //! One watch: lists, then follows the changes, for ever.
+//!
+//! Without a label selector: an object whose label somebody changes or takes away would leave the selection, and look as if
+//! it had been deleted. What is not ours is passed over as it comes.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::cache::{Head, Scope};
+use super::cache::Head;
 use super::kinds::{Kind, Kinds, Resource};
 use super::observe::Shared;
 use super::warning_events::{self, SELECTOR};
@@ -33,7 +36,6 @@ pub(super) struct Watch {
     pub(super) client: Client,
     pub(super) kinds: Kinds,
     pub(super) kind: Kind,
-    pub(super) scope: Scope,
     pub(super) namespace: String,
     pub(super) shared: Arc<Shared>,
 }
@@ -70,7 +72,7 @@ impl Watch {
                     // The server has forgotten the changes since then. No failure: a new list tells all.
                     position = None;
                 } else {
-                    self.shared.failed(&self.kind, self.scope, error.clone());
+                    self.shared.failed(&self.kind, error.clone());
                 }
                 tokio::time::sleep(pause_after(failures, &error)).await;
                 failures = failures.saturating_add(1);
@@ -84,14 +86,13 @@ impl Watch {
     async fn follow(&self, position: &mut Option<String>) -> Result<(), Error> {
         let resource = self.kinds.resolve(&self.kind).await?;
         let path = resource.collection(&resource.api_version(), Some(&self.namespace));
-        let selector = percent_encode(&self.scope.selector());
         let from = match position {
             Some(from) => from.clone(),
-            None => self.list(&resource, &format!("{path}?labelSelector={selector}")).await?,
+            None => self.list(&resource, &path).await?,
         };
         *position = Some(from.clone());
-        let mut events = Events::open(&self.client, &format!("{path}?labelSelector={selector}"), &from).await?;
-        self.shared.live(&self.kind, self.scope);
+        let mut events = Events::open(&self.client, &format!("{path}?"), &from).await?;
+        self.shared.live(&self.kind);
         while let Some(event) = events.next().await? {
             match event {
                 Event::Put(object) => {
@@ -121,14 +122,14 @@ impl Watch {
                 "" => String::new(),
                 token => format!("&continue={}", percent_encode(token)),
             };
-            let answer = request::fetch(&self.client, request::at(&format!("{path}&limit={PAGE}{from}"))?).await?;
+            let answer = request::fetch(&self.client, request::at(&format!("{path}?limit={PAGE}{from}"))?).await?;
             let page: Page<'_> = request::read(&answer)?;
             for item in page.items {
                 self.shared.listed(&mut listing, item.get(), resource);
             }
             token = page.metadata.token;
             if token.is_empty() {
-                self.shared.change(|cache| cache.end_list(&listing, &self.kind, self.scope));
+                self.shared.change(|cache| cache.end_list(&listing, &self.kind));
                 return (page.metadata.resource_version)
                     .ok_or_else(|| Error::Answer("a list without resourceVersion".to_owned()));
             }
@@ -187,7 +188,7 @@ async fn follow_complaints(client: &Client, shared: &Shared, path: &str) -> Resu
     };
     loop {
         let began = Instant::now();
-        let mut events = Events::open(client, path, &position).await?;
+        let mut events = Events::open(client, &format!("{path}&"), &position).await?;
         while let Some(event) = events.next().await? {
             match event {
                 Event::Put(event) => {
@@ -228,10 +229,10 @@ struct Events {
 }
 
 impl Events {
-    /// Begins to watch a collection, whose path has a query already, from a version on.
+    /// Begins to watch a collection from a version on. Its path ends where the next parameter of the query begins.
     async fn open(client: &Client, path: &str, from: &str) -> Result<Self, Error> {
         let life = rand::random_range(LIFE);
-        let uri = format!("{path}&watch=1&allowWatchBookmarks=true&resourceVersion={from}&timeoutSeconds={life}");
+        let uri = format!("{path}watch=1&allowWatchBookmarks=true&resourceVersion={from}&timeoutSeconds={life}");
         // A compressed watch would be held back until a block is full.
         let request = http::Request::get(uri).header(http::header::ACCEPT_ENCODING, "identity").body(Vec::new());
         let request = request.map_err(|error| Error::Answer(error.to_string()))?;

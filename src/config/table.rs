@@ -79,7 +79,18 @@ pub const SETTINGS: &[Setting] = &[
         "Completes a bare repository name; a bare organisation is one at github.com.",
     ),
     setting("SECRETS_DIR", "", "/etc/claude-manager/secrets", "Folder with one file for each key of the Secret."),
-    setting("SOPS_AGE_KEY", "", "AGE-SECRET-KEY-1...", "Age identity that decrypts the projects' secrets."),
+    setting(
+        "ADMIN_TOKEN",
+        "",
+        "a-random-text-of-at-least-32-characters",
+        "Token of the administrator, at least 32 characters (admin-token in SECRETS_DIR); without it one is made in DATA_DIR. `claude-manager token show` prints it.",
+    ),
+    setting(
+        "SOPS_AGE_KEY",
+        "",
+        "AGE-SECRET-KEY-1...",
+        "Age identity that decrypts the projects' secrets (sops-age-key in SECRETS_DIR).",
+    ),
     setting(
         "SOPS_AGE_KEY_FILE",
         "",
@@ -93,16 +104,35 @@ pub const SETTINGS: &[Setting] = &[
         "Anthropic key of projects without their own, for a new state repository; later `sops secrets.sops.yaml` (default-anthropic-api-key in SECRETS_DIR).",
     ),
     setting(
+        "BACKUP_GIT_REPOSITORY",
+        "",
+        "https://git.example.com/team/backup.git",
+        "Repository that backups are pushed to, a remote or a path; without it they are kept in BACKUP_DIR only.",
+    ),
+    setting(
+        "BACKUP_GIT_BRANCH",
+        "main",
+        "",
+        "Branch of the backup repository that follows by fast-forward; each backup is a tag as well.",
+    ),
+    setting("BACKUP_INTERVAL_HOURS", "24", "", "Hours from one backup to the next; 0 makes them on request only."),
+    setting(
+        "BACKUP_DIR",
+        "",
+        "/app/backup",
+        "Folder of the local copy and bundles; without it DATA_DIR/backup. Host keys are taken from .ssh/known_hosts in it.",
+    ),
+    setting(
         "BACKUP_GIT_TOKEN",
         "",
         "token",
-        "Token for the remote state repository (backup-git-token in SECRETS_DIR).",
+        "Token for the backup and the remote state repository (backup-git-token in SECRETS_DIR).",
     ),
     setting(
         "BACKUP_SSH_PRIVATE_KEY",
         "",
         "\"-----BEGIN OPENSSH PRIVATE KEY-----\\n...\"",
-        "SSH key for the remote state repository (backup-ssh-private-key in SECRETS_DIR).",
+        "SSH key for the backup and the remote state repository (backup-ssh-private-key in SECRETS_DIR).",
     ),
     setting(
         "AGENT_SIGNING_KEY",

@@ -58,6 +58,11 @@ fn wrong_values_are_refused_by_this_table() {
         ("STATE_GIT_REPOSITORY", "https://user:hunter2@host/x"),
         ("STATE_GIT_BRANCH", "-f"),
         ("STATE_GIT_POLL_SECONDS", "0"),
+        ("BACKUP_GIT_REPOSITORY", "ext::sh -c id"),
+        ("BACKUP_GIT_REPOSITORY", "https://user:hunter2@host/x"),
+        ("BACKUP_GIT_BRANCH", "a..b"),
+        ("BACKUP_INTERVAL_HOURS", "-1"),
+        ("BACKUP_INTERVAL_HOURS", "9000"),
     ] {
         let errors = read(&[(name, value)]).unwrap_err();
         assert_eq!(errors.len(), 1, "{name}={value}");

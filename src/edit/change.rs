@@ -1,7 +1,8 @@
 //! A change of some fields: each goes where the overlay has it; the result is rendered and must be what was wanted.
 
 use crate::project::{
-    ChangeSet, Files, Image, Overlaid, ProjectChange, ProjectName, ProjectSpec, SUSPENDED_ANNOTATION,
+    ChangeSet, Files, Image, Overlaid, ProjectChange, ProjectName, ProjectSpec, SUSPENDED_ANNOTATION, Unit,
+    layout::secrets_path,
 };
 use kustomize::Memo;
 
@@ -9,7 +10,7 @@ use super::check::Checks;
 use super::create::reference;
 use super::overlay::Overlay;
 use super::patch::Field;
-use super::{EditError, current, exists, must_exist, overlay_path, secrets_path};
+use super::{EditError, current, exists, must_exist, overlay_path};
 
 pub(super) fn change(
     files: &dyn Files,
@@ -23,7 +24,7 @@ pub(super) fn change(
     check(change, &before)?;
     let mut changes = edit_to(files, &before, &wanted(change, &before), change.image.as_ref(), memo)?;
     if let Some(secrets) = secrets {
-        let path = secrets_path(name);
+        let path = secrets_path(&Unit::Project(name.clone()));
         match exists(files, &path)? {
             true if secrets.is_empty() => changes.remove(path),
             true if *files.read(&path)? == *secrets => {}

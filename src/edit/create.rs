@@ -1,11 +1,12 @@
 //! A new project: its overlay, its line in the root, its secrets.
 
-use crate::project::{ChangeSet, Files, Image, NewProject, Overlaid, ProjectSpec, Quantity, Storage};
+use crate::project::layout::{name_prefix, secret_name, secrets_path, tombstone_path};
+use crate::project::{ChangeSet, Files, Image, NewProject, Overlaid, ProjectSpec, Quantity, Storage, Unit};
 use kustomize::Memo;
 use kustomize::yaml::edit::scalar;
 
 use super::check::Checks;
-use super::{EditError, current, exists, overlay_path, root, secrets_path, tombstone_path};
+use super::{EditError, current, exists, overlay_path, root};
 
 pub(super) fn create(
     files: &dyn Files,
@@ -22,7 +23,7 @@ pub(super) fn create(
     changes.write(overlay_path(name), overlay(new));
     root::list(files, name, &mut changes)?;
     if let Some(secrets) = secrets.filter(|secrets| !secrets.is_empty()) {
-        changes.write(secrets_path(name), secrets);
+        changes.write(secrets_path(&Unit::Project(name.clone())), secrets);
     }
     // The volumes of an earlier project of this name are this one's now.
     if exists(files, &tombstone_path(name))? {
@@ -91,7 +92,7 @@ fn overlay(new: &NewProject) -> String {
     push("apiVersion: kustomize.config.k8s.io/v1beta1".to_owned());
     push("kind: Kustomization".to_owned());
     push("resources:\n- ../../base".to_owned());
-    push(format!("namePrefix: {}", scalar(&format!("{name}-"))));
+    push(format!("namePrefix: {}", scalar(&name_prefix(name))));
     push("labels:\n- includeSelectors: true\n  pairs:".to_owned());
     push(format!("    claude-manager.io/project: {}", scalar(name.as_str())));
     push("images:\n- name: claude-dev-env".to_owned());
@@ -132,7 +133,7 @@ fn overlay(new: &NewProject) -> String {
         }
     }
     push("          volumes:\n          - name: project-secrets\n            secret:".to_owned());
-    push(format!("              secretName: {}", scalar(&format!("{name}-secrets"))));
+    push(format!("              secretName: {}", scalar(&secret_name(&Unit::Project(name.clone())))));
     push(claim("workspace", &new.workspace_size, new.storage_class.as_deref()));
     push(claim("config", &new.config_size, new.storage_class.as_deref()));
     let mut text = lines.join("\n");

@@ -2,7 +2,9 @@
 
 use crate::project::{ChangeSet, Entry, Files, ProjectName, RepoPath, Volumes};
 
-use super::{EditError, directory, exists, must_exist, root, tombstone_path};
+use crate::project::layout::{directory, tombstone_path};
+
+use super::{EditError, exists, must_exist, root};
 
 /// What a tombstone says.
 const TOMBSTONE: &str = "\

@@ -15,6 +15,7 @@ mod delete;
 mod overlay;
 mod patch;
 mod read;
+pub mod restore;
 mod root;
 mod scale;
 pub mod seed;
@@ -22,6 +23,7 @@ pub mod upgrade;
 
 pub use read::{ReadError, read_spec};
 
+use crate::project::layout::{directory, overlay_path};
 use crate::project::{
     ChangeSet, Entry, ErrorKind, FieldError, Files, FilesError, Intent, PathError, ProjectName, ProjectSpec, RepoPath,
 };
@@ -111,28 +113,12 @@ pub fn apply(
     }
 }
 
-/// The folder of a project.
-#[must_use]
-pub fn directory(name: &ProjectName) -> RepoPath {
-    fixed(RepoPath::parse(&format!("projects/{name}")))
-}
-
-/// A project's overlay. A project is one when this file exists.
-#[must_use]
-pub fn overlay_path(name: &ProjectName) -> RepoPath {
-    fixed(directory(name).join("kustomization.yaml"))
-}
-
-/// A project's encrypted secrets; the file may be absent.
-#[must_use]
-pub fn secrets_path(name: &ProjectName) -> RepoPath {
-    fixed(directory(name).join("secrets.sops.yaml"))
-}
-
-/// Where a deleted project's volumes are given up.
-#[must_use]
-pub fn tombstone_path(name: &ProjectName) -> RepoPath {
-    fixed(RepoPath::parse(&format!("tombstones/{name}.yaml")))
+/// Reads the project of a directory that the root does not list.
+///
+/// # Errors
+/// [`EditError::Conflict`] when it does not build, or is none.
+pub fn read_unlisted(files: &dyn Files, name: &ProjectName, memo: &Memo) -> Result<ProjectSpec, EditError> {
+    current(files, name, memo)
 }
 
 /// Paths made of fixed parts and project names are always paths.

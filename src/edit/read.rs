@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use crate::project::layout::environment_name;
 use crate::project::{ANNOTATION_PREFIX, PROJECT_LABEL, ProjectName, ProjectSpec, Quantity, Resources, Storage};
 use kustomize::Object;
 
@@ -12,13 +13,21 @@ use kustomize::Object;
 pub enum ReadError {
     /// The main object is missing.
     #[error(
-        "{0} has no StatefulSet whose name ends in -env and whose label claude-manager.io/project is {0}; \
+        "{0} has no StatefulSet {0}-env with the label claude-manager.io/project: {0}; \
          add it, or the base that has it, to its resources"
     )]
     NoStatefulSet(ProjectName),
-    /// There is more than one candidate.
-    #[error("{0} has several StatefulSets whose names end in -env; one of them has to be {0}-env")]
-    SeveralStatefulSets(ProjectName),
+    /// The main object has another name than the project's.
+    #[error(
+        "the StatefulSet {found} has to be {project}-env: set `namePrefix: {project}-` in the overlay, with no \
+         nameSuffix; under another name the environment gets new, empty volumes"
+    )]
+    OtherName {
+        /// The project.
+        project: ProjectName,
+        /// The name that the StatefulSet has.
+        found: String,
+    },
     /// A value is not what its field takes.
     #[error("{object}: {field} is {value}, which is no {wanted}")]
     Value {
@@ -66,22 +75,17 @@ fn label(object: &Object) -> Option<&str> {
 }
 
 fn stateful_set<'o>(name: &ProjectName, own: &[&'o Object]) -> Result<&'o Object, ReadError> {
-    let candidates: Vec<&'o Object> = own
-        .iter()
-        .filter(|object| object.key.group == "apps" && object.key.kind == "StatefulSet")
-        .filter(|object| object.key.name.ends_with("-env"))
-        .copied()
-        .collect();
-    let exact = format!("{name}-env");
-    match candidates.as_slice() {
-        [] => Err(ReadError::NoStatefulSet(name.clone())),
-        [one] => Ok(one),
-        several => several
-            .iter()
-            .find(|object| object.key.name == exact)
-            .copied()
-            .ok_or_else(|| ReadError::SeveralStatefulSets(name.clone())),
+    let exact = environment_name(name);
+    let sets = || own.iter().filter(|object| object.key.group == "apps" && object.key.kind == "StatefulSet");
+    if let Some(set) = sets().find(|object| object.key.name == exact) {
+        return Ok(set);
     }
+    // The base's name is `env`: what has it is the environment, whatever was put around it.
+    let renamed = |object: &&&Object| object.key.name.split('-').any(|part| part == "env");
+    Err(match sets().find(renamed) {
+        Some(object) => ReadError::OtherName { project: name.clone(), found: object.key.name.clone() },
+        None => ReadError::NoStatefulSet(name.clone()),
+    })
 }
 
 /// The container that works on the repository.
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_an_overlay_may_lack_is_absent() {
-        let bare = object("apps", "StatefulSet", "odd-env", json!({"metadata": {}, "spec": {}}));
+        let bare = object("apps", "StatefulSet", "checkout-env", json!({"metadata": {}, "spec": {}}));
         let spec = read_spec(&name(), &[bare]).unwrap();
         assert_eq!((spec.name.as_str(), spec.git_repository.as_str(), spec.replicas), ("checkout", "", 1));
         assert_eq!((spec.resources, spec.storage, spec.jira_issue), (Resources::default(), Storage::default(), None));
@@ -230,9 +234,11 @@ mod tests {
         let other = ProjectName::parse("other").unwrap();
         assert_eq!(read_spec(&other, &[set()]), Err(ReadError::NoStatefulSet(other)));
         let twin = |name: &str| object("apps", "StatefulSet", name, json!({"metadata": {}}));
-        assert_eq!(read_spec(&name(), &[twin("a-env"), twin("b-env")]), Err(ReadError::SeveralStatefulSets(name())));
-        assert!(read_spec(&name(), &[twin("a-env"), twin("checkout-env")]).is_ok());
-        assert_eq!(read_spec(&name(), &[twin("cache"), twin("a-env")]).map(|spec| spec.replicas), Ok(1));
+        for found in ["env", "a-env", "checkout-new-env", "checkout-env-2"] {
+            let error = ReadError::OtherName { project: name(), found: found.to_owned() };
+            assert_eq!(read_spec(&name(), &[twin("cache"), twin(found)]), Err(error));
+            assert!(read_spec(&name(), &[twin(found), twin("checkout-env")]).is_ok());
+        }
         assert_eq!(read_spec(&name(), &[twin("cache")]), Err(ReadError::NoStatefulSet(name())));
         let mut broken = set();
         broken.value["spec"]["replicas"] = json!("two");

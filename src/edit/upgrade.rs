@@ -28,7 +28,7 @@ pub fn upgrade(files: &dyn Files, written: &dyn Files) -> Result<Upgrade, FilesE
             (None, None) => upgrade.changes.write(path, fresh),
             (Some(here), Some(then)) if here == then => upgrade.changes.write(path, fresh),
             (Some(_), Some(_)) => upgrade.kept.push((path, "it was edited here")),
-            (Some(_), None) => upgrade.kept.push((path, "somebody put it there")),
+            (Some(_), None) => upgrade.kept.push((path, "the file exists and is not from the template")),
             (None, Some(_)) => upgrade.kept.push((path, "it was removed here")),
         }
     }

@@ -61,7 +61,7 @@ const ORPHAN: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// Something else runs them.
-    #[error("local runtime: the pods of this cluster are run by somebody else already")]
+    #[error("local runtime: the pods of this cluster are run by another manager already")]
     Taken,
     /// The cluster does not take it.
     #[error("local runtime: {0}")]

@@ -1,5 +1,7 @@
 //! Several commits on top of one another, made durable together.
 
+mod graft;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use gix::objs::Blob;
 use gix::objs::tree::{Entry, EntryKind};
 
 use super::directory::{self, Directory};
-use super::objects::{Objects, object_id, revision};
+use super::objects::{Objects, object_id};
 use super::{CommitError, CommitMeta, GitError, Repository, Tree, WriteLock};
 use crate::project::{ChangeSet, RepoPath, Revision};
 
@@ -73,18 +75,7 @@ impl Batch {
         {
             return Ok(tip);
         }
-        let commit = gix::objs::Commit {
-            tree,
-            parents: self.tip.map(object_id).into_iter().collect(),
-            author: meta.author.signature(meta.time),
-            committer: meta.committer.signature(meta.time),
-            encoding: None,
-            message: meta.stored_message(),
-            extra_headers: Vec::new(),
-        };
-        let made = revision(&self.objects.write(&commit)?);
-        self.tip = Some(made);
-        Ok(made)
+        self.commit_root(tree, meta)
     }
 
     /// Makes the commits durable and moves the branch to the last one; over a remote, only when the remote took them.

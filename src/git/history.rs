@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::commit::Person;
 use super::directory::{self, Directory};
 use super::objects::{CommitInfo, Objects, object_id, parse_commit, revision};
-use super::{GitError, Repository};
+use super::{GitError, Repository, Tree};
 use crate::project::{RepoPath, Revision};
 
 /// One commit as people read it.
@@ -36,6 +36,14 @@ impl Repository {
     /// [`GitError::Object`] when the history is damaged.
     pub fn log(&self, from: Revision, path: Option<&RepoPath>, limit: usize) -> Result<Vec<LogEntry>, GitError> {
         self.log_back_to(from, path, limit, false)
+    }
+
+    /// Returns the trees of the newest commits from `from` back that changed `path`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`GitError::Object`] when the history is damaged.
+    pub fn versions(&self, from: Revision, path: &RepoPath, limit: usize) -> Result<Vec<Tree>, GitError> {
+        self.log(from, Some(path), limit)?.iter().map(|entry| self.tree(entry.revision)).collect()
     }
 
     /// As [`Repository::log`] of a path, but no further back than the commit that made what stands there: before it may lie

@@ -9,7 +9,7 @@ use super::directory::{self, Directory};
 use super::history::{Walk, entries, read_entry, timestamp};
 use super::objects::{CommitInfo, Objects, object_id, revision};
 use super::{GitError, Repository};
-use crate::project::{LastChange, ProjectName, Revision};
+use crate::project::{LastChange, ProjectName, Revision, layout};
 
 /// What has become of projects: the commit that last changed each, or `None` when it is gone.
 pub type Changes = BTreeMap<ProjectName, Option<LastChange>>;
@@ -138,7 +138,7 @@ fn read_change(objects: &Objects, id: ObjectId, commit: &CommitInfo) -> Result<L
 /// The folder that holds the projects, in the tree of a commit.
 fn projects(objects: &Objects, tree: ObjectId) -> Result<Option<ObjectId>, GitError> {
     let root = objects.directory(tree)?;
-    Ok(directory::find(&root, "projects").filter(|entry| entry.mode.is_tree()).map(|entry| entry.oid))
+    Ok(directory::find(&root, layout::projects().as_str()).filter(|entry| entry.mode.is_tree()).map(|entry| entry.oid))
 }
 
 fn projects_of(objects: &Objects, commit: ObjectId) -> Result<Arc<Directory>, GitError> {

@@ -11,6 +11,7 @@
 //!
 //! *Caveats.* Everything here blocks; callers on an async runtime go through `spawn_blocking`.
 
+mod archive;
 mod batch;
 mod commit;
 mod directory;
@@ -20,6 +21,7 @@ mod history;
 mod hook;
 mod last_changes;
 mod lock;
+mod new_entries;
 mod object_cache;
 mod objects;
 mod process;
@@ -29,8 +31,10 @@ mod remote;
 mod repository;
 mod tree;
 mod version;
+mod walk;
 mod watch;
 
+pub use archive::{Archive, ArchiveError, ArchivedTag, BranchOutcome, Relation};
 pub use batch::Batch;
 pub use commit::{CommitMeta, Person};
 pub use error::{CommitError, GitError};
@@ -38,9 +42,11 @@ pub use history::LogEntry;
 pub use hook::Quarantine;
 pub use last_changes::{Changes, take_changes};
 pub use lock::WriteLock;
+pub use new_entries::{NewEntry, NewKind};
 pub use reader::{Folder, Reader};
 pub use remote::{Credentials, Remote, RemoteError};
 pub use repository::Repository;
 pub use tree::Tree;
 pub use version::{OLDEST, Version, VersionError, version};
+pub use walk::{Item, ItemKind};
 pub use watch::Watch;

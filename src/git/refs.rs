@@ -50,6 +50,22 @@ pub(super) fn find(refs: &Store, name: &str) -> Result<Option<ObjectId>, GitErro
     Ok(None)
 }
 
+/// Returns what stands behind `prefix` in the name of each ref below it, in order. `prefix` ends with a slash.
+pub(super) fn names_below(refs: &Store, prefix: &str) -> Result<Vec<String>, GitError> {
+    let failed =
+        |error: &dyn std::fmt::Display| GitError::Io { what: format!("reading {prefix}"), message: error.to_string() };
+    let prefix_path: &gix::path::RelativePath = prefix.try_into().map_err(|error: gix::Error| failed(&error))?;
+    let platform = refs.iter().map_err(|error| failed(&error))?;
+    let mut names = Vec::new();
+    for reference in platform.prefixed(prefix_path).map_err(|error| failed(&error))? {
+        // A ref that cannot be read is no reason to show none of the others.
+        let Ok(reference) = reference else { continue };
+        let name = reference.name.as_bstr().to_string();
+        names.extend(name.strip_prefix(prefix).map(str::to_owned));
+    }
+    Ok(names)
+}
+
 /// Moves `name` from `expected` to `new`, durably.
 pub(super) fn compare_and_swap(
     git_dir: &Path,

@@ -94,7 +94,7 @@ impl Remote {
     pub fn new(url: &str, credentials: Credentials) -> Result<Self, RemoteError> {
         let refuse = |message: &str| {
             Err(RemoteError {
-                what: "the address of the state repository".to_owned(),
+                what: "the address of the repository".to_owned(),
                 message: message.to_owned(),
                 hint: None,
                 refused: true,
@@ -143,8 +143,19 @@ impl Remote {
         Ok(lines.find(|(_, name)| *name == wanted).map(|(id, _)| id.to_owned()))
     }
 
-    /// Runs `git` on the mirror with the credentials at hand; none of them is on the command line.
     fn run(&self, git_dir: &Path, what: &str, arguments: &[&str]) -> Result<super::process::Output, RemoteError> {
+        self.run_within(git_dir, what, arguments, LIMIT)
+    }
+
+    /// Runs `git` on the repository at `git_dir` with the credentials at hand, for at most `limit`; no credential is on the
+    /// command line.
+    pub(super) fn run_within(
+        &self,
+        git_dir: &Path,
+        what: &str,
+        arguments: &[&str],
+        limit: Duration,
+    ) -> Result<super::process::Output, RemoteError> {
         let fail =
             |message: String, hint| RemoteError { what: format!("{what} {}", self.url), message, hint, refused: false };
         let mut command = git(git_dir);
@@ -152,7 +163,7 @@ impl Remote {
             .prepare(git_dir, &mut command)
             .map_err(|error| fail(format!("the key file cannot be written: {error}"), None))?;
         command.args(arguments);
-        let mut output = run(command, LIMIT).map_err(|error| match error {
+        let mut output = run(command, limit).map_err(|error| match error {
             RunError::Start(error) => fail(error.to_string(), Some("install git, and have it on the PATH")),
             RunError::TimedOut(limit) => {
                 fail(format!("no answer within {} seconds", limit.as_secs()), Some("check the network and the address"))
@@ -216,7 +227,7 @@ impl Remote {
         }
     }
 
-    fn failure(&self, what: &str, stderr: &str, refused: bool) -> RemoteError {
+    pub(super) fn failure(&self, what: &str, stderr: &str, refused: bool) -> RemoteError {
         let line = stderr
             .lines()
             .map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: ").trim())
@@ -314,7 +325,7 @@ impl Repository {
 }
 
 /// The lines that the server itself printed.
-fn remote_says(stderr: &str) -> String {
+pub(super) fn remote_says(stderr: &str) -> String {
     let lines = stderr.lines().filter_map(|line| line.strip_prefix("remote:")).map(str::trim);
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }

@@ -118,7 +118,7 @@ impl Repository {
         Ok(Self(Arc::new(Inner { path, branch, refs, store, recent, remote, fetching, _scratch: scratch })))
     }
 
-    fn prepare(path: &Path, branch: &str, remote: Option<Remote>) -> Result<Self, GitError> {
+    pub(super) fn prepare(path: &Path, branch: &str, remote: Option<Remote>) -> Result<Self, GitError> {
         let full = format!("refs/heads/{branch}");
         if gix::validate::reference::name(full.as_str().into()).is_err() {
             return Err(GitError::Open {
@@ -236,6 +236,14 @@ impl Repository {
         Ok(Tree::new(root, objects))
     }
 
+    /// Returns when a commit was made.
+    ///
+    /// # Errors
+    /// [`GitError::Object`] when there is no such commit.
+    pub fn time(&self, commit: Revision) -> Result<jiff::Timestamp, GitError> {
+        Ok(super::history::timestamp(self.objects().commit(object_id(commit))?.time))
+    }
+
     /// Takes the write lock and begins a batch of commits on the head.
     ///
     /// # Errors
@@ -326,7 +334,7 @@ fn split_ancestry(text: &str) -> Option<(&str, usize)> {
 
 /// Makes an empty bare repository beside `path` and renames it into place: a process killed meanwhile leaves nothing
 /// that looks like a repository.
-fn init(path: &Path, branch: &str) -> Result<(), GitError> {
+pub(super) fn init(path: &Path, branch: &str) -> Result<(), GitError> {
     let open = |message: String| GitError::Open { path: path.display().to_string(), message };
     let occupied = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
     if occupied {

@@ -14,8 +14,8 @@ use crate::project::{Entry, Files, FilesError, RepoPath};
 
 /// The files of a commit, read from Git objects. Never changes.
 pub struct Tree {
-    root: ObjectId,
-    objects: Arc<Objects>,
+    pub(super) root: ObjectId,
+    pub(super) objects: Arc<Objects>,
     /// Directories by their id: one commit's folders are asked for again and again while it is rendered.
     directories: Mutex<BTreeMap<ObjectId, Arc<Directory>>>,
 }

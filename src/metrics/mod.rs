@@ -34,6 +34,8 @@ pub struct Metrics {
     reconcile: HistogramVec,
     drift: IntCounterVec,
     managers: Arc<Mutex<BTreeSet<String>>>,
+    backups: HistogramVec,
+    last_backup: IntGauge,
     health: IntGaugeVec,
     errors: IntCounterVec,
     chat_messages: IntCounterVec,
@@ -131,6 +133,18 @@ impl Metrics {
             )?,
             drift: counter("drift_corrections_total", "Objects changed back, by who had changed them.", &["manager"])?,
             managers: Arc::default(),
+            backups: histogram(
+                "backup_duration_seconds",
+                "Time to make a backup, push it and read it back.",
+                exponential_buckets(0.1, 2.0, 13)?,
+                &["result"],
+            )?,
+            last_backup: {
+                let help = "When the last backup succeeded, in seconds since 1970; 0 when none has.";
+                let gauge = IntGauge::new("backup_last_success_timestamp_seconds", help)?;
+                registry.register(Box::new(gauge.clone()))?;
+                gauge
+            },
             health: gauge("system_health_status", "Health of a component: 1 works, 0 does not.", &["component"])?,
             errors: counter("errors_total", "Errors by kind.", &["type"])?,
             chat_messages: counter(
@@ -244,6 +258,16 @@ impl Metrics {
         self.drift.with_label_values(&[label]).inc();
     }
 
+    /// Records a backup that ended.
+    pub fn backup(&self, outcome: Outcome, took: Duration) {
+        self.backups.with_label_values(&[outcome.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// Sets when the last backup succeeded, in seconds since 1970.
+    pub fn set_last_backup(&self, at: i64) {
+        self.last_backup.set(at);
+    }
+
     /// Sets whether a component works.
     pub fn set_health(&self, component: &'static str, works: bool) {
         self.health.with_label_values(&[component]).set(i64::from(works));
@@ -303,6 +327,8 @@ mod tests {
         metrics.kubernetes_request("watch", Some(200));
         metrics.kubernetes_request("patch", None);
         metrics.error("internal");
+        metrics.backup(Outcome::Success, Duration::from_secs(1));
+        metrics.set_last_backup(1_700_000_000);
         metrics.chat_message("prompt", "api");
         let _open = metrics.chat_connection();
         drop(metrics.chat_connection());
@@ -323,6 +349,8 @@ mod tests {
             "drift_corrections_total{manager=\"unknown\"} 1",
             "system_health_status{component=\"store\"} 1",
             "errors_total{type=\"internal\"} 1",
+            "backup_duration_seconds_count{result=\"success\"} 1",
+            "backup_last_success_timestamp_seconds 1700000000",
             "chat_messages_total{kind=\"prompt\",source=\"api\"} 1",
             "active_chat_connections 1",
         ] {

@@ -62,7 +62,11 @@ impl Operations {
             None => (Health::Ok, "the cluster answers".to_owned()),
             Some(error) => (Health::Degraded, error.clone()),
         };
-        let parts = [("store", store), ("repository", repository), ("kubernetes", kubernetes)];
+        let mut parts = vec![("store", store), ("repository", repository), ("kubernetes", kubernetes)];
+        if let Ok(status) = self.backup_status() {
+            let health = if matches!(status.state, "failed" | "overdue") { Health::Degraded } else { Health::Ok };
+            parts.push(("backup", (health, status.message)));
+        }
         parts.into_iter().map(|(name, (health, message))| Component { name, health, message }).collect()
     }
 }

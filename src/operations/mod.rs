@@ -10,6 +10,7 @@
 //!
 //! **Architecture invariant:** nothing here knows HTTP, and nothing here writes to Git or to the cluster by itself.
 
+mod backup;
 mod commit;
 mod error;
 mod health;
@@ -26,19 +27,23 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::backup::Backups;
 use crate::change::Changes;
 use crate::metrics::Metrics;
 use crate::project::{Action, Actor, ErrorKind, allows};
 use crate::reconcile::{Dependencies, Reconciler};
 use crate::store::Store;
+use backup::BackupServices;
 use logs::LogReaders;
 use services::{Live, Services};
 
-pub use crate::change::{Committed, Upgraded};
-pub use crate::cluster::{LogQuery, LogStream, Since};
+pub use crate::backup::{Catalog, Export, Item, LastBackup, RestoreOrder, Status, VOLUMES_NOTE};
+pub use crate::change::{Committed, Restored, Upgraded};
+pub use crate::cluster::{LogQuery, LogStream, Node, Overview, Quota, Since, StorageClass};
 pub use crate::git::{Folder, LogEntry};
 pub use crate::reconcile::{Deletion, OnceReport, PlanQuery, ProjectState, Snapshot};
 pub use crate::store::CommitOutcome;
+pub use backup::{BackupOutcome, RestoreOutcome};
 pub use error::{ErrorCode, OperationError};
 pub use health::{Component, Health};
 pub use list::{ListRequest, ProjectPage, Sort};
@@ -51,6 +56,7 @@ pub(crate) use script::Script;
 #[derive(Clone)]
 pub struct Operations {
     services: Arc<Services>,
+    backups: Option<Arc<BackupServices>>,
     store: Store,
     metrics: Metrics,
     /// Plans of whole commits are made one at a time: each renders every project.
@@ -61,9 +67,12 @@ pub struct Operations {
 impl Operations {
     /// The operations over the services of a running manager.
     #[must_use]
-    pub fn new(changes: Changes, reconciler: Reconciler, parts: Dependencies) -> Self {
+    pub fn new(changes: Changes, reconciler: Reconciler, backups: Backups, parts: Dependencies) -> Self {
         let (store, metrics) = (parts.store.clone(), parts.metrics.clone());
-        Self::over(Services::Live(Box::new(Live::new(changes, reconciler, parts))), store, metrics)
+        let for_backups =
+            BackupServices { backups, changes: changes.clone(), reconciler: reconciler.clone(), parts: parts.clone() };
+        let live = Services::Live(Box::new(Live::new(changes, reconciler, parts)));
+        Self { backups: Some(Arc::new(for_backups)), ..Self::over(live, store, metrics) }
     }
 
     /// The operations over answers that a test wrote down.
@@ -74,7 +83,7 @@ impl Operations {
 
     fn over(services: Services, store: Store, metrics: Metrics) -> Self {
         let planning = Arc::new(Semaphore::new(1));
-        Self { services: Arc::new(services), store, metrics, planning, readers: LogReaders::new() }
+        Self { services: Arc::new(services), backups: None, store, metrics, planning, readers: LogReaders::new() }
     }
 }
 
@@ -99,6 +108,9 @@ pub fn permit(actor: &Actor, action: Action) -> Result<(), OperationError> {
         Action::DeleteVolumes => "delete volumes",
         Action::ManageKeys => "say which managers environments let in",
         Action::Upgrade => "renew the base of the environments",
+        Action::BackUp => "make backups",
+        Action::Export => "export the state repository",
+        Action::Restore => "restore backups",
     };
     let role = format!("{role:?}").to_lowercase();
     Err(OperationError::new(ErrorKind::Forbidden, format!("the role {role} may not {what}")))

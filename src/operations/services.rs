@@ -12,7 +12,8 @@ use crate::change::{ChangeError, Changes, Committed, Upgraded};
 use crate::cluster::{self, LogError, LogQuery, LogStream};
 use crate::git::{Folder, Reader};
 use crate::plan::UnitPlan;
-use crate::project::{Actor, Intent, ProjectName, RepoPath, Revision, Unit};
+use crate::project::layout::overlay_path;
+use crate::project::{Actor, Intent, ProjectName, Revision, Unit};
 use crate::reconcile::{self, Deletion, Dependencies, PlanQuery, Reconciler, Snapshot};
 
 /// What answers the operations.
@@ -120,8 +121,7 @@ impl Live {
         project: &ProjectName,
         limit: usize,
     ) -> Result<Folder, OperationError> {
-        let path = RepoPath::parse(&format!("projects/{project}/kustomization.yaml"));
-        let path = path.map_err(OperationError::internal)?;
+        let path = overlay_path(project);
         let reader = self.reader.clone();
         let read = tokio::task::spawn_blocking(move || reader.folder_of(revision, &path, limit)).await;
         let ended = |error| OperationError::internal(format!("reading an overlay ended: {error}"));

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::confine::confine;
 use super::policy::Policy;
+use crate::project::layout::name_prefix;
 use crate::project::{ObjectKey, PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
 use kustomize::Object;
 
@@ -82,6 +83,9 @@ pub fn check(unit: &Unit, objects: &[Object], context: &Context<'_>) -> Vec<Viol
         // What breaks a first rule is not in a state to be judged by more.
         found
             .extend(confine(project, objects, context).into_iter().filter(|violation| !known.contains(&violation.key)));
+        let known: BTreeSet<ObjectKey> = found.iter().map(|violation| violation.key.clone()).collect();
+        let others = objects.iter().filter(|object| !known.contains(&object.key));
+        found.extend(others.filter_map(|object| name_problem(project, &object.key)));
     }
     found
 }
@@ -132,6 +136,18 @@ fn check_object(unit: &Unit, object: &Object, namespace: &str) -> Vec<Violation>
         }
     }
     found
+}
+
+/// Returns what is wrong with the name of a project's object. Names are how projects are kept apart: without the prefix an
+/// object may be another project's, now or once that is made, and an environment's volumes are found by their names.
+fn name_problem(project: &ProjectName, key: &ObjectKey) -> Option<Violation> {
+    let prefix = name_prefix(project);
+    (!key.name.starts_with(&prefix)).then(|| Violation {
+        key: key.clone(),
+        problem: format!("its name does not begin with {prefix:?}"),
+        hint: "set `namePrefix` in the overlay to the directory's name and '-'; other names belong to other projects, and \
+               would give the environment new, empty volumes",
+    })
 }
 
 /// What is wrong with an object's ownership labels.

@@ -14,13 +14,14 @@ use serde_json::Value;
 
 use super::check::{Context, Violation};
 use super::policy::Confinement;
+use crate::project::layout::DEFAULT_SECRET;
 use crate::project::{PROJECT_LABEL, ProjectName};
 use kustomize::Object;
 
 /// The objects that the manager itself runs on begin with this.
 const MANAGER: &str = "claude-manager";
 /// Further names that no project may take.
-const RESERVED: [&str; 2] = ["claude-defaults", "kube-root-ca.crt"];
+const RESERVED: [&str; 2] = [DEFAULT_SECRET, "kube-root-ca.crt"];
 /// Labels by which Services find the manager's own pods.
 const MANAGER_LABELS: [&str; 2] = ["app", "app.kubernetes.io/name"];
 

@@ -12,7 +12,7 @@ use super::drift::{BY, DRIFT, Rules, leave_out};
 use super::field::{self, List, Path, Step};
 use super::ownership::Ownership;
 use super::policy::DriftMode;
-use super::{FieldChange, mask};
+use super::{FieldChange, mask, stored};
 use crate::project::ObjectKey;
 use kustomize::Object;
 
@@ -105,7 +105,7 @@ fn reason(found: &[Difference], ownership: &Ownership<'_>) -> Option<String> {
         if let Some(former) = ownership.former {
             return Some(format!("applied by {former}: its field ownership is taken over"));
         }
-        return (!ownership.has_ours()).then(|| "made by somebody else: it is taken over".to_owned());
+        return (!ownership.has_ours()).then(|| "made by another client: it is taken over".to_owned());
     };
     let drifted = |difference: &&Difference| difference.before.is_some() && !ownership.owns(&difference.path);
     if let Some(drift) = ownership.has_ours().then(|| found.iter().find(drifted)).flatten() {
@@ -135,7 +135,7 @@ impl Comparison<'_> {
         match (desired, live) {
             (Value::Null, _) => {}
             (desired, None) => {
-                if !field::stored_as_nothing(&self.path, desired) {
+                if !stored::as_nothing(self.key, &self.path, desired) {
                     self.differs(None, Some(desired));
                 }
             }
@@ -152,8 +152,8 @@ impl Comparison<'_> {
                 List::Atomic => self.atomic_list(desired, live),
             },
             (desired, Some(live)) => {
-                let same = field::same_scalar(&self.path, desired, live)
-                    || field::stored_as_default(&self.path, desired)
+                let same = stored::is_same(self.key, &self.path, desired, live)
+                    || stored::as_default(self.key, &self.path, desired)
                     || self.same_base64(desired, live);
                 if !same {
                     self.differs(Some(live), Some(desired));

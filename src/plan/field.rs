@@ -1,5 +1,4 @@
-//! What the API server does with the fields of the kinds that we send: which lists it merges by key, which values it
-//! compares as quantities, and which empty values it does not store.
+//! How the API server merges the lists and maps of the kinds that we send.
 //!
 //! The tables follow the `x-kubernetes-list-type`, `x-kubernetes-list-map-keys` and `x-kubernetes-map-type` marks of
 //! the built-in kinds. A kind of a group that is not built in has only atomic lists, as a CRD without marks has.
@@ -8,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::project::{ObjectKey, Quantity};
+use crate::project::ObjectKey;
 
 /// One step into an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,8 +112,35 @@ fn of_a_container(path: &[Step]) -> bool {
     matches!(name.as_str(), "containers" | "initContainers" | "ephemeralContainers")
 }
 
-fn built_in(group: &str) -> bool {
-    !group.contains('.') || group.ends_with(".k8s.io")
+/// The API groups of Kubernetes itself. Every other group is of custom resources, whatever its name ends in.
+const BUILT_IN: [&str; 22] = [
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+/// Whether a group is one of Kubernetes itself.
+pub(super) fn built_in(group: &str) -> bool {
+    BUILT_IN.contains(&group)
 }
 
 /// The values of an element's key fields, with the server's default where the element leaves one out.
@@ -133,120 +159,4 @@ pub(super) fn has_key(element: &Value, keys: &Map<String, Value>) -> bool {
         Some(value) if !value.is_null() => value == wanted,
         _ => field == "protocol" && wanted == "TCP",
     })
-}
-
-/// Whether two scalars at `path` are the same to the server.
-pub(super) fn same_scalar(path: &[Step], desired: &Value, live: &Value) -> bool {
-    if desired == live {
-        return true;
-    }
-    if let (Some(desired), Some(live)) = (desired.as_f64(), live.as_f64()) {
-        return desired.total_cmp(&live).is_eq();
-    }
-    is_quantity(path) && matches!((quantity(desired), quantity(live)), (Some(desired), Some(live)) if desired == live)
-}
-
-fn quantity(value: &Value) -> Option<Quantity> {
-    match value {
-        Value::String(text) => Quantity::parse(text).ok(),
-        Value::Number(number) => Quantity::parse(&number.to_string()).ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-fn is_quantity(path: &[Step]) -> bool {
-    let name = |step: Option<&Step>| match step {
-        Some(Step::Field(name)) => name.clone(),
-        _ => String::new(),
-    };
-    if matches!(name(path.last()).as_str(), "sizeLimit" | "divisor" | "averageValue") {
-        return true;
-    }
-    let parent = path.len().checked_sub(2).and_then(|index| path.get(index));
-    matches!(
-        name(parent).as_str(),
-        "requests" | "limits" | "capacity" | "hard" | "overhead" | "default" | "defaultRequest" | "max" | "min"
-    )
-}
-
-/// Whether the server puts its default in the place of `value` at `path`, as if nothing had been sent.
-pub(super) fn stored_as_default(path: &[Step], value: &Value) -> bool {
-    let Some(Step::Field(name)) = path.last() else { return false };
-    match value {
-        Value::String(text) if text.is_empty() => matches!(
-            name.as_str(),
-            "clusterIP"
-                | "concurrencyPolicy"
-                | "dnsPolicy"
-                | "imagePullPolicy"
-                | "podManagementPolicy"
-                | "protocol"
-                | "restartPolicy"
-                | "schedulerName"
-                | "sessionAffinity"
-                | "terminationMessagePath"
-                | "terminationMessagePolicy"
-                | "type"
-        ),
-        Value::Number(number) if number.as_f64() == Some(0.0) => matches!(
-            name.as_str(),
-            "failureThreshold" | "periodSeconds" | "successThreshold" | "targetPort" | "timeoutSeconds"
-        ),
-        _ => false,
-    }
-}
-
-/// Whether the server stores nothing for `value` at `path`, because it is the empty value of a field that is left out
-/// when empty. An empty value of an optional (pointer) field is stored, and its absence means something else
-/// (`automountServiceAccountToken: false`, `emptyDir: {}`), so those are not in the tables.
-pub(super) fn stored_as_nothing(path: &[Step], value: &Value) -> bool {
-    let name = match path.last() {
-        Some(Step::Field(name)) => name.as_str(),
-        _ => "",
-    };
-    match value {
-        Value::Null => true,
-        Value::Array(list) => list.is_empty(),
-        // A label or a key of a ConfigMap that has an empty value is still there.
-        Value::String(text) => {
-            text.is_empty() && !matches!(name, "storageClassName" | "ingressClassName") && !of_a_plain_map(path)
-        }
-        Value::Bool(value) => {
-            !value
-                && matches!(
-                    name,
-                    "hostNetwork"
-                        | "hostPID"
-                        | "hostIPC"
-                        | "stdin"
-                        | "stdinOnce"
-                        | "tty"
-                        | "readOnly"
-                        | "publishNotReadyAddresses"
-                        | "unschedulable"
-                )
-        }
-        Value::Number(number) => {
-            number.as_f64() == Some(0.0)
-                && matches!(name, "initialDelaySeconds" | "minReadySeconds" | "hostPort" | "nodePort")
-        }
-        Value::Object(map) if map.is_empty() => {
-            is_plain_map(name) || matches!(name, "requests" | "limits" | "overhead" | "selector")
-        }
-        Value::Object(map) => map.iter().all(|(name, value)| {
-            let mut path = path.to_vec();
-            path.push(Step::Field(name.clone()));
-            stored_as_nothing(&path, value)
-        }),
-    }
-}
-
-fn of_a_plain_map(path: &[Step]) -> bool {
-    let parent = path.len().checked_sub(2).and_then(|index| path.get(index));
-    matches!(parent, Some(Step::Field(name)) if is_plain_map(name) || name == "selector")
-}
-
-/// Whether fields of this name are maps from texts to texts.
-fn is_plain_map(name: &str) -> bool {
-    matches!(name, "annotations" | "labels" | "matchLabels" | "nodeSelector" | "data" | "binaryData" | "stringData")
 }

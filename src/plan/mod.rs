@@ -14,6 +14,7 @@ mod loader_variables;
 mod mask;
 mod needs_dry_run;
 mod order;
+mod owner;
 mod ownership;
 mod pack;
 mod policy;
@@ -21,15 +22,16 @@ mod prune;
 mod redact;
 mod stateful;
 mod status;
+mod stored;
 mod text;
 mod unit;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
 
-use crate::project::{ObjectKey, Unit};
+use crate::project::{Inventory, ObjectKey, Unit};
 use kustomize::Object;
 
 pub use check::{Context, SecretValues, Violation, check, secret_values};
@@ -39,6 +41,7 @@ pub use diff::as_sent;
 pub use drift::drifted_by;
 pub use hash::{object_hash, plan_hash};
 pub use needs_dry_run::may_leave_half;
+pub use owner::{Standing, is_foreign};
 pub use pack::{Packed, Packer};
 pub use policy::{
     Confinement, Drift, DriftMode, FieldRule, ManagerRule, POLICY_FILE, PodSecurity, Policy, PolicyError, PruneLimit,
@@ -53,10 +56,14 @@ pub use unit::{is_gone, unit};
 /// What is known of the cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Observation {
-    /// Live objects that carry the project or scope label, and the pods of projects.
+    /// Live objects that the unit's label or field manager is on, and those at the keys that it wants or has applied.
     pub objects: BTreeMap<ObjectKey, Live>,
-    /// What was applied for each unit, from the store; may be empty after a restore.
-    pub inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    /// What was applied for the unit, from the store; may be empty after a restore.
+    pub inventory: Inventory,
+    /// Those of the keys of `objects` that another unit of the same tree wants.
+    pub wanted_elsewhere: BTreeMap<ObjectKey, Unit>,
+    /// How the other units stand that labels and field managers of `objects` name; one that is missing is unknown.
+    pub others: BTreeMap<Unit, Standing>,
     /// Whether the cluster had been brought to what is desired, so that all that differs came afterwards.
     pub was_applied: bool,
 }
@@ -66,8 +73,10 @@ pub struct Observation {
 pub struct Live {
     /// The object as the API server gave it, with `metadata.managedFields`.
     pub object: Content,
-    /// The unit whose label it carries.
-    pub owner: Option<Unit>,
+    /// The unit that its label names. Everybody who may label the object can change that, so it proves nothing.
+    pub label: Option<Unit>,
+    /// The units whose field managers have applied it.
+    pub appliers: Box<[Unit]>,
     /// Whether somebody has asked the API server to delete it.
     pub is_going: bool,
     /// The outcome of the last clean apply of this object by this process: the hash ([`Content::hash`]) of what was sent,
@@ -80,8 +89,16 @@ impl Live {
     /// An object of which nothing is known but itself.
     #[must_use]
     pub fn new(object: Value) -> Self {
-        let (owner, is_going) = (unit::owner(&object), unit::is_going(&object));
-        Self { object: Content::new(object), owner, is_going, applied: None }
+        let (label, appliers, is_going) = (owner::label(&object), owner::appliers(&object), unit::is_going(&object));
+        Self { object: Content::new(object), label, appliers, is_going, applied: None }
+    }
+
+    /// Whether it is counted among the objects of a unit: the unit's field manager has applied it, or its label names the
+    /// unit and no project has applied it, as with pods. What may be written or deleted is decided more strictly.
+    #[must_use]
+    pub fn is_of(&self, unit: &Unit) -> bool {
+        self.appliers.contains(unit)
+            || (self.label.as_ref() == Some(unit) && !self.appliers.iter().any(|applier| *applier != Unit::Base))
     }
 }
 

@@ -73,11 +73,6 @@ impl<'a> Ownership<'a> {
         !self.ours.is_empty()
     }
 
-    /// Whether the record says that this manager program applied the object, for whatever unit.
-    pub(super) fn was_ours(&self) -> bool {
-        self.applied_by_us() || self.others.iter().any(|other| is_field_manager(other.manager))
-    }
-
     /// Whether our last apply set the field at `path`.
     pub(super) fn owns(&self, path: &[Step]) -> bool {
         !self.recorded || self.ours.iter().any(|fields| contains(fields, path))

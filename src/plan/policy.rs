@@ -10,6 +10,7 @@ mod file;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::project::layout::DEFAULT_SECRET;
 use crate::project::{Files, ProjectName, RepoPath};
 
 /// Where the policy stands.
@@ -152,7 +153,7 @@ const KINDS: [&str; 12] = [
 
 /// What environments refer to beside their own: the default keys, the keys that they know their manager by.
 const SHARED: [(&str, &str); 3] =
-    [("Secret", "claude-defaults"), ("ConfigMap", "claude-manager-agent-keys"), ("ServiceAccount", "default")];
+    [("Secret", DEFAULT_SECRET), ("ConfigMap", "claude-manager-agent-keys"), ("ServiceAccount", "default")];
 
 impl Default for Confinement {
     fn default() -> Self {

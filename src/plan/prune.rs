@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::ownership::Ownership;
 use super::unit::waiting_for;
-use super::{Action, Desired, Held, Observation, Operation, UnitPlan, order};
+use super::{Action, Desired, Held, Live, Observation, Operation, UnitPlan, order, owner};
 use crate::project::{ObjectKey, Unit};
 
 /// The annotation that keeps an object which leaves Git.
@@ -17,8 +16,8 @@ const PRUNE_ANNOTATION: &str = "claude-manager.io/prune";
 
 /// Adds the deletes of `unit` to `plan`, which holds its applies already.
 ///
-/// A candidate carries the unit's label, is not in `wanted`, and was put there by us: the inventory or its field
-/// ownership says so. What people or controllers made beside it, with the same label, stays.
+/// A candidate is in no unit's part of the tree, and was put there for this unit: its field manager or the inventory says
+/// so. A label alone makes no candidate: what people or controllers made with it stays, and so does what was relabelled.
 pub(super) fn prune(
     unit: &Unit,
     desired: &Desired,
@@ -26,17 +25,15 @@ pub(super) fn prune(
     observation: &Observation,
     plan: &mut UnitPlan,
 ) {
-    let inventory = observation.inventory.get(unit);
     // Looked into only when something hangs on it.
     let mut rollout = None;
     for (key, live) in &observation.objects {
         let object = &live.object;
-        if wanted.contains(key) || live.owner.as_ref() != Some(unit) || is_derived(key, object) {
+        if wanted.contains(key) || is_derived(unit, key, live) || !owner::put_there(unit, key, live, observation) {
             continue;
         }
-        let applied_before =
-            inventory.is_some_and(|keys| keys.contains(key)) || Ownership::of(object, &unit.field_manager()).was_ours();
-        if !applied_before {
+        // It has moved to the other unit, which takes it over: nothing to say here, and to be forgotten.
+        if observation.wanted_elsewhere.contains_key(key) {
             continue;
         }
         let held = if live.is_going {
@@ -69,11 +66,13 @@ pub(super) fn prune(
     }
 }
 
-/// Whether an object comes from another object and goes with it.
-pub(super) fn is_derived(key: &ObjectKey, object: &Value) -> bool {
-    let owners = || object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+/// Whether an object comes from another object and goes with it: a controller has made it. An owner that was added to an
+/// object that `unit` has applied changes nothing about whose it is.
+pub(super) fn is_derived(unit: &Unit, key: &ObjectKey, live: &Live) -> bool {
+    let owners = || live.object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
     matches!(key.kind.as_str(), "Pod" | "EndpointSlice" | "Endpoints" | "ControllerRevision" | "Event" | "Node")
-        || owners().is_some_and(|owners| !owners.is_empty())
+        || (!live.appliers.contains(unit)
+            && owners().is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true)))
 }
 
 /// Why objects of this kind stay, whatever else holds.
@@ -115,7 +114,7 @@ fn unfinished_rollout(
     observation: &Observation,
     plan: &UnitPlan,
 ) -> Option<String> {
-    let ours = || observation.objects.iter().filter(|(_, live)| live.owner.as_ref() == Some(unit));
+    let ours = || observation.objects.iter().filter(|(_, live)| live.is_of(unit));
     let mut pods: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for (_, live) in ours().filter(|(key, _)| key.group.is_empty() && key.kind == "Pod") {
         let set = live.object.pointer("/metadata/ownerReferences/0/name").and_then(Value::as_str);

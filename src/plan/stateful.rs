@@ -83,10 +83,8 @@ fn name(pod: &Value) -> &str {
 }
 
 fn pods_of<'a>(unit: &'a Unit, set: &'a str, observation: &'a Observation) -> impl Iterator<Item = &'a Value> {
-    let own = observation
-        .objects
-        .iter()
-        .filter(|(key, live)| key.group.is_empty() && key.kind == "Pod" && live.owner.as_ref() == Some(unit));
+    let own =
+        observation.objects.iter().filter(|(key, live)| key.group.is_empty() && key.kind == "Pod" && live.is_of(unit));
     own.map(|(_, live)| &*live.object)
         .filter(move |pod| pod.pointer("/metadata/ownerReferences/0/name").and_then(Value::as_str) == Some(set))
 }
@@ -95,7 +93,7 @@ fn pods_of<'a>(unit: &'a Unit, set: &'a str, observation: &'a Observation) -> im
 /// is not replaced by a corrected template (kubernetes#67250).
 pub(super) fn release(unit: &Unit, observation: &Observation, plan: &mut UnitPlan) {
     let mut released = Vec::new();
-    let own = |(key, live): &(&ObjectKey, &Live)| is_set(key) && live.owner.as_ref() == Some(unit) && !live.is_going;
+    let own = |(key, live): &(&ObjectKey, &Live)| is_set(key) && live.is_of(unit) && !live.is_going;
     for (key, live) in observation.objects.iter().filter(own) {
         let set = &live.object;
         let text = |pointer: &str| set.pointer(pointer).and_then(Value::as_str);
@@ -143,7 +141,7 @@ pub fn restarts(plan: &UnitPlan, observation: &Observation) -> bool {
             && action.changes.iter().any(|change| change.path.starts_with("spec.template."))
     };
     let mut pods = observation.objects.iter().filter(|(key, _)| key.group.is_empty() && key.kind == "Pod");
-    plan.actions.iter().any(changes_template) && pods.any(|(_, pod)| pod.owner.as_ref() == Some(&plan.unit))
+    plan.actions.iter().any(changes_template) && pods.any(|(_, pod)| pod.is_of(&plan.unit))
 }
 
 #[cfg(test)]

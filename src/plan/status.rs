@@ -194,7 +194,7 @@ fn in_the_way(input: &StatusInput<'_>) -> Option<Verdict> {
     }
     if let Some((key, by)) = input.contested.first() {
         let who =
-            by.as_ref().map_or_else(|| "Somebody else".to_owned(), |by| format!("The field manager {}", quote(by)));
+            by.as_ref().map_or_else(|| "Another client".to_owned(), |by| format!("The field manager {}", quote(by)));
         let message = format!(
             "{who} keeps changing {} {} back: take the change out of there, commit it, or say under `drift` in \
              claude-manager.yaml whose word counts.",
@@ -390,7 +390,7 @@ fn is_main_name(unit: &Unit, name: &str) -> bool {
 
 /// The live objects of `unit`.
 fn of<'a>(unit: &'a Unit, observation: &'a Observation) -> impl Iterator<Item = (&'a ObjectKey, &'a Live)> {
-    observation.objects.iter().filter(move |(_, live)| live.owner.as_ref() == Some(unit))
+    observation.objects.iter().filter(move |(_, live)| live.is_of(unit))
 }
 
 fn more(count: usize, what: &str) -> String {

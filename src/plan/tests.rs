@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::project::ProjectName;
+use crate::project::{Inventory, ProjectName, Sent};
 use kustomize::Object;
 
 /// The lists that the model merges by one key. Its own table: the code's would hide its own mistakes.
@@ -75,12 +75,16 @@ fn merge(name: &str, live: Option<&Value>, applied: &Value, before: Option<&Valu
 struct Cluster {
     objects: BTreeMap<ObjectKey, (Value, Value)>,
     clock: u64,
+    /// What the store remembers; not used while `forgets`.
+    sent: Inventory,
+    forgets: bool,
 }
 
 impl Cluster {
     fn observe(&self) -> Observation {
         let live = |(key, (live, _)): (&ObjectKey, &(Value, Value))| (key.clone(), Live::new(live.clone()));
-        Observation { objects: self.objects.iter().map(live).collect(), ..Observation::default() }
+        let inventory = if self.forgets { Inventory::new() } else { self.sent.clone() };
+        Observation { objects: self.objects.iter().map(live).collect(), inventory, ..Observation::default() }
     }
 
     fn execute(&mut self, plan: &UnitPlan) {
@@ -102,8 +106,10 @@ impl Cluster {
                     merged["metadata"]["managedFields"] =
                         json!([{"manager": plan.unit.field_manager(), "operation": "Apply", "fieldsV1": fields}]);
                     self.objects.insert(action.key.clone(), (merged, (**object).clone()));
+                    self.sent.insert(action.key.clone(), Sent::Hash(object.hash()));
                 }
                 Operation::Delete { uid } => {
+                    self.sent.remove(&action.key);
                     let (live, _) = self.objects.remove(&action.key).unwrap();
                     assert_eq!(live["metadata"]["uid"], json!(uid));
                 }
@@ -184,8 +190,11 @@ fn x() -> Unit {
 
 proptest! {
     #[test]
-    fn after_an_apply_there_is_nothing_left_to_do(steps in proptest::collection::vec((tree(), proptest::option::of(0_u8..3)), 1..5)) {
-        let mut cluster = Cluster::default();
+    fn after_an_apply_there_is_nothing_left_to_do(
+        steps in proptest::collection::vec((tree(), proptest::option::of(0_u8..3)), 1..5),
+        forgets: bool,
+    ) {
+        let mut cluster = Cluster { forgets, ..Cluster::default() };
         for (git, edit) in steps {
             if let Some(replicas) = edit {
                 cluster.edit(&stateful_set("a"), replicas);
@@ -317,4 +326,80 @@ fn a_deleted_object_is_drift_once_it_was_applied_and_made_again_where_that_is_co
     assert_eq!(of(DriftMode::Correct, true), (1, 0));
     assert_eq!(of(DriftMode::Warn, true), (0, 1));
     assert_eq!(of(DriftMode::Ignore, true), (0, 0));
+}
+
+/// What one commit after another wants of an object, in fields whose values the API server may store alike.
+const ALIKE: [(&str, &str); 6] = [
+    (r#"{"data": {"type": "x"}}"#, r#"{"data": {"type": ""}}"#),
+    (r#"{"spec": {"sizeLimit": "1024Mi"}}"#, r#"{"spec": {"sizeLimit": "1Gi"}}"#),
+    (r#"{"spec": {"suspend": true}}"#, r#"{"spec": {"suspend": null}}"#),
+    (r#"{"spec": {"readOnly": true}}"#, r#"{"spec": {"readOnly": false}}"#),
+    (r#"{"spec": {"args": ["x"]}}"#, r#"{"spec": {"args": []}}"#),
+    (r#"{"spec": {"ports": [{"targetPort": 90}]}}"#, r#"{"spec": {"ports": [{"targetPort": 0}]}}"#),
+];
+
+#[test]
+fn a_change_in_git_is_sent_however_alike_the_server_may_store_it_and_only_once() {
+    for (kind, (before, after)) in
+        ["Service", "StatefulSet", "Widget"].into_iter().flat_map(|kind| ALIKE.map(|one| (kind, one)))
+    {
+        let group = match kind {
+            "StatefulSet" => "apps",
+            "Widget" => "example.org",
+            _ => "",
+        };
+        let key = ObjectKey::new(group, kind, Some("team"), "a");
+        let git = |text: &str| {
+            let value = serde_json::from_str(text).unwrap();
+            Desired::of(vec![Object { key: key.clone(), api_version: "v1".into(), value }])
+        };
+        let hash = |text: &str| object_hash(&serde_json::from_str(text).unwrap());
+        // The server stores what was wanted last, as far as any comparison can tell.
+        let mut live: Value = serde_json::from_str(after).unwrap();
+        live["metadata"] = json!({"uid": "u", "managedFields": [{"manager": x().field_manager(), "operation": "Apply",
+            "fieldsV1": {"f:data": {"f:type": {}}, "f:spec": {"f:args": {}, "f:sizeLimit": {}}}}]});
+        let actions = |text: &str, sent: Sent| {
+            let observation = Observation {
+                objects: BTreeMap::from([(key.clone(), Live::new(live.clone()))]),
+                inventory: BTreeMap::from([(key.clone(), sent)]),
+                ..Observation::default()
+            };
+            unit(&x(), &git(text), &observation, &Drift::default()).actions
+        };
+        let sent = actions(after, Sent::Hash(hash(before)));
+        let [Action { operation: Operation::Update { object, take_over: false }, .. }] = sent.as_slice() else {
+            panic!("{kind} {after}: {sent:?}");
+        };
+        assert_eq!(object.hash(), hash(after), "{kind} {after}");
+        assert_eq!(actions(after, Sent::Hash(hash(after))), Vec::new(), "{kind} {after}: it was sent");
+        assert_eq!(actions(after, Sent::Unknown), Vec::new(), "{kind} {after}: a store without a record sends nothing");
+        assert_eq!(actions(after, Sent::Unsettled).len(), 1, "{kind} {after}: it may not have been sent");
+    }
+}
+
+#[test]
+fn where_drift_is_left_a_commit_is_sent_without_it_once() {
+    let key = stateful_set("a");
+    let value = json!({"metadata": {"annotations": {"a": "1"}}, "spec": {"replicas": 1}});
+    let live = json!({"metadata": {"uid": "u", "annotations": {"a": "1"}, "managedFields": [
+            {"manager": x().field_manager(), "operation": "Apply", "fieldsV1": {"f:metadata": {"f:annotations": {"f:a": {}}}}},
+            {"manager": "hpa", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]},
+        "spec": {"replicas": 3}});
+    let (hash, warn) = (object_hash(&value), Drift { mode: DriftMode::Warn, ..Drift::default() });
+    let git = Desired::of(vec![Object { key: key.clone(), api_version: "apps/v1".into(), value }]);
+    let plan = |sent| {
+        let observation = Observation {
+            objects: BTreeMap::from([(key.clone(), Live::new(live.clone()))]),
+            inventory: BTreeMap::from([(key.clone(), sent)]),
+            ..Observation::default()
+        };
+        unit(&x(), &git, &observation, &warn)
+    };
+    let changed = plan(Sent::Hash(hash ^ 1));
+    let [Action { operation: Operation::Update { object, .. }, .. }] = changed.actions.as_slice() else {
+        panic!("{changed:?}");
+    };
+    assert_eq!((object["spec"].get("replicas"), changed.held.len()), (None, 1));
+    let after = plan(Sent::Hash(hash));
+    assert_eq!((after.actions.len(), after.held.len()), (0, 1));
 }

@@ -8,13 +8,13 @@ use super::diff::diff;
 use super::drift::Rules;
 use super::policy::{Drift, DriftMode, POLICY_FILE};
 use super::stateful::{self, Recreate};
-use super::{Action, Content, Desired, Held, Observation, Operation, UnitPlan, WantedObject, order, prune};
-use crate::project::{PROJECT_LABEL, ProjectName, SCOPE_LABEL, Unit};
+use super::{Action, Content, Desired, Held, Observation, Operation, UnitPlan, WantedObject, order, owner, prune};
+use crate::project::{Sent, Unit};
 
 /// Plans what brings `unit` to `desired`.
 ///
-/// Objects that carry the label of another unit are left alone and named as held; so is what the policy's `drift` says to
-/// leave. An object that is gone altogether is drift, too, once it was applied: it is made again for the next commit, and
+/// Objects of another unit are left alone and named as held; so is what the policy's `drift` says to leave. An object is
+/// sent when its content is not the one that was sent last, whatever the API server stores of it. An object that is gone altogether is drift, too, once it was applied: it is made again for the next commit, and
 /// before that only where drift is corrected. Actions are sorted by stage, then by
 /// kind and name.
 #[must_use]
@@ -40,18 +40,9 @@ pub fn unit(unit: &Unit, desired: &Desired, observation: &Observation, drift: &D
 pub fn is_gone(plan: &UnitPlan, observation: &Observation) -> bool {
     plan.actions.is_empty()
         && !observation.objects.iter().any(|(key, live)| {
-            live.owner.as_ref() == Some(&plan.unit)
-                && (key.kind == "Pod" || (live.is_going && !prune::is_derived(key, &live.object)))
+            live.is_of(&plan.unit)
+                && (key.kind == "Pod" || (live.is_going && !prune::is_derived(&plan.unit, key, live)))
         })
-}
-
-/// The unit whose label an object carries.
-pub(super) fn owner(object: &Value) -> Option<Unit> {
-    let labels = object.pointer("/metadata/labels")?;
-    if let Some(project) = labels.get(PROJECT_LABEL).and_then(Value::as_str) {
-        return ProjectName::parse(project).ok().map(Unit::Project);
-    }
-    (labels.get(SCOPE_LABEL).and_then(Value::as_str) == Some("base")).then_some(Unit::Base)
 }
 
 /// Whether somebody has asked the API server to delete the object.
@@ -88,14 +79,8 @@ fn apply(unit: &Unit, wanted: &WantedObject, observation: &Observation, rules: &
         plan.actions.push(action(Operation::Create(content.clone()), "not in the cluster".to_owned(), Vec::new()));
         return;
     };
-    if let Some(other) = &live.owner
-        && other != unit
-    {
-        let reason = match other {
-            Unit::Base => "belongs to the base-wide objects".to_owned(),
-            Unit::Project(other) => format!("belongs to the project {other}"),
-        };
-        plan.held.push(Held { key: key.clone(), reason: format!("{reason}; give one of the two another name") });
+    if let Some(reason) = owner::foreign(unit, key, live, observation) {
+        plan.held.push(Held { key: key.clone(), reason });
         return;
     }
     if live.is_going {
@@ -111,7 +96,9 @@ fn apply(unit: &Unit, wanted: &WantedObject, observation: &Observation, rules: &
         let reason = format!("differs in {} and is left so, as drift in {POLICY_FILE} says", diff.left.join(", "));
         plan.held.push(Held { key: key.clone(), reason });
     }
-    if let Some(reason) = diff.reason {
+    let sent = observation.inventory.get(key).copied().unwrap_or_default();
+    let unseen = sent.is_outdated(content.hash()).then(|| unseen_change(sent));
+    if let Some(reason) = diff.reason.or(unseen) {
         let value = diff.reduced.map_or_else(|| content.clone(), Content::new);
         let uid = live.object.pointer("/metadata/uid").and_then(Value::as_str);
         let remake = match stateful::is_set(key) {
@@ -125,6 +112,14 @@ fn apply(unit: &Unit, wanted: &WantedObject, observation: &Observation, rules: &
             (Recreate::No, _) => (update(value), reason),
         };
         plan.actions.push(action(operation, reason, diff.changes));
+    }
+}
+
+/// Why an object is sent in which no difference is seen.
+fn unseen_change(sent: Sent) -> String {
+    match sent {
+        Sent::Unsettled => "sent again: how the last write ended is not known".to_owned(),
+        Sent::Unknown | Sent::Hash(_) => "changed in Git; the API server may store the same".to_owned(),
     }
 }
 

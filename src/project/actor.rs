@@ -52,6 +52,12 @@ pub enum Action {
     ManageKeys,
     /// Renew the base that all environments stand on.
     Upgrade,
+    /// Make a backup now.
+    BackUp,
+    /// Download the whole tree, with its encrypted secrets.
+    Export,
+    /// Bring a backup back.
+    Restore,
 }
 
 /// Whether the policy lets `role` do `action`. Pure, so that pages and answers can ask beforehand.
@@ -65,10 +71,13 @@ pub const fn allows(role: Role, action: Action) -> bool {
         | Action::Change
         | Action::Scale
         | Action::Delete
+        | Action::BackUp
         | Action::Chat => {
             matches!(role, Role::Operator | Role::Administrator)
         }
-        Action::DeleteVolumes | Action::ManageKeys | Action::Upgrade => matches!(role, Role::Administrator),
+        Action::DeleteVolumes | Action::ManageKeys | Action::Upgrade | Action::Export | Action::Restore => {
+            matches!(role, Role::Administrator)
+        }
     }
 }
 
@@ -125,7 +134,10 @@ mod tests {
 
     #[test]
     fn the_policy_is_this_table() {
-        use Action::{Apply, Change, Chat, Create, Delete, DeleteVolumes, ManageKeys, Read, Refresh, Scale, Upgrade};
+        use Action::{
+            Apply, BackUp, Change, Chat, Create, Delete, DeleteVolumes, Export, ManageKeys, Read, Refresh, Restore,
+            Scale, Upgrade,
+        };
         let table = [
             (Read, [true, true, true]),
             (Refresh, [false, true, true]),
@@ -138,6 +150,9 @@ mod tests {
             (DeleteVolumes, [false, false, true]),
             (ManageKeys, [false, false, true]),
             (Upgrade, [false, false, true]),
+            (BackUp, [false, true, true]),
+            (Export, [false, false, true]),
+            (Restore, [false, false, true]),
         ];
         for (action, expected) in table {
             let roles = [Role::Viewer, Role::Operator, Role::Administrator];

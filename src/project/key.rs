@@ -26,6 +26,15 @@ impl Unit {
             Self::Project(name) => format!("{FIELD_MANAGER}/{name}").into(),
         }
     }
+
+    /// Returns the unit whose field manager has exactly this name; `None` for every other program's.
+    #[must_use]
+    pub fn of_field_manager(name: &str) -> Option<Self> {
+        match name.strip_prefix(FIELD_MANAGER)? {
+            "" => Some(Self::Base),
+            rest => ProjectName::parse(rest.strip_prefix('/')?).ok().map(Self::Project),
+        }
+    }
 }
 
 /// Whether a field manager is that of some unit.
@@ -45,6 +54,24 @@ impl fmt::Display for Unit {
         match self {
             Self::Base => f.write_str("(base)"),
             Self::Project(name) => name.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_manager_names_its_unit_exactly() {
+        let project = |name: &str| Unit::Project(ProjectName::parse(name).unwrap());
+        for unit in [Unit::Base, project("shop"), project("shop-2")] {
+            assert_eq!(Unit::of_field_manager(&unit.field_manager()), Some(unit));
+        }
+        for name in
+            ["", "kubectl", "claude-manager/", "claude-manager/Shop", "claude-manager-plugin", "claude-manager/a/b"]
+        {
+            assert_eq!(Unit::of_field_manager(name), None, "{name}");
         }
     }
 }

@@ -86,6 +86,10 @@ impl GitUrl {
         if text.starts_with('-') {
             return error("must not start with '-'");
         }
+        // No host needs one to clone from, and a token in it would stand in Git in clear.
+        if text.contains(['?', '#']) {
+            return error("must not carry a query or fragment; give a token as gitToken instead");
+        }
         let shape = "must be https://host/path, ssh://user@host/path or user@host:path";
         if let Some((scheme, rest)) = text.split_once("://") {
             if !matches!(scheme, "https" | "http" | "ssh" | "git") {
@@ -236,6 +240,9 @@ mod tests {
             "a@-h:x",
             "https://h/a b",
             "x:y",
+            "https://h/x?token=abc",
+            "https://h/x#abc",
+            "git@h:x?private_token=abc",
         ] {
             assert!(GitUrl::parse(url).is_err(), "{url}");
         }

@@ -8,9 +8,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::edit;
 use crate::git::{GitError, LogEntry, Repository};
-use crate::project::{Entry, Files, ProjectName, RepoPath, Revision};
+use crate::project::{Entry, Files, ProjectName, RepoPath, Revision, layout};
 
 /// The trailer by which a person confirms every deletion up to its commit.
 const CONFIRM: &str = "Confirm-Deletions";
@@ -33,7 +32,7 @@ pub(super) fn meant(
     let tree = repository.tree(head)?;
     let mut meant = BTreeSet::new();
     for name in projects {
-        let folder = edit::directory(name);
+        let folder = layout::directory(name);
         let is_there = !matches!(tree.entry(&folder), Ok(Entry::Missing));
         // A folder that is still there was taken off the root's list.
         let touched = if is_there { RepoPath::parse("kustomization.yaml").unwrap_or_default() } else { folder };

@@ -24,8 +24,8 @@ use publish::Publishing;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::agents::{self, Agents};
+use super::claims::Claims;
 use super::crash_logs::Crashes;
-use super::desired::WantedUnits;
 use super::execute::Applied;
 use super::follow::Look;
 use super::queue::Queue;
@@ -35,8 +35,9 @@ use super::unit::{Step, UnitState};
 use super::{Deletion, Dependencies, Snapshot};
 use crate::agent;
 use crate::cluster;
+use crate::desired::WantedUnits;
 use crate::plan::{self, CrashLoop, Desired, Observation, Policy, UnitPlan};
-use crate::project::{LastChange, ObjectKey, ProjectName, Revision, Unit};
+use crate::project::{Inventory, LastChange, ObjectKey, ProjectName, Revision, Sent, Unit};
 
 /// Units that are applied at the same time, as many as requests may be on their way: a unit has often only one. How many
 /// they send together is for [`cluster::Pace`] to say.
@@ -53,8 +54,8 @@ pub(super) enum Message {
     Unmoved(Vec<oneshot::Sender<()>>),
     /// The repository could not be read.
     Unreadable(String, Vec<oneshot::Sender<()>>),
-    /// An apply ended.
-    Applied(Unit, u64, Applied),
+    /// An apply ended; with what is known by it of what was sent.
+    Applied(Unit, u64, Applied, Vec<(ObjectKey, Sent)>),
     /// What the agent in the pod with this uid says.
     Agent(ProjectName, String, Box<Result<agent::Status, agent::ClientError>>),
     /// Whether a turn runs in a project that is to restart.
@@ -85,7 +86,7 @@ pub(super) async fn run(
     let inventory = match parts.store.inventory().await {
         Ok(inventory) => inventory,
         Err(error) => {
-            // Nothing is lost without it: what carries our label and our field manager is still known to be ours.
+            // Nothing is lost without it: what has our field manager is still known to be ours.
             tracing::error!(%error, "the inventory could not be read");
             BTreeMap::new()
         }
@@ -94,7 +95,7 @@ pub(super) async fn run(
         tracing::error!(%error, "the history could not be read");
         BTreeMap::new()
     });
-    let kinds = inventory.values().flatten().map(kind_of).collect::<BTreeSet<_>>();
+    let kinds = inventory.values().flat_map(BTreeMap::keys).map(kind_of).collect::<BTreeSet<_>>();
     let observer = cluster::Observer::start(parts.client.clone(), &parts.namespace, kinds);
     let mut changes = observer.changes();
     let mut connection = observer.connection();
@@ -139,13 +140,6 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// What is known of a unit in the cluster.
-fn observe(observer: &cluster::Observer, unit: &Unit, state: &UnitState) -> Observation {
-    let objects = observer.objects_for(unit, state.keys());
-    let inventory = BTreeMap::from([(unit.clone(), state.inventory.clone())]);
-    Observation { objects, inventory, was_applied: state.was_applied() }
-}
-
 struct Driver {
     parts: Dependencies,
     observer: cluster::Observer,
@@ -157,6 +151,8 @@ struct Driver {
     units: BTreeMap<Unit, UnitState>,
     /// What the last head wanted.
     wanted: Arc<WantedUnits>,
+    /// Which unit wants which object.
+    claims: Arc<Claims>,
     /// The units that have to be planned again.
     dirty: BTreeSet<Unit>,
     /// When to look at which units again.
@@ -196,11 +192,11 @@ impl Driver {
         parts: Dependencies,
         observer: cluster::Observer,
         back: mpsc::WeakSender<Message>,
-        inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+        inventory: BTreeMap<Unit, Inventory>,
         applied: BTreeMap<Unit, String>,
     ) -> Self {
         let mut kinds = BTreeMap::new();
-        for key in inventory.values().flatten() {
+        for key in inventory.values().flat_map(BTreeMap::keys) {
             *kinds.entry(key.kind.clone()).or_default() += 1;
         }
         let units =
@@ -216,6 +212,7 @@ impl Driver {
             ledger,
             units,
             wanted: Arc::default(),
+            claims: Arc::default(),
             dirty: BTreeSet::new(),
             timers: BTreeMap::new(),
             runs: BTreeMap::new(),
@@ -252,7 +249,8 @@ impl Driver {
                 self.root_error = Some(format!("the state repository cannot be read: {error}"));
                 self.publishing.changed();
             }
-            Message::Applied(unit, run, applied) => {
+            Message::Applied(unit, run, applied, sent) => {
+                self.note_sent(&unit, sent);
                 self.runs.remove(&unit);
                 self.grants.ended(&unit, run, &applied);
                 if let Some(state) = self.units.get_mut(&unit) {
@@ -303,7 +301,7 @@ impl Driver {
                     .units
                     .get(&unit)
                     .filter(|_| self.next.synced)
-                    .and_then(|state| agents::running(&observe(&self.observer, &unit, state)));
+                    .and_then(|state| agents::running(&self.observe(&unit, state)));
                 let _ = answer.send(pod);
             }
             Message::PlanInputs(only, answer) => {
@@ -320,10 +318,21 @@ impl Driver {
     fn deletion(&self, project: ProjectName) -> Option<Deletion> {
         let unit = Unit::Project(project);
         let state = self.units.get(&unit).filter(|_| self.next.synced)?;
-        let observation = observe(&self.observer, &unit, state);
+        let observation = self.observe(&unit, state);
         let plan =
             |delete_volumes| plan::unit(&unit, &Desired::Absent { delete_volumes }, &observation, &self.policy.drift);
         Some(Deletion { keeping_volumes: plan(false), with_volumes: plan(true) })
+    }
+
+    /// What is known of a unit in the cluster.
+    fn observe(&self, unit: &Unit, state: &UnitState) -> Observation {
+        let objects = self.observer.objects_for(unit, state.keys());
+        let was_applied = state.was_applied();
+        let mut observation =
+            Observation { objects, inventory: state.inventory.clone(), was_applied, ..Observation::default() };
+        let standing = |other: &Unit| self.units.get(other).map(UnitState::standing).unwrap_or_default();
+        self.claims.complete(&mut observation, unit, standing);
+        observation
     }
 
     /// Takes what the watches saw.
@@ -385,17 +394,16 @@ impl Driver {
 
     /// Plans a unit, and starts what is to be done if there is room for it.
     fn advance_unit(&mut self, unit: &Unit, has_room: bool) {
-        let Some(state) = self.units.get_mut(unit) else { return };
+        let Some(state) = self.units.get(unit) else { return };
         let is_described = matches!(unit, Unit::Project(name) if self.next.projects.contains_key(name));
         if state.is_running() && state.pause() == Step::Rest && is_described {
             // Every answer to a write of ours comes by here; the end of the run looks at all of them together.
             return;
         }
         let now = Instant::now();
-        let mut observation = Observation::default();
+        let observation = if self.next.synced { self.observe(unit, state) } else { Observation::default() };
         let mut plan = UnitPlan { unit: unit.clone(), actions: Vec::new(), held: Vec::new() };
-        if self.next.synced {
-            observation = observe(&self.observer, unit, state);
+        if let Some(state) = self.units.get_mut(unit).filter(|_| self.next.synced) {
             let granted = state.granted.take();
             let planned = state.planned(granted.is_some());
             if let Some(desired) = &planned {

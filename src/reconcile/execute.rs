@@ -15,6 +15,8 @@ pub(super) struct Applied {
     pub(super) complete: bool,
     /// Whether nothing was done, because the API server would have refused a part of it.
     pub(super) untouched: bool,
+    /// The objects that the API server has as they were sent.
+    pub(super) sent: Vec<ObjectKey>,
 }
 
 /// The end of an apply that could not begin.
@@ -37,7 +39,7 @@ pub(super) async fn apply(
     if is_asked_first(plan, heals) {
         let failures = refusals(parts, observer, pace, plan, cancel).await;
         if !failures.is_empty() {
-            return Applied { failures, complete: !cancel.is_cancelled(), untouched: true };
+            return Applied { failures, complete: !cancel.is_cancelled(), untouched: true, sent: Vec::new() };
         }
     }
     let outcomes = cluster::apply(&parts.client, observer.kinds(), pace, plan, cancel).await;
@@ -55,6 +57,7 @@ pub(super) async fn apply(
                 ) = (&done, &action.operation)
                 {
                     observer.record(answer, sent.hash());
+                    applied.sent.push(outcome.key.clone());
                 }
                 tracing::info!(unit = %plan.unit, object = %outcome.key, reason = %action.reason, "applied");
             }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Dependencies;
-use super::desired::{DesiredTree, Renderer};
 use super::driver::Message;
 use super::store_writer::ChangesTo;
+use crate::desired::{self, DesiredTree, Renderer};
 use crate::git;
-use crate::plan::{POLICY_FILE, Policy};
 use crate::project::{LastChange, ProjectName, RepoPath, Revision};
+use crate::sops;
 
 /// How many commits are tried for a root that builds.
 const LOOK_BACK: usize = 100;
@@ -46,12 +46,7 @@ pub(super) async fn run(parts: Dependencies, mut signals: mpsc::Receiver<Signal>
         tracing::error!(%error, "the last changes could not be read; the history is looked through for them");
         None
     });
-    let fresh = |known| Follower {
-        renderer: Renderer::new(Arc::clone(&parts.age_identities), Arc::clone(&parts.memo)),
-        seen: None,
-        rendered: None,
-        known,
-    };
+    let fresh = |known| Follower { renderer: renderer(&parts), seen: None, rendered: None, known };
     let mut follower = Some(fresh(stored));
     while let Some(signal) = signals.recv().await {
         let mut waiting: Vec<oneshot::Sender<()>> = signal.done.into_iter().collect();
@@ -115,17 +110,15 @@ impl Follower {
             None => None,
         };
         if self.rendered.is_none() {
-            self.renderer.fall_back_on(policy_before(repository, head)?);
+            let versions = |file: &RepoPath, limit| repository.versions(head, file, limit);
+            self.renderer.fall_back_on(desired::policy_in_force(&tree, versions)?);
         }
         let (desired, error) = match self.renderer.render(&tree, head, changed.as_ref()) {
             Ok(desired) => {
                 self.rendered = Some(head);
                 (Some(desired), None)
             }
-            Err(error) => {
-                let error = super::desired::render_failed(&error).message;
-                (self.last_that_builds(repository, head)?, Some(error))
-            }
+            Err(error) => (self.last_that_builds(repository, head)?, Some(error.to_string())),
         };
         let news = self.changes(repository, head)?;
         let is_first = self.seen.is_none();
@@ -188,15 +181,10 @@ impl Follower {
     }
 }
 
-/// The newest policy of `head`'s history that reads: a broken file after a start must not lift what was in force.
-pub(super) fn policy_before(repository: &git::Repository, head: Revision) -> Result<Policy, git::GitError> {
-    if let Ok(policy) = Policy::read(&repository.tree(head)?) {
-        return Ok(policy);
-    }
-    let file = RepoPath::parse(POLICY_FILE).unwrap_or_default();
-    let entries = repository.log(head, Some(&file), LOOK_BACK)?;
-    let trees = entries.iter().filter_map(|entry| repository.tree(entry.revision).ok());
-    Ok(Policy::newest_valid(trees).unwrap_or_default())
+/// Makes a renderer that knows nothing yet.
+pub(super) fn renderer(parts: &Dependencies) -> Renderer {
+    let read = sops::reader(Arc::clone(&parts.age_identities));
+    Renderer::new(Arc::new(read), Arc::clone(&parts.memo)).in_namespace(&parts.namespace)
 }
 
 #[cfg(test)]
@@ -233,7 +221,7 @@ mod tests {
     }
 
     fn start(known: Option<(Revision, BTreeMap<ProjectName, LastChange>)>) -> Follower {
-        let renderer = Renderer::new(Arc::default(), Arc::default());
+        let renderer = Renderer::new(Arc::new(sops::reader(Arc::default())), Arc::default());
         Follower { renderer, seen: None, rendered: None, known }
     }
 

@@ -12,18 +12,18 @@
 //! **Architecture invariant:** this module writes nothing to Git, and to the cluster only through `cluster::apply`.
 
 mod agents;
+mod claims;
 mod contention;
 mod crash_logs;
 mod deletion_guard;
-mod desired;
 mod driver;
 mod events;
 mod execute;
 mod follow;
 mod history;
+mod inventory;
 mod on_demand;
 mod once;
-mod packed;
 mod queue;
 mod rollout;
 mod store_writer;

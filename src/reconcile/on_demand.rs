@@ -5,13 +5,15 @@
 //! failed and will be tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::desired::DesiredTree;
+use super::claims::Claims;
 use super::once::{OnceError, OnceReport, render};
 use super::{Dependencies, Reconciler};
 use crate::cluster;
-use crate::plan::{self, Desired, Drift, Observation, POLICY_FILE, UnitPlan};
-use crate::project::{ObjectKey, ProjectName, Revision, Unit};
+use crate::desired::DesiredTree;
+use crate::plan::{self, Desired, Drift, Observation, POLICY_FILE, Standing, UnitPlan};
+use crate::project::{Inventory, ProjectName, Revision, Unit};
 
 /// Which plans somebody wants to see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +50,9 @@ pub async fn plan_seen(
     if seen.head != Some(revision) {
         let desired = render(parts, revision)?;
         let was_applied = was_applied(&desired, &parts.store.applied_digests().await?);
-        seen.known = FleetState { desired, was_applied, inventory: seen.known.inventory, ..FleetState::default() };
+        let claims = Arc::new(Claims::of(&desired.units));
+        let FleetState { inventory, standings, .. } = seen.known;
+        seen.known = FleetState { desired, was_applied, inventory, claims, standings, ..FleetState::default() };
     }
     Ok(tokio::task::block_in_place(|| compare(&seen.known, &seen.observer, query)))
 }
@@ -83,7 +87,11 @@ pub(super) struct FleetState {
     /// What Git wants.
     pub(super) desired: DesiredTree,
     /// What was applied for each unit.
-    pub(super) inventory: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    pub(super) inventory: BTreeMap<Unit, Inventory>,
+    /// Which unit wants which object.
+    pub(super) claims: Arc<Claims>,
+    /// How units stand of which neither `desired` nor `inventory` has anything.
+    pub(super) standings: BTreeMap<Unit, Standing>,
     /// The units that were brought to what is wanted before.
     pub(super) was_applied: BTreeSet<Unit>,
     /// The units of which it is known that nothing is to be done or said by the policy's rules. Optimisation only: each of
@@ -91,9 +99,22 @@ pub(super) struct FleetState {
     pub(super) settled: BTreeSet<Unit>,
 }
 
+impl FleetState {
+    fn standing(&self, unit: &Unit) -> Standing {
+        match self.desired.units.get(unit) {
+            Some(desired) if desired.objects.is_ok() => Standing::Builds,
+            Some(_) => Standing::Unsettled,
+            None => match self.standings.get(unit).copied().unwrap_or_default() {
+                Standing::Unknown if self.inventory.contains_key(unit) => Standing::Deleted,
+                standing => standing,
+            },
+        }
+    }
+}
+
 /// The plans that bring what was observed to what is desired.
 pub(super) fn compare(known: &FleetState, observer: &cluster::Observer, query: &PlanQuery) -> OnceReport {
-    let FleetState { desired, inventory, was_applied, settled } = known;
+    let FleetState { desired, inventory, was_applied, settled, claims, .. } = known;
     let mut report = OnceReport { warnings: desired.warnings.clone(), ..OnceReport::default() };
     let corrected = query.drift();
     let drift = corrected.as_ref().unwrap_or(&desired.policy.drift);
@@ -112,13 +133,11 @@ pub(super) fn compare(known: &FleetState, observer: &cluster::Observer, query: &
         }
         let wanted_keys =
             desired.units.get(&unit).into_iter().flat_map(|unit| unit.objects.iter().flat_map(|all| all.iter()));
-        let known = inventory.get(&unit).into_iter().flatten();
-        let objects = observer.objects_for(&unit, wanted_keys.map(|object| &object.key).chain(known));
-        let mut observation = Observation { objects, ..Observation::default() };
-        observation.was_applied = was_applied.contains(&unit);
-        if let Some(keys) = inventory.get(&unit) {
-            observation.inventory.insert(unit.clone(), keys.clone());
-        }
+        let applied = inventory.get(&unit).cloned().unwrap_or_default();
+        let objects = observer.objects_for(&unit, wanted_keys.map(|object| &object.key).chain(applied.keys()));
+        let was_applied = was_applied.contains(&unit);
+        let mut observation = Observation { objects, inventory: applied, was_applied, ..Observation::default() };
+        claims.complete(&mut observation, &unit, |other| known.standing(other));
         if !desired.units.contains_key(&unit) && !inventory.contains_key(&unit) {
             report.warnings.push(format!("the cluster has objects of {unit}, which is neither in Git nor known here"));
             continue;

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::desired::{DesiredTree, DesiredUnit, Renderer};
+use super::claims::Claims;
+use super::inventory;
 use super::on_demand::{FleetState, PlanQuery, compare, was_applied};
 use super::{Dependencies, Reconciler, Snapshot};
 use crate::cluster;
-use crate::git::GitError;
+use crate::desired::{self, DesiredTree, DesiredUnit, Reader, Renderer, RootError, Verdicts};
+use crate::git::{GitError, Tree};
 use crate::plan::{self, UnitPlan};
-use crate::project::{Phase, ProjectName, Revision, Unit};
+use crate::project::{Phase, ProjectName, Revision, Sent, Unit};
+use crate::sops;
 use crate::store::StoreError;
 
 /// How long the first look at the cluster may take.
@@ -60,12 +63,12 @@ pub struct OnceReport {
 /// [`OnceError::Git`] and [`OnceError::Root`] when nothing of it can be read.
 pub fn check_at(
     repository: &crate::git::Repository,
-    identities: Arc<Vec<crate::sops::Identity>>,
+    identities: Arc<Vec<sops::Identity>>,
     revision: Revision,
 ) -> Result<OnceReport, OnceError> {
     let tree = repository.tree(revision)?;
-    let desired = (Renderer::new(identities, Arc::default()).render(&tree, revision, None))
-        .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))?;
+    let mut renderer = Renderer::new(Arc::new(sops::reader(identities)), Arc::default());
+    let desired = renderer.render(&tree, revision, None).map_err(|error| OnceError::Root(error.to_string()))?;
     let failed = |(unit, desired): (&Unit, &Arc<DesiredUnit>)| {
         desired.objects.as_ref().err().map(|error| (unit.clone(), error.message.clone()))
     };
@@ -78,11 +81,16 @@ pub fn check_at(
 /// # Errors
 /// [`OnceError`] when there can be no plan at all; a broken unit is an entry of the report.
 pub async fn plan_at(parts: &Dependencies, revision: Revision) -> Result<OnceReport, OnceError> {
+    look_at(parts, revision).await.map(|(_, report)| report)
+}
+
+/// What `revision` wants, and the plan that brings the cluster there.
+async fn look_at(parts: &Dependencies, revision: Revision) -> Result<(FleetState, OnceReport), OnceError> {
     let desired = render(parts, revision)?;
     let inventory = parts.store.inventory().await?;
     let applied = parts.store.applied_digests().await?;
     let rendered = desired.units.values().flat_map(|unit| unit.objects.iter().flat_map(|objects| objects.iter()));
-    let keys = rendered.map(|object| &object.key).chain(inventory.values().flatten());
+    let keys = rendered.map(|object| &object.key).chain(inventory.values().flat_map(BTreeMap::keys));
     let kinds: BTreeSet<cluster::Kind> = keys.map(|key| cluster::Kind::new(&key.group, &key.kind)).collect();
     let observer = cluster::Observer::start(parts.client.clone(), &parts.namespace, kinds);
     if tokio::time::timeout(FIRST_LOOK, observer.synced()).await.is_err() {
@@ -90,17 +98,43 @@ pub async fn plan_at(parts: &Dependencies, revision: Revision) -> Result<OnceRep
         return Err(OnceError::Cluster(reason.unwrap_or_else(|| "no answer in time".to_owned())));
     }
     let was_applied = was_applied(&desired, &applied);
-    let known = FleetState { desired, inventory, was_applied, ..FleetState::default() };
-    Ok(compare(&known, &observer, &PlanQuery::default()))
+    let claims = Arc::new(Claims::of(&desired.units));
+    let known = FleetState { desired, inventory, was_applied, claims, ..FleetState::default() };
+    let report = compare(&known, &observer, &PlanQuery::default());
+    Ok((known, report))
 }
 
-/// What `revision` wants, rendered from nothing.
+/// What `revision` wants, rendered from nothing. One that the branch does not have is judged as a push of it would be: by the
+/// policy of the branch, and against what the branch has.
 pub(super) fn render(parts: &Dependencies, revision: Revision) -> Result<DesiredTree, OnceError> {
-    let tree = parts.repository.tree(revision)?;
-    let mut renderer = Renderer::new(Arc::clone(&parts.age_identities), Arc::clone(&parts.memo));
-    renderer.fall_back_on(super::follow::policy_before(&parts.repository, revision)?);
-    tokio::task::block_in_place(|| renderer.render(&tree, revision, None))
-        .map_err(|error| OnceError::Root(super::desired::render_failed(&error).message))
+    let repository = &parts.repository;
+    let tree = repository.tree(revision)?;
+    let mut renderer = super::follow::renderer(parts);
+    let policy_of = |revision: Revision, tree: &Tree| {
+        desired::policy_in_force(tree, |file, limit| repository.versions(revision, file, limit))
+    };
+    let head = repository.head()?.filter(|head| *head != revision);
+    let base = match head {
+        Some(head) if !repository.is_ancestor(revision, head)? => Some(head),
+        _ => None,
+    };
+    let root_error = |error: RootError| OnceError::Root(error.to_string());
+    let Some(base) = base else {
+        renderer.fall_back_on(policy_of(revision, &tree)?);
+        return tokio::task::block_in_place(|| renderer.render(&tree, revision, None)).map_err(root_error);
+    };
+    let before = repository.tree(base)?;
+    let policy = policy_of(base, &before)?;
+    let changed = repository.diff_paths(Some(base), revision)?;
+    tokio::task::block_in_place(|| {
+        let mut desired = renderer.propose(&tree, revision, policy).map_err(root_error)?;
+        let (reader, read) = (Reader::new(Arc::clone(&parts.memo)), sops::reader(Arc::clone(&parts.age_identities)));
+        if let Ok(root) = reader.root(&before) {
+            let policy = Arc::clone(&desired.policy);
+            desired.refuse_renamed_volumes(&Verdicts::new(&reader, &before, &root, &policy, &read), &changed);
+        }
+        Ok(desired)
+    })
 }
 
 /// Brings the cluster to the head and waits until nothing is left to do, or what is left has failed.
@@ -135,22 +169,26 @@ pub async fn reconcile_once(parts: Dependencies) -> Result<OnceReport, OnceError
 /// # Errors
 /// [`OnceError`] when nothing was done.
 pub async fn reconcile_planned(parts: &Dependencies, hash: &str) -> Result<OnceReport, OnceError> {
-    let mut report = match parts.repository.head()? {
-        Some(head) => plan_at(parts, head).await?,
-        None => OnceReport::default(),
+    let (mut known, mut report) = match parts.repository.head()? {
+        Some(head) => look_at(parts, head).await?,
+        None => Default::default(),
     };
     let found = plan::plan_hash(&report.plans);
     if found != hash {
         return Err(OnceError::Outdated { wanted: hash.to_owned(), found });
     }
-    let mut inventory = parts.store.inventory().await?;
     let (kinds, pace) = (cluster::Kinds::new(parts.client.clone()), cluster::Pace::default());
     for plan in report.plans.iter().filter(|plan| !plan.actions.is_empty()) {
         // First what may exist from now on, so that nothing that was applied can be forgotten.
-        let mut keys = inventory.remove(&plan.unit).unwrap_or_default();
-        keys.extend(plan.actions.iter().map(|action| action.key.clone()));
-        parts.store.set_inventory(&plan.unit, &keys).await?;
+        let before = known.inventory.remove(&plan.unit).unwrap_or_default();
+        let hashes = inventory::hashes(known.desired.units.get(&plan.unit).map(|one| &**one), plan);
+        let mut after = inventory::during(&before, plan, &hashes);
+        parts.store.set_inventory(&plan.unit, &after).await?;
         let outcomes = cluster::apply(&parts.client, &kinds, &pace, plan, &cluster::Cancel::never()).await;
+        let done = outcomes.iter().filter(|outcome| matches!(outcome.result, Ok(cluster::Done::Applied(_))));
+        let sent = done.filter_map(|outcome| Some((outcome.key.clone(), Sent::Hash(*hashes.get(&outcome.key)?))));
+        after.extend(sent);
+        parts.store.set_inventory(&plan.unit, &after).await?;
         report.errors.extend(failed(plan, outcomes));
     }
     Ok(report)

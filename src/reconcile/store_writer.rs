@@ -1,13 +1,13 @@
 //! The way to the store, for the inventory, the history and the last changes: in order, and what waits is written together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::git;
-use crate::project::{ObjectKey, Revision, Unit};
+use crate::project::{Inventory, Revision, Unit};
 use crate::store::{CommitOutcome, Store};
 
 /// So much is written in one transaction: whoever comes first should not wait for too many others.
@@ -23,8 +23,8 @@ pub(super) enum Entry {
     /// What belongs to a unit.
     Inventory {
         unit: Unit,
-        /// Everything that is its own.
-        keys: BTreeSet<ObjectKey>,
+        /// Everything that is its own, and what was sent last of it.
+        inventory: Inventory,
         /// Whom to tell when it is there.
         written: Option<oneshot::Sender<Result<(), String>>>,
     },
@@ -57,12 +57,14 @@ impl ChangesTo {
 /// Writes entries in order: an older one must never overwrite a newer one.
 pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entry>) {
     let (mut batch, mut is_open) = (Vec::new(), true);
-    let (mut inventory, mut waiting, mut passages) = (Vec::new(), Vec::new(), Vec::new());
+    // Each unit once: what came first is overtaken.
+    let mut inventories: BTreeMap<Unit, Inventory> = BTreeMap::new();
+    let (mut waiting, mut passages) = (Vec::new(), Vec::new());
     let mut changes: Option<ChangesTo> = None;
     let (mut inventory_due, mut history_due, mut changes_due) = (Instant::now(), Instant::now(), Instant::now());
     while is_open {
         let due = [
-            (!inventory.is_empty()).then_some(inventory_due),
+            (!inventories.is_empty()).then_some(inventory_due),
             (!passages.is_empty()).then_some(history_due),
             changes.is_some().then_some(changes_due),
         ];
@@ -74,9 +76,9 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
         };
         for entry in batch.drain(..) {
             match entry {
-                Entry::Inventory { unit, keys, written } => {
-                    inventory.push((unit, keys));
+                Entry::Inventory { unit, inventory, written } => {
                     waiting.extend(written);
+                    inventories.insert(unit, inventory);
                 }
                 Entry::History(passage) => {
                     if passages.is_empty() {
@@ -96,13 +98,13 @@ pub(super) async fn keep(store: Store, mut entries: mpsc::UnboundedReceiver<Entr
             }
         }
         let is_due = |count: usize, due: Instant| !is_open || count >= BATCH || Instant::now() >= due;
-        if !inventory.is_empty() && is_due(inventory.len(), inventory_due) {
+        if !inventories.is_empty() && is_due(inventories.len().max(waiting.len()), inventory_due) {
             let began = Instant::now();
-            let result = store.set_inventories(&inventory).await.map_err(|error| error.to_string());
+            let all: Vec<(Unit, Inventory)> = std::mem::take(&mut inventories).into_iter().collect();
+            let result = store.set_inventories(&all).await.map_err(|error| error.to_string());
             if let Err(error) = &result {
                 tracing::warn!(error, "the inventory could not be written");
             }
-            inventory.clear();
             for written in waiting.drain(..) {
                 let _ = written.send(result.clone());
             }
@@ -135,7 +137,7 @@ fn newest(passages: Vec<CommitOutcome>) -> Vec<CommitOutcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::{LastChange, ProjectName};
+    use crate::project::{LastChange, ObjectKey, ProjectName, Sent};
 
     fn passage(name: &str, seen_at: i64, outcome: &str) -> CommitOutcome {
         CommitOutcome {
@@ -159,10 +161,10 @@ mod tests {
         let (entries, received) = mpsc::unbounded_channel();
         let ledger = tokio::spawn(keep(store.clone(), received));
         let unit = |number: usize| Unit::Project(ProjectName::parse(&format!("p{number}")).unwrap());
-        let keys = |name: &str| BTreeSet::from([ObjectKey::new("", "Secret", None, name)]);
+        let keys = |name: &str| Inventory::from([(ObjectKey::new("", "Secret", None, name), Sent::Hash(7))]);
         let send = |number: usize, name: &str| {
             let (written, wait) = oneshot::channel();
-            let entry = Entry::Inventory { unit: unit(number), keys: keys(name), written: Some(written) };
+            let entry = Entry::Inventory { unit: unit(number), inventory: keys(name), written: Some(written) };
             assert!(entries.send(entry).is_ok());
             wait
         };
@@ -192,7 +194,7 @@ mod tests {
         }
         // What nobody waits for is there when the program ends.
         assert!(entries.send(Entry::History(passage("p1", 1, "applied"))).is_ok());
-        assert!(entries.send(Entry::Inventory { unit: unit(1), keys: keys("last"), written: None }).is_ok());
+        assert!(entries.send(Entry::Inventory { unit: unit(1), inventory: keys("last"), written: None }).is_ok());
         drop(entries);
         ledger.await.unwrap();
         assert_eq!(store.inventory().await.unwrap()[&unit(1)], keys("last"));

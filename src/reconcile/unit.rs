@@ -3,16 +3,15 @@
 //! A state machine without input or output: the loop tells it what happened and asks what to do next. It never waits;
 //! health is read from what was observed, and a newer commit is always taken before the work for an older one goes on.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::contention::Fights;
-use super::desired::DesiredUnit;
 use super::history::Attempt;
 use crate::cluster::Complaint;
-use crate::plan::{self, Awaited, Desired, Drift, POLICY_FILE, Policy, UnitPlan};
-use crate::project::{ObjectKey, Reason, Revision};
+use crate::desired::DesiredUnit;
+use crate::plan::{self, Awaited, Desired, Drift, POLICY_FILE, Policy, Standing, UnitPlan};
+use crate::project::{Inventory, ObjectKey, Reason, Revision};
 
 /// The longest wait between two tries of one failing unit.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
@@ -36,8 +35,8 @@ pub(super) struct UnitState {
     pub(super) applied_revision: Option<Revision>,
     /// Since when it should have something and has not.
     waiting: Option<Waiting>,
-    /// What was last written to the inventory.
-    pub(super) inventory: BTreeSet<ObjectKey>,
+    /// What was applied for it, as it was last given to the store.
+    pub(super) inventory: Inventory,
     /// Whether what is wanted was applied before this process began.
     pub(super) applied_before: bool,
     running: Option<Run>,
@@ -103,14 +102,25 @@ pub(super) enum Step {
 
 impl UnitState {
     /// A unit that was applied before this process began.
-    pub(super) fn with_inventory(inventory: BTreeSet<ObjectKey>) -> Self {
+    pub(super) fn with_inventory(inventory: Inventory) -> Self {
         Self { inventory, ..Self::default() }
     }
 
     /// Every object that is wanted or known to be its own.
     pub(super) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
         let wanted = self.desired.iter().flat_map(|desired| desired.objects.iter().flat_map(|objects| objects.iter()));
-        wanted.map(|object| &object.key).chain(&self.inventory)
+        wanted.map(|object| &object.key).chain(self.inventory.keys())
+    }
+
+    /// What Git and the inventory say of it, for the units whose objects name it.
+    pub(super) fn standing(&self) -> Standing {
+        match &self.desired {
+            Some(desired) if desired.objects.is_ok() => Standing::Builds,
+            Some(_) => Standing::Unsettled,
+            None if self.inventory.is_empty() => Standing::Unknown,
+            None if self.deletion_held.is_some() => Standing::Unsettled,
+            None => Standing::Deleted,
+        }
     }
 
     /// Takes what a newer revision wants (`None`: nothing any more). Failures of the older one are forgotten.
@@ -194,7 +204,7 @@ impl UnitState {
     /// volumes, does not count, unless they are given up.
     pub(super) fn would_delete(&self) -> bool {
         let is_volume = |key: &ObjectKey| key.group.is_empty() && key.kind == "PersistentVolumeClaim";
-        self.desired.is_none() && self.inventory.iter().any(|key| self.volumes_given_up || !is_volume(key))
+        self.desired.is_none() && self.inventory.keys().any(|key| self.volumes_given_up || !is_volume(key))
     }
 
     /// The revision that is wanted now.
@@ -314,10 +324,10 @@ fn backoff(attempts: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::desired::UnitError;
     use crate::plan::{Action, Content, Operation};
-    use crate::project::{Revision, Unit};
+    use crate::project::{Revision, Sent, Unit};
     use crate::reconcile::contention;
-    use crate::reconcile::desired::UnitError;
 
     fn wants(revision: u8) -> Option<Arc<DesiredUnit>> {
         Some(Arc::new(DesiredUnit {
@@ -410,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_deletion_that_waits_for_somebodys_word_touches_nothing() {
-        let keys = failure().into_iter().map(|(key, _)| key).collect();
+        let keys = failure().into_iter().map(|(key, _)| (key, Sent::Unknown)).collect();
         let mut unit = UnitState::with_inventory(keys);
         unit.deletion_held = Some("too many".into());
         assert!(unit.planned(false).is_none());
@@ -461,7 +471,7 @@ mod tests {
         let mut unit = UnitState::default();
         unit.want(None, true);
         assert!(unit.planned(false).is_none());
-        let keys = failure().into_iter().map(|(key, _)| key).collect();
+        let keys = failure().into_iter().map(|(key, _)| (key, Sent::Unknown)).collect();
         assert!(UnitState::with_inventory(keys).planned(false).is_some());
     }
 

@@ -17,6 +17,8 @@ type Gcm = AesGcm<Aes256, U32>;
 
 /// Bytes of a tag.
 const TAG: usize = 16;
+/// Bytes of a nonce.
+const NONCE: usize = 32;
 
 /// The key of one file's values.
 pub(super) struct DataKey(SecretBox<[u8; 32]>);
@@ -52,7 +54,7 @@ impl DataKey {
         if plain.is_empty() {
             return Ok(String::new());
         }
-        let mut nonce = [0_u8; 32];
+        let mut nonce = [0_u8; NONCE];
         rand::rng().fill_bytes(&mut nonce);
         let sealed = self
             .gcm()
@@ -71,7 +73,7 @@ impl DataKey {
         let (parts, kind) = parts(text)?;
         let [mut data, nonce, tag] = parts.map(|part| STANDARD.decode(part));
         let (data, nonce, tag) = (data.as_mut().ok()?, nonce.ok()?, tag.ok()?);
-        if nonce.len() != 32 || tag.len() != TAG {
+        if nonce.len() != NONCE || tag.len() != TAG {
             return None;
         }
         data.extend(tag);
@@ -81,9 +83,17 @@ impl DataKey {
     }
 }
 
-/// Whether a value has the shape of a sealed one.
-pub(super) fn is_sealed(text: &str) -> bool {
+/// Whether a value is meant as a sealed one, whole or not.
+pub(super) fn is_framed(text: &str) -> bool {
     text.is_empty() || parts(text).is_some()
+}
+
+/// Whether a value has the shape of a sealed one, to the lengths of nonce and tag; the empty text stays as it is.
+#[must_use]
+pub fn is_sealed(text: &str) -> bool {
+    let Some((parts, _)) = parts(text) else { return text.is_empty() };
+    let [data, nonce, tag] = parts.map(|part| STANDARD.decode(part).map(|bytes| bytes.len()));
+    data.is_ok_and(|length| length > 0) && nonce == Ok(NONCE) && tag == Ok(TAG)
 }
 
 fn parts(text: &str) -> Option<([&str; 3], &str)> {

@@ -18,14 +18,17 @@ mod rules;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+pub use cipher::is_sealed;
 pub use config::recipients_for;
 pub use keys::{Identity, Recipient, generate, parse_identities};
 pub use merge::{Merged, merge};
 
+use crate::desired::SecretFile;
 use crate::project::ErrorKind;
 use cipher::DataKey;
 use kustomize::yaml::edit::scalar;
@@ -193,6 +196,42 @@ pub fn decrypt(text: &str, identities: &[Identity]) -> Result<Secret, SopsError>
     let document = Document::read(text)?;
     let key = document.data_key(identities)?;
     secret(&document.verify(&key)?)
+}
+
+/// Judges a file as far as one can see without a key: it is a Secret, every value of it is encrypted, and it names a
+/// recipient and a sum. What stands in clear is given, no value.
+///
+/// # Errors
+/// [`SopsError`]; never with a value in it.
+pub fn inspect(text: &str) -> Result<SecretFile, SopsError> {
+    let document = Document::read(text)?;
+    document.is_complete()?;
+    document.outline()
+}
+
+/// Makes the function by which the tree's encrypted files are read: decrypted with `identities`.
+pub fn reader(identities: Arc<Vec<Identity>>) -> impl Fn(&str) -> Result<SecretFile, String> + Send + Sync {
+    move |text| decrypt(text, &identities).map(SecretFile::from).map_err(|error| error.to_string())
+}
+
+/// Reads a file in the place of [`reader`] where no key is at hand, as [`inspect`] does.
+///
+/// # Errors
+/// As a sentence.
+pub fn read_without_key(text: &str) -> Result<SecretFile, String> {
+    inspect(text).map_err(|error| error.to_string())
+}
+
+impl From<Secret> for SecretFile {
+    fn from(secret: Secret) -> Self {
+        Self {
+            name: Some(secret.name),
+            labels: secret.labels,
+            annotations: secret.annotations,
+            secret_type: secret.secret_type,
+            values: secret.values,
+        }
+    }
 }
 
 /// The Secret that decrypted leaves describe.

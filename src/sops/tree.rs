@@ -7,10 +7,11 @@ use serde_yaml::{Mapping, Value};
 use sha2::{Digest as _, Sha512};
 use subtle::ConstantTimeEq as _;
 
-use super::cipher::{DataKey, is_sealed};
+use super::cipher::{DataKey, is_framed, is_sealed};
 use super::keys::Identity;
 use super::rules::Rules;
 use super::{MAX_LENGTH, SopsError, aad};
+use crate::desired::SecretFile;
 use kustomize::yaml;
 
 /// Values are not nested deeper in any Secret.
@@ -20,6 +21,8 @@ const ONLY_ENCRYPTED: [u8; 32] = [
     0x8a, 0x3f, 0xd2, 0xad, 0x54, 0xce, 0x66, 0x52, 0x7b, 0x10, 0x34, 0xf3, 0xd1, 0x47, 0xbe, 0x0b, 0x0b, 0x97, 0x5b,
     0x3b, 0xf4, 0x4f, 0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
 ];
+/// How an encrypted data key begins.
+const ARMOR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 /// Key services that a file may name beside age.
 const OTHERS: [&str; 6] = ["kms", "gcp_kms", "azure_kv", "hc_vault", "pgp", "hckms"];
 
@@ -105,15 +108,60 @@ impl Document {
         self.rules.seal(path)
     }
 
-    /// The place of a value that ought to be sealed and is not.
+    /// The place of a value that ought to be sealed and is not: by the file's own rules, or because it is a Secret's.
     pub(super) fn in_clear(&self) -> Option<String> {
-        self.raw.iter().find(|raw| raw.secret && !(raw.is_string && is_sealed(&raw.text))).map(|raw| raw.path.join("."))
+        self.not_shaped(is_framed)
+    }
+
+    /// The place of a value that ought to be sealed and has not that shape.
+    fn not_shaped(&self, shape: impl Fn(&str) -> bool) -> Option<String> {
+        let is_value =
+            |raw: &Raw| raw.path.first().is_some_and(|field| ["data", "stringData"].contains(&field.as_str()));
+        let in_clear = |raw: &&Raw| (raw.secret || is_value(raw)) && !(raw.is_string && shape(&raw.text));
+        self.raw.iter().find(in_clear).map(|raw| raw.path.join("."))
+    }
+
+    /// Refuses a file that lacks what makes it an encrypted one, as far as one can see without a key.
+    pub(super) fn is_complete(&self) -> Result<(), SopsError> {
+        if let Some(path) = self.not_shaped(is_sealed) {
+            return Err(SopsError::InClear(path));
+        }
+        if self.age.is_empty() {
+            return Err(SopsError::NoAge(self.other_services()));
+        }
+        if let Some((recipient, _)) = self.age.iter().find(|(_, armored)| !armored.trim_start().starts_with(ARMOR)) {
+            return Err(SopsError::Metadata(format!("has no data key for {recipient}: its enc is no age file")));
+        }
+        if self.mac.is_empty() || !is_sealed(&self.mac) {
+            return Err(SopsError::Mac);
+        }
+        Ok(())
+    }
+
+    /// What of the Secret stands in clear.
+    pub(super) fn outline(&self) -> Result<SecretFile, SopsError> {
+        let clear = |path: &[&str]| self.raw.iter().find(|raw| raw.path == path && !raw.secret);
+        let text = |path: &[&str]| clear(path).map(|raw| raw.text.clone());
+        let sealed = |path: &[&str]| self.raw.iter().any(|raw| raw.path == path && raw.secret);
+        for (field, wanted) in [("apiVersion", "v1"), ("kind", "Secret")] {
+            if !sealed(&[field]) && text(&[field]).as_deref() != Some(wanted) {
+                return Err(SopsError::NotASecret("apiVersion has to be v1 and kind Secret".to_owned()));
+            }
+        }
+        let name = ["metadata", "name"];
+        if !sealed(&name) && text(&name).is_none_or(|name| name.is_empty()) {
+            return Err(SopsError::NotASecret("metadata.name is missing".to_owned()));
+        }
+        Ok(SecretFile { name: text(&name), secret_type: text(&["type"]), ..SecretFile::default() })
+    }
+
+    fn other_services(&self) -> String {
+        if self.others.is_empty() { "nobody".to_owned() } else { self.others.join(", ") }
     }
 
     pub(super) fn data_key(&self, identities: &[Identity]) -> Result<DataKey, SopsError> {
         if self.age.is_empty() {
-            let others = if self.others.is_empty() { "nobody".to_owned() } else { self.others.join(", ") };
-            return Err(SopsError::NoAge(others));
+            return Err(SopsError::NoAge(self.other_services()));
         }
         let tries = identities.iter().flat_map(|identity| self.age.iter().map(move |(_, armored)| (identity, armored)));
         tries.into_iter().find_map(|(identity, armored)| identity.unwrap(armored)).ok_or_else(|| {

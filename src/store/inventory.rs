@@ -1,10 +1,10 @@
-//! Which objects were applied for which unit. The reconciler prunes an object that leaves Git only if it is in here (or
-//! carries the project's label), so a lost inventory loses nothing but some certainty.
+//! Which objects were applied for which unit, and what was sent last of each. What it lists proves, beside the field manager
+//! on an object, whose the object is; a lost inventory costs one comparison of each object.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Store, StoreError, in_transaction, on_pool};
-use crate::project::{ObjectKey, ProjectName, Unit};
+use crate::project::{Inventory, ObjectKey, ProjectName, Sent, Unit};
 
 /// How [`Unit::Base`] is stored; no project can have that name.
 const BASE: &str = "(base)";
@@ -16,14 +16,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails or holds a unit that is none.
-    pub async fn inventory(&self) -> Result<BTreeMap<Unit, BTreeSet<ObjectKey>>, StoreError> {
-        let rows: Vec<(String, String, String, String, String)> = on_pool!(self, pool => {
-            sqlx::query_as("SELECT unit, api_group, kind, namespace, name FROM inventory").fetch_all(pool).await?
+    pub async fn inventory(&self) -> Result<BTreeMap<Unit, Inventory>, StoreError> {
+        let rows: Vec<(String, String, String, String, String, Option<i64>)> = on_pool!(self, pool => {
+            sqlx::query_as("SELECT unit, api_group, kind, namespace, name, sent FROM inventory").fetch_all(pool).await?
         });
-        let mut inventory: BTreeMap<Unit, BTreeSet<ObjectKey>> = BTreeMap::new();
-        for (unit, group, kind, namespace, name) in rows {
+        let mut inventory: BTreeMap<Unit, Inventory> = BTreeMap::new();
+        for (unit, group, kind, namespace, name, sent) in rows {
             let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
-            inventory.entry(parse_unit(&unit)?).or_default().insert(ObjectKey::new(group, kind, namespace, name));
+            let key = ObjectKey::new(group, kind, namespace, name);
+            inventory.entry(parse_unit(&unit)?).or_default().insert(key, parse_sent(sent));
         }
         Ok(inventory)
     }
@@ -32,33 +33,52 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Database`]; the inventory is as before then.
-    pub async fn set_inventory(&self, unit: &Unit, keys: &BTreeSet<ObjectKey>) -> Result<(), StoreError> {
-        self.set_inventories(&[(unit.clone(), keys.clone())]).await
+    pub async fn set_inventory(&self, unit: &Unit, inventory: &Inventory) -> Result<(), StoreError> {
+        self.set_inventories(&[(unit.clone(), inventory.clone())]).await
     }
 
     /// As [`Store::set_inventory`] for many units in order, all or none.
     ///
     /// # Errors
     /// [`StoreError::Database`]; the inventory is as before then.
-    pub async fn set_inventories(&self, all: &[(Unit, BTreeSet<ObjectKey>)]) -> Result<(), StoreError> {
+    pub async fn set_inventories(&self, all: &[(Unit, Inventory)]) -> Result<(), StoreError> {
         in_transaction!(self, transaction => {
             for (unit, keys) in all {
                 let unit = unit_name(unit);
                 sqlx::query("DELETE FROM inventory WHERE unit = $1").bind(unit).execute(&mut *transaction).await?;
                 for keys in keys.iter().collect::<Vec<_>>().chunks(ROWS) {
-                    let mut insert = sqlx::QueryBuilder::new("INSERT INTO inventory ");
-                    insert.push_values(keys, |mut row, key| {
+                    let mut insert =
+                        sqlx::QueryBuilder::new("INSERT INTO inventory (unit, api_group, kind, namespace, name, sent) ");
+                    insert.push_values(keys, |mut row, &(key, sent)| {
                         row.push_bind(unit)
                             .push_bind(&key.group)
                             .push_bind(&key.kind)
                             .push_bind(key.namespace.as_deref().unwrap_or_default())
-                            .push_bind(&key.name);
+                            .push_bind(&key.name)
+                            .push_bind(sent_column(*sent));
                     });
                     insert.build().execute(&mut *transaction).await?;
                 }
             }
         });
         Ok(())
+    }
+}
+
+/// How what was sent is stored. A hash of 0, one in 2^64, costs one more apply at each start.
+fn sent_column(sent: Sent) -> Option<i64> {
+    match sent {
+        Sent::Unknown => None,
+        Sent::Unsettled => Some(0),
+        Sent::Hash(hash) => Some(hash.cast_signed()),
+    }
+}
+
+fn parse_sent(column: Option<i64>) -> Sent {
+    match column {
+        None => Sent::Unknown,
+        Some(0) => Sent::Unsettled,
+        Some(hash) => Sent::Hash(hash.cast_unsigned()),
     }
 }
 

@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     step!(3, "0003_history.sql"),
     step!(4, "0004_history_author.sql"),
     step!(5, "0005_last_changes.sql"),
+    step!(6, "0006_sent.sql"),
     step!(7, "0007_chat.sql"),
 ];
 

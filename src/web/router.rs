@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 
 use super::AppState;
-use super::api::{chat, chat_socket, history, logs, monitoring, plan, projects, webhook};
+use super::api::{backup, chat, chat_socket, history, logs, monitoring, plan, projects, webhook};
 use super::middleware;
 use super::pages;
 use super::problem::Problem;
@@ -55,6 +55,12 @@ fn rest() -> Router<AppState> {
         .route("/api/chat/ws", get(chat_socket::open))
         .route("/api/webhooks/trigger", post(webhook::trigger))
         .route("/api/plan", get(plan::of_commit).post(plan::apply_head))
+        .route("/api/backup/status", get(backup::status))
+        .route("/api/backup/list", get(backup::list))
+        .route("/api/backup/export", get(backup::export))
+        .route("/api/backup/cluster-info", get(backup::cluster_info))
+        .route("/api/backup/create", post(backup::create))
+        .route("/api/backup/restore", post(backup::restore))
         .route("/api/monitoring/health", get(monitoring::health))
         .route("/api/monitoring/metrics", get(monitoring::metrics))
         .route("/api/monitoring/status", get(monitoring::status))
@@ -62,7 +68,7 @@ fn rest() -> Router<AppState> {
 
 /// Pages, and what they are made with.
 fn for_people() -> Router<AppState> {
-    use pages::{assets, chat, create, delete, list, log, plan, project, sign_in, upgrade};
+    use pages::{assets, backups, chat, create, delete, list, log, plan, project, sign_in, upgrade};
     Router::new()
         .route("/", get(pages::home))
         .route("/sign-in", get(sign_in::look).post(sign_in::sign_in))
@@ -84,6 +90,8 @@ fn for_people() -> Router<AppState> {
         .route("/projects/{id}/chat/{conversation}/cancel/{prompt}", post(chat::cancel))
         .route("/fragments/projects/{id}/chat/{conversation}", get(chat::fragment))
         .route("/plan", get(plan::page).post(plan::apply))
+        .route("/backups", get(backups::page).post(backups::create))
+        .route("/backups/restore", get(backups::plan).post(backups::restore))
         .route("/upgrade", get(upgrade::page).post(upgrade::commit))
         .route("/fragments/projects", get(list::fragment))
         .route("/fragments/projects/{id}", get(project::fragment))

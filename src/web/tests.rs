@@ -21,6 +21,7 @@ use crate::project::{
 };
 use crate::reconcile::{Deletion, ProjectState, Snapshot};
 
+mod backup;
 mod chat;
 mod logs;
 mod pages;

@@ -42,7 +42,8 @@ else
   openssl genrsa -out sa.key 2048 2> /dev/null
 fi
 
-# Administrators all; each of the counted users has its own line in the audit log for every request, and nobody else has.
+# Administrators all; each of the counted users has its own line in the audit log for every request, and so have service
+# accounts; nobody else has.
 {
   echo 'admin-token,admin,admin,system:masters'
   echo 'manager-token,manager,manager,"system:masters,counted"'
@@ -53,7 +54,7 @@ apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
-- {level: Metadata, userGroups: [counted]}
+- {level: Metadata, userGroups: [counted, "system:serviceaccounts"]}
 - {level: None}
 EOF
 

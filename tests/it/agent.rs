@@ -3,9 +3,9 @@
 pub(crate) mod claude;
 mod environment;
 mod forward;
-mod git_server;
+pub(crate) mod git_server;
 mod hide;
-mod ssh;
+pub(crate) mod ssh;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

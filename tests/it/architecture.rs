@@ -10,6 +10,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("project", &["kustomize"]),
     ("plan", &["project", "kustomize"]),
     ("edit", &["project", "kustomize"]),
+    ("desired", &["project", "kustomize", "edit", "plan"]),
     // Settings; counters; files with keys, for all but the pure core.
     ("config", &["project"]),
     ("metrics", &["project"]),
@@ -18,12 +19,19 @@ const MAP: &[(&str, &[&str])] = &[
     ("git", &["project", "metrics"]),
     ("cluster", &["project", "plan", "kustomize", "metrics"]),
     ("store", &["project", "metrics"]),
-    ("sops", &["project", "kustomize"]),
+    ("sops", &["project", "kustomize", "desired"]),
     ("agent", &["project", "metrics", "private_file"]),
     // Services.
-    ("change", &["project", "kustomize", "edit", "plan", "git", "sops", "store", "metrics"]),
-    ("reconcile", &["project", "kustomize", "edit", "plan", "git", "cluster", "sops", "store", "agent", "metrics"]),
-    ("operations", &["project", "plan", "git", "cluster", "store", "agent", "metrics", "change", "reconcile"]),
+    ("change", &["project", "kustomize", "edit", "plan", "desired", "git", "sops", "store", "metrics"]),
+    (
+        "reconcile",
+        &["project", "kustomize", "edit", "plan", "desired", "git", "cluster", "sops", "store", "agent", "metrics"],
+    ),
+    ("backup", &["project", "git", "change", "metrics"]),
+    (
+        "operations",
+        &["project", "plan", "git", "cluster", "store", "agent", "metrics", "change", "reconcile", "backup"],
+    ),
     ("chat", &["project", "store", "agent", "metrics", "operations"]),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
@@ -45,6 +53,7 @@ const MAP: &[(&str, &[&str])] = &[
             "metrics",
             "change",
             "reconcile",
+            "backup",
             "operations",
             "chat",
             "auth",
@@ -54,7 +63,7 @@ const MAP: &[(&str, &[&str])] = &[
     ),
 ];
 
-const PURE: &[&str] = &["project", "kustomize", "edit", "plan"];
+const PURE: &[&str] = &["project", "kustomize", "edit", "plan", "desired"];
 
 /// The kustomize engine: a crate of its own, below every module.
 const KUSTOMIZE: &str = "kustomize";

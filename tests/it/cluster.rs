@@ -396,7 +396,7 @@ async fn a_quiet_cluster_is_asked_nothing() {
         requests.iter().for_each(|request| *counts.entry(request.verb.clone()).or_default() += 1);
         counts
     };
-    let expected = BTreeMap::from([("list".to_owned(), 17), ("watch".to_owned(), 17)]);
+    let expected = BTreeMap::from([("list".to_owned(), 9), ("watch".to_owned(), 9)]);
     // The log is written a moment later.
     eventually("the log of the beginning", || (verbs(&server.plane.requests(&user.name)) == expected).then_some(()));
     tokio::time::sleep(Duration::from_secs(5)).await;

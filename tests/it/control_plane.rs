@@ -8,7 +8,7 @@
 //! The programs come from `KUBEBUILDER_ASSETS` (a directory with at least etcd, kube-apiserver and kubectl), else they are
 //! built with Go. With neither, a test prints that it was skipped; where `CI=true`, that is a failure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,24 @@ pub(crate) struct Request {
     pub(crate) verb: String,
     /// Path and query.
     pub(crate) uri: String,
+}
+
+/// What a request wanted to do with which resource, in the words of a Role.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Access {
+    /// The API group; empty for the core group.
+    pub(crate) group: String,
+    /// The resource, or `resource/subresource`.
+    pub(crate) resource: String,
+    /// The verb.
+    pub(crate) verb: String,
+}
+
+impl Access {
+    /// As in `statefulsets.apps`, `get`.
+    pub(crate) fn new(group: &str, resource: &str, verb: &str) -> Self {
+        Self { group: group.to_owned(), resource: resource.to_owned(), verb: verb.to_owned() }
+    }
 }
 
 impl ControlPlane {
@@ -284,6 +302,33 @@ impl ControlPlane {
         let mut requests: Vec<_> = seen.into_values().collect();
         requests.sort_by_key(|(order, _)| *order);
         requests.into_iter().map(|(_, request)| request).collect()
+    }
+
+    /// What a user was let do so far, and what it was not. A `patch` that made its object is a `create`, too: the API server
+    /// asks for both.
+    pub(crate) fn accesses(&self, user: &str) -> (BTreeSet<Access>, BTreeSet<Access>) {
+        let log = std::fs::read_to_string(self.directory.join("audit.log")).unwrap_or_default();
+        let (mut allowed, mut refused) = (BTreeSet::new(), BTreeSet::new());
+        let entries = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        for entry in entries.filter(|entry| entry["user"]["username"] == user && entry["objectRef"].is_object()) {
+            let text = |pointer: &str| entry.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
+            let resource = match (text("/objectRef/resource"), text("/objectRef/subresource")) {
+                (resource, "") => resource.to_owned(),
+                (resource, subresource) => format!("{resource}/{subresource}"),
+            };
+            let access = Access::new(text("/objectRef/apiGroup"), &resource, text("/verb"));
+            if entry["annotations"]["authorization.k8s.io/decision"] != "allow"
+                || entry["responseStatus"]["code"] == 403
+            {
+                refused.insert(access);
+                continue;
+            }
+            if access.verb == "patch" && entry["responseStatus"]["code"] == 201 {
+                allowed.insert(Access { verb: "create".to_owned(), ..access.clone() });
+            }
+            allowed.insert(access);
+        }
+        (allowed, refused)
     }
 
     /// A client as the administrator. It belongs to the calling test's runtime.

@@ -3,12 +3,14 @@
 
 mod agent;
 mod architecture;
+mod backup;
 mod browser;
 mod change;
 mod chat;
 mod cluster;
 mod commands;
 mod control_plane;
+mod deployment;
 mod doctor;
 mod embedded;
 mod first_run;
@@ -18,6 +20,7 @@ mod git_server;
 mod local_runtime;
 mod main_job;
 mod manager;
+mod push;
 mod readme;
 mod real_cluster;
 mod replay;
@@ -26,6 +29,7 @@ mod seed;
 mod sops;
 mod store;
 mod template;
+mod verdict;
 
 mod kustomize;
 mod kustomize_cases;

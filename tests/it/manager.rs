@@ -91,6 +91,12 @@ impl Manager {
         self.process = Some(process);
     }
 
+    /// Sets an environment variable for the next start.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Kills the process as a power cut would.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

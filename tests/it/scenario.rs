@@ -10,6 +10,7 @@ mod history;
 mod owners;
 mod plan;
 mod rollout;
+mod sent;
 mod stateful;
 mod suspension;
 mod upgrade;
@@ -23,19 +24,19 @@ use serde_json::{Value, json};
 use crate::manager::{Manager, git, git_ok};
 
 /// The body that makes a project.
-fn project(name: &str) -> Value {
+pub(crate) fn project(name: &str) -> Value {
     json!({"name": name, "shortName": name, "gitRepository": "https://git.example/team/app.git", "anthropicApiKey": "x"})
 }
 
 /// Adds `text` to the end of a file of a clone.
-fn append(clone: &Path, file: &str, text: &str) {
+pub(crate) fn append(clone: &Path, file: &str, text: &str) {
     let path = clone.join(file);
     let before = std::fs::read_to_string(&path).unwrap_or_default();
     std::fs::write(&path, before + text).expect("written");
 }
 
 /// Commits everything in a clone.
-fn commit(clone: &Path, message: &str) {
+pub(crate) fn commit(clone: &Path, message: &str) {
     git_ok(clone, &["add", "--all"]);
     git_ok(clone, &["commit", "-q", "-m", message]);
 }
@@ -47,7 +48,7 @@ fn push(clone: &Path, message: &str) {
 }
 
 /// Pushes, is refused, and gives what Git says.
-fn refused_push(clone: &Path, message: &str) -> String {
+pub(crate) fn refused_push(clone: &Path, message: &str) -> String {
     commit(clone, message);
     let output = git(clone, &["push", "-q"]);
     assert!(!output.status.success(), "{message}: the push has to be refused");
@@ -65,7 +66,7 @@ fn smuggle(manager: &Manager, clone: &Path, message: &str) {
 }
 
 /// Brings a clone to the head of the state repository, whatever it has.
-fn update(clone: &Path) {
+pub(crate) fn update(clone: &Path) {
     git_ok(clone, &["fetch", "-q", "origin"]);
     git_ok(clone, &["reset", "-q", "--hard", "@{upstream}"]);
 }

@@ -4,10 +4,10 @@
 
 mod postgres;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use claude_manager::project::{LastChange, ObjectKey, ProjectName, Revision, Unit};
+use claude_manager::project::{Inventory, LastChange, ObjectKey, ProjectName, Revision, Sent, Unit};
 use claude_manager::store::{Begun, CommitOutcome, Fingerprint, KEPT, Session, Store, StoreError, StoredAnswer};
 
 const DAY: i64 = 24 * 60 * 60;
@@ -33,10 +33,11 @@ fn answer() -> StoredAnswer {
 async fn an_inventory_is_read_back_as_it_was_set(store: &Store) {
     let project = Unit::Project(ProjectName::parse("checkout").unwrap());
     let cluster_wide = ObjectKey::new("", "Namespace", None, "n");
-    let base = BTreeSet::from([cluster_wide, key("Service", "s")]);
+    let base = Inventory::from([(cluster_wide, Sent::Unknown), (key("Service", "s"), Sent::Unsettled)]);
     store.set_inventory(&Unit::Base, &base).await.unwrap();
-    store.set_inventory(&project, &BTreeSet::from([key("StatefulSet", "old")])).await.unwrap();
-    let replaced = BTreeSet::from([key("StatefulSet", "new")]);
+    store.set_inventory(&project, &Inventory::from([(key("StatefulSet", "old"), Sent::Hash(1))])).await.unwrap();
+    // A hash may be as large as a number can be.
+    let replaced = Inventory::from([(key("StatefulSet", "new"), Sent::Hash(u64::MAX - 1))]);
     store.set_inventory(&project, &replaced).await.unwrap();
     assert_eq!(
         store.inventory().await.unwrap(),
@@ -44,10 +45,11 @@ async fn an_inventory_is_read_back_as_it_was_set(store: &Store) {
     );
 
     // More than one statement takes.
-    let many: BTreeSet<ObjectKey> = (0..1203).map(|number| key("ConfigMap", &format!("c{number}"))).collect();
+    let many: Inventory =
+        (0..1203).map(|number| (key("ConfigMap", &format!("c{number}")), Sent::Hash(number + 1))).collect();
     store.set_inventory(&project, &many).await.unwrap();
     assert_eq!(store.inventory().await.unwrap()[&project], many);
-    store.set_inventory(&project, &BTreeSet::new()).await.unwrap();
+    store.set_inventory(&project, &Inventory::new()).await.unwrap();
 
     assert_eq!(store.inventory().await.unwrap(), BTreeMap::from([(Unit::Base, base)]));
 }
@@ -215,7 +217,7 @@ async fn processes_that_start_at_once_agree_on_one_schema() {
     }
     for task in tasks {
         let store = task.await.unwrap().unwrap();
-        assert_eq!(store.schema().await.unwrap(), 5);
+        assert_eq!(store.schema().await.unwrap(), 6);
         store.close().await;
     }
 }

@@ -128,7 +128,7 @@ async fn storage(client: &kube::Client, wanted: Option<&str>) -> Finding {
                 "the cluster has no default storage class (it has {})",
                 if classes.is_empty() { "none".to_owned() } else { names() }
             ),
-            "set DEFAULT_STORAGE_CLASS, or volumes of new projects wait for somebody to make them",
+            "set DEFAULT_STORAGE_CLASS, or volumes of new projects stay Pending until an administrator creates them",
         ),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 use super::Finding;
@@ -40,7 +40,9 @@ pub(super) fn data_directory(settings: &Settings) -> Finding {
         return Finding::failure(SUBJECT, format!("{shown} cannot be written: {error}"), hint);
     }
     let mode = found.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    // A volume in a pod belongs to root and is writable by the pod's group; its mode is not this user's to change.
+    let is_own = found.uid() == rustix::process::geteuid().as_raw();
+    if is_own && mode & 0o077 != 0 {
         let message = format!("{shown} is open to other users (mode {mode:o}); it holds keys");
         return Finding::warning(SUBJECT, message, format!("chmod 700 {shown}"));
     }

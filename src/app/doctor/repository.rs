@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Finding;
 use crate::app::wiring;
+use crate::backup;
 use crate::config::Settings;
 use crate::git::{Remote, Repository};
 use crate::project::{Files, RepoPath, Unit};
@@ -65,7 +66,7 @@ pub(super) fn check(settings: &Settings, identities: Vec<Identity>) -> Vec<Findi
 
 fn remote(settings: &Settings, url: &str) -> Finding {
     let branch = &settings.state.branch;
-    let asked = Remote::new(url, wiring::credentials(settings))
+    let asked = Remote::new(url, wiring::credentials(settings, url))
         .and_then(|remote| remote.branch_tip(&settings.data_dir, branch));
     match asked {
         Ok(Some(tip)) => Finding::fine("remote", format!("{url}, {branch} at {}", tip.get(..10).unwrap_or(&tip))),
@@ -73,6 +74,33 @@ fn remote(settings: &Settings, url: &str) -> Finding {
         Err(error) => {
             let hint = error.hint.unwrap_or("check STATE_GIT_REPOSITORY, and the token or key for it");
             Finding::failure("remote", format!("{}: {}", error.what, error.message), hint)
+        }
+    }
+}
+
+/// Whether backups have somewhere to go.
+pub(super) fn backup(settings: &Settings) -> Finding {
+    const SUBJECT: &str = "backup";
+    let Some(url) = &settings.backup.repository else {
+        let directory = wiring::backup_directory(settings);
+        let message = format!("kept in {} only; BACKUP_GIT_REPOSITORY takes them elsewhere", directory.display());
+        return Finding::fine(SUBJECT, message);
+    };
+    let state = settings.data_dir.join("state.git").display().to_string();
+    let is_state = |address: &String| backup::is_same_repository(url, address);
+    if [Some(state), settings.state.repository.clone()].iter().flatten().any(is_state) {
+        let hint = "set BACKUP_GIT_REPOSITORY to another repository";
+        return Finding::failure(SUBJECT, format!("{url} is the state repository itself"), hint);
+    }
+    let branch = &settings.backup.branch;
+    let asked = Remote::new(url, wiring::credentials(settings, url))
+        .and_then(|remote| remote.branch_tip(&settings.data_dir, branch));
+    match asked {
+        Ok(Some(tip)) => Finding::fine(SUBJECT, format!("{url}, {branch} at {}", tip.get(..10).unwrap_or(&tip))),
+        Ok(None) => Finding::fine(SUBJECT, format!("{url} answers; {branch} is made by the first backup")),
+        Err(error) => {
+            let hint = error.hint.unwrap_or("check BACKUP_GIT_REPOSITORY, and the token or key for it");
+            Finding::failure(SUBJECT, format!("{}: {}", error.what, error.message), hint)
         }
     }
 }

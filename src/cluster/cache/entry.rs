@@ -1,4 +1,5 @@
-//! An object that was seen: first only so much of it that it can be told whether the rest is news, then made ready to be kept.
+//! An object that was seen: first only so much of it that it can be told whether the rest is news, then whose it is, then made
+//! ready to be kept.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -61,15 +62,37 @@ impl Head {
     }
 }
 
-/// An object that was seen, ready to be kept.
+/// An object that was seen.
 #[derive(Debug)]
 pub(in crate::cluster) struct CacheEntry {
     pub(super) head: Head,
-    /// Whose it is; `None` when it carries no label of ours.
-    pub(super) unit: Option<Unit>,
+    /// `None` when neither a label nor a field manager of ours is on it.
+    pub(super) kept: Option<Kept>,
+}
+
+/// What is kept of an object.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) owners: Owners,
     pub(super) is_going: bool,
     pub(super) prints: Prints,
     pub(super) object: Packed,
+}
+
+/// The units that have to do with an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Owners {
+    /// The unit that its label names.
+    pub(super) label: Option<Unit>,
+    /// The units whose field managers have applied it.
+    pub(super) appliers: Box<[Unit]>,
+}
+
+impl Owners {
+    /// All of them; one may come twice.
+    pub(super) fn units(&self) -> impl Iterator<Item = &Unit> {
+        self.label.iter().chain(&self.appliers)
+    }
 }
 
 /// Short names for what an object holds. Nobody outside of this process can foresee them.
@@ -89,7 +112,7 @@ pub(in crate::cluster) struct Keeper {
 }
 
 impl Keeper {
-    /// Reads the rest of an object. `None` when it is no object after all.
+    /// Reads the rest of an object, as far as it is ours. `None` when it is no object after all.
     pub(in crate::cluster) fn read(&self, head: Head, text: &str, resource: Option<&Resource>) -> Option<CacheEntry> {
         let mut object = Members::read(text)?;
         if let Some(resource) = resource {
@@ -97,18 +120,15 @@ impl Keeper {
             object.add("kind", || resource.kind.clone());
         }
         let mut metadata = Members::read(object.get("metadata")?)?;
-        trim(&head.key, &mut object, &mut metadata);
-        let prints = self.prints(&object, &metadata);
         let live = Live::new(metadata.only(&["labels", "deletionTimestamp"]));
+        let owners = Owners { label: live.label, appliers: trim(&head.key, &mut object, &mut metadata) };
+        if owners.units().next().is_none() {
+            return Some(CacheEntry { head, kept: None });
+        }
+        let prints = self.prints(&object, &metadata);
         object.set("metadata", metadata.text());
-        let text = object.text();
-        Some(CacheEntry {
-            unit: live.owner,
-            is_going: live.is_going,
-            prints,
-            object: self.packer.pack_text(&head.key, text.as_bytes()),
-            head,
-        })
+        let object = self.packer.pack_text(&head.key, object.text().as_bytes());
+        Some(CacheEntry { head, kept: Some(Kept { owners, is_going: live.is_going, prints, object }) })
     }
 
     /// The short names. The order of the members has no part in them: lists leave some of their items' members out.
@@ -130,8 +150,9 @@ impl Keeper {
 }
 
 /// Leaves only those of the managed fields that plans look at: everybody's but what controllers say of the status. Nobody
-/// compares pods with Git: what they are made of is in their template, and what they do is in their status.
-fn trim(key: &ObjectKey, object: &mut Members, metadata: &mut Members) {
+/// compares pods with Git: what they are made of is in their template, and what they do is in their status. Gives the units
+/// that have applied the object; no unit applies a pod.
+fn trim(key: &ObjectKey, object: &mut Members, metadata: &mut Members) -> Box<[Unit]> {
     if key.group.is_empty() && key.kind == "Pod" {
         metadata.0.retain(|(name, _)| name != "managedFields");
         if let Some(mut spec) = object.get("spec").and_then(Members::read) {
@@ -139,23 +160,37 @@ fn trim(key: &ObjectKey, object: &mut Members, metadata: &mut Members) {
             let spec = spec.text();
             object.set("spec", spec);
         }
-    } else if let Some(kept) = metadata.get("managedFields").and_then(plans_look_at) {
-        metadata.set("managedFields", kept);
+        return Box::default();
     }
+    let Some((kept, appliers)) = metadata.get("managedFields").and_then(plans_look_at) else { return Box::default() };
+    metadata.set("managedFields", kept);
+    appliers
 }
 
-fn plans_look_at(managers: &str) -> Option<String> {
+/// The entries that plans look at, and the units that are among them with an apply.
+fn plans_look_at(managers: &str) -> Option<(String, Box<[Unit]>)> {
     #[derive(Deserialize)]
     struct Entry<'a> {
+        #[serde(borrow, default)]
+        manager: Cow<'a, str>,
+        #[serde(borrow, default)]
+        operation: Cow<'a, str>,
         #[serde(borrow, default)]
         subresource: Cow<'a, str>,
     }
     let managers: Vec<&RawValue> = serde_json::from_str(managers).ok()?;
-    let kept = managers.into_iter().map(RawValue::get).filter(|entry| {
-        let entry = serde_json::from_str::<Entry>(entry);
-        entry.is_ok_and(|entry| matches!(&*entry.subresource, "" | "scale"))
-    });
-    Some(format!("[{}]", kept.collect::<Vec<_>>().join(",")))
+    let (mut kept, mut appliers) = (Vec::new(), Vec::new());
+    for text in managers.into_iter().map(RawValue::get) {
+        let Ok(entry) = serde_json::from_str::<Entry>(text) else { continue };
+        if !matches!(&*entry.subresource, "" | "scale") {
+            continue;
+        }
+        kept.push(text);
+        if entry.operation == "Apply" && entry.subresource.is_empty() {
+            appliers.extend(Unit::of_field_manager(&entry.manager));
+        }
+    }
+    Some((format!("[{}]", kept.join(",")), appliers.into()))
 }
 
 /// The members of a JSON object, as they are written: most of what is seen is only kept, and its tree would take longer to
@@ -240,11 +275,39 @@ mod tests {
     use super::*;
     use crate::project::ProjectName;
 
-    fn seen(text: &str, resource: Option<&Resource>) -> CacheEntry {
+    fn seen(text: &str, resource: Option<&Resource>) -> Kept {
+        kept(text, resource).expect("an object of ours")
+    }
+
+    fn kept(text: &str, resource: Option<&Resource>) -> Option<Kept> {
         thread_local! {
             static KEEPER: Keeper = Keeper::default();
         }
-        KEEPER.with(|keeper| keeper.read(Head::read(text, resource).unwrap(), text, resource)).unwrap()
+        KEEPER.with(|keeper| keeper.read(Head::read(text, resource).unwrap(), text, resource)).unwrap().kept
+    }
+
+    #[test]
+    fn an_object_is_ours_by_label_or_by_the_exact_field_manager_of_an_apply() {
+        let of = |labels: Value, managers: Value| {
+            let object = json!({"apiVersion": "v1", "kind": "Service",
+                "metadata": {"name": "a", "labels": labels, "managedFields": managers}});
+            kept(&object.to_string(), None).map(|kept| kept.owners)
+        };
+        let entry =
+            |manager: &str, operation: &str| json!({"manager": manager, "operation": operation, "fieldsV1": {}});
+        let project = |name: &str| Unit::Project(ProjectName::parse(name).unwrap());
+        let b = json!({"claude-manager.io/project": "b"});
+        let by_a = json!([entry("kubectl-label", "Update"), entry("claude-manager/a", "Apply")]);
+        let both = Owners { label: Some(project("b")), appliers: [project("a")].into() };
+        assert_eq!(of(b.clone(), by_a.clone()), Some(both));
+        let by_manager = Owners { label: None, appliers: [project("a")].into() };
+        assert_eq!(of(json!({}), by_a), Some(by_manager));
+        let by_label = Owners { label: Some(project("b")), appliers: Box::default() };
+        assert_eq!(of(b, json!([entry("helm", "Apply")])), Some(by_label));
+        for strange in [entry("helm", "Apply"), entry("claude-manager/a", "Update"), entry("claude-manager-x", "Apply")]
+        {
+            assert_eq!(of(json!({}), json!([strange])), None);
+        }
     }
 
     #[test]
@@ -257,7 +320,11 @@ mod tests {
         let mut whole: Value = serde_json::from_str(text).unwrap();
         whole["metadata"]["managedFields"].as_array_mut().unwrap().remove(1);
         assert_eq!(seen.object.unpack(), whole);
-        assert_eq!((seen.unit, seen.is_going), (Some(Unit::Project(ProjectName::parse("shop").unwrap())), true));
+        assert_eq!(
+            (seen.owners.label, seen.is_going),
+            (Some(Unit::Project(ProjectName::parse("shop").unwrap())), true)
+        );
+        assert!(seen.owners.appliers.is_empty());
     }
 
     #[test]
@@ -269,17 +336,20 @@ mod tests {
             kind: "Pod".into(),
             namespaced: true,
         };
-        let text = r#"{"metadata":{"name":"a-0","managedFields":[]},"spec":{"nodeName":"m","volumes":[],"containers":[]},"status":{"phase":"Running"}}"#;
-        let kept = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a-0"},
+        let text = r#"{"metadata":{"name":"a-0","labels":{"claude-manager.io/project":"a"},"managedFields":[]},"spec":{"nodeName":"m","volumes":[],"containers":[]},"status":{"phase":"Running"}}"#;
+        let kept = json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "a-0", "labels": {"claude-manager.io/project": "a"}},
             "spec": {"nodeName": "m", "volumes": []}, "status": {"phase": "Running"}});
         assert_eq!(seen(text, Some(&resource)).object.unpack(), kept);
     }
+
+    const OURS: &str = r#"{"manager":"claude-manager/a","operation":"Apply"}"#;
 
     #[test]
     fn only_a_status_and_who_wrote_it_have_no_part_in_what_is_wanted() {
         let prints = |version: &str, managers: &str, labels: &str, more: &str| {
             let text = format!(
-                r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"a","resourceVersion":"{version}","managedFields":[{managers}],"labels":{labels}}},{more}}}"#
+                r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"a","resourceVersion":"{version}","managedFields":[{OURS}{managers}],"labels":{labels}}},{more}}}"#
             );
             seen(&text, None).prints
         };
@@ -287,7 +357,7 @@ mod tests {
         assert_eq!(plain, prints("1", "", "{}", r#""spec":{}"#));
         for same in [
             prints("2", "", "{}", r#""spec":{}"#),
-            prints("1", r#"{"manager":"x"}"#, "{}", r#""spec":{}"#),
+            prints("1", r#",{"manager":"x"}"#, "{}", r#""spec":{}"#),
             prints("1", "", "{}", r#""spec":{},"status":{}"#),
         ] {
             assert_eq!(same.wanted, plain.wanted);

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::kinds::Resource;
-use crate::project::{FIELD_MANAGER, ProjectName};
+use crate::project::{FIELD_MANAGER, PROJECT_LABEL, ProjectName};
 
 fn value(version: u64, replicas: u64, ready: u64) -> Value {
     json!({
@@ -96,11 +96,11 @@ fn what_a_new_list_does_not_name_is_gone_and_its_lower_versions_are_believed() {
     cache.seen(object(50, 1, 0));
     let mut listing = cache.begin_list();
     assert_eq!(cache.listed(&mut listing, object(3, 0, 0)), BTreeSet::from([unit()]));
-    assert!(cache.end_list(&listing, &kind, Scope::Projects).is_empty());
+    assert!(cache.end_list(&listing, &kind).is_empty());
     assert_eq!(only(&cache).object["spec"]["replicas"], 0);
     let listing = cache.begin_list();
-    assert!(cache.end_list(&listing, &kind, Scope::Base).is_empty());
-    assert_eq!(cache.end_list(&listing, &kind, Scope::Projects), BTreeSet::from([unit()]));
+    assert!(cache.end_list(&listing, &Kind::new("", "Service")).is_empty());
+    assert_eq!(cache.end_list(&listing, &kind), BTreeSet::from([unit()]));
     assert!(cache.live(None).is_empty() && cache.units().next().is_none());
 }
 
@@ -170,4 +170,44 @@ fn items_of_a_list_are_of_the_kind_of_the_list() {
     let mut listing = cache.begin_list();
     assert!(cache.listed(&mut listing, listed).is_empty(), "it is the same object, which is no change");
     assert_eq!(only(&cache).object["kind"], "StatefulSet");
+}
+
+/// The object with this label, as the project a has applied it.
+fn labelled(version: u64, label: Option<&str>) -> CacheEntry {
+    let mut object = value(version, 1, 0);
+    object["metadata"]["labels"] = label.map_or_else(|| json!({}), |label| json!({PROJECT_LABEL: label}));
+    object["metadata"]["managedFields"][0] = json!({"manager": "claude-manager/a", "operation": "Apply"});
+    read(&object)
+}
+
+#[test]
+fn an_object_whose_label_is_changed_or_taken_away_is_still_found_by_whoever_applied_it() {
+    let other = Unit::Project(ProjectName::parse("b").unwrap());
+    let mut cache = Cache::default();
+    cache.seen(labelled(5, Some("a")));
+    assert_eq!(cache.seen(labelled(6, Some("b"))), BTreeSet::from([unit(), other.clone()]));
+    let live = only(&cache);
+    assert_eq!((live.label.as_ref(), &*live.appliers), (Some(&other), &[unit()][..]));
+    assert!(live.is_of(&unit()) && !live.is_of(&other));
+    assert_eq!(cache.seen(labelled(7, None)), BTreeSet::from([unit(), other.clone()]));
+    assert!(cache.live(Some(&other)).is_empty());
+    assert_eq!(only(&cache).label, None);
+
+    // Once nothing says that it is ours, it is passed over.
+    let mut strange = value(8, 1, 0);
+    strange["metadata"]["labels"] = json!({});
+    assert_eq!(cache.seen(read(&strange)), BTreeSet::from([unit()]));
+    assert!(cache.live(None).is_empty() && cache.units().next().is_none());
+    assert!(cache.seen(read(&strange)).is_empty());
+}
+
+#[test]
+fn objects_of_others_cost_a_list_nothing_and_their_deletions_are_not_remembered() {
+    let mut strange = value(8, 1, 0);
+    strange["metadata"]["labels"] = json!({});
+    let mut cache = Cache::default();
+    let mut listing = cache.begin_list();
+    assert!(cache.listed(&mut listing, read(&strange)).is_empty());
+    assert!(listing.keys.is_empty());
+    assert!(cache.deleted(&head(9)).is_empty() && cache.gone.is_empty());
 }

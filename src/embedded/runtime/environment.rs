@@ -199,7 +199,7 @@ mod tests {
         for name in ["SOPS_AGE_KEY", "DATABASE_URL", "JIRA_API_KEY", "DATA_DIR", "SSH_AUTH_SOCK", "LCX"] {
             assert!(!passed(name), "{name}");
         }
-        for name in ["PATH", "LC_ALL", "HTTPS_PROXY", "TZ"] {
+        for name in ["CLAUDE_BIN", "PATH", "LC_ALL", "HTTPS_PROXY", "TZ"] {
             assert!(passed(name), "{name}");
         }
     }

@@ -79,7 +79,7 @@ pub(super) fn resources_of(
             return Err(place.error(format!("the {} has no metadata.name", resource.kind())));
         }
         if let Some(name) = resource.meta_map("annotations").keys().find(|name| is_note(name)) {
-            let hint = "remove it; nobody but kustomize itself writes it";
+            let hint = "remove it; only kustomize itself writes it";
             return Err(place.error_with_hint(format!("has the annotation {name}, a note of a running build"), hint));
         }
         resources.push(resource);

@@ -253,7 +253,7 @@ fn an_object_that_was_never_applied_by_us_is_applied_even_when_its_values_are_eq
     let object = json!({"data": {"A": "1"}});
     let live = managed(object.clone(), json!([{"manager": "helm", "operation": "Update", "fieldsV1": {"f:data": {}}}]));
     let reason = |live: &Value| diff(&key("", "ConfigMap"), &object, live).reason;
-    let taken_over = Some("made by somebody else: it is taken over");
+    let taken_over = Some("made by another client: it is taken over");
     assert_eq!(reason(&live).as_deref(), taken_over);
     // Entries of controllers may have been left out by whoever observed.
     assert_eq!(reason(&managed(object.clone(), json!([]))).as_deref(), taken_over);

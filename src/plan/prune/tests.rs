@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::plan::Content;
 use crate::plan::{Drift, Live, unit};
-use crate::project::ProjectName;
+use crate::project::{ProjectName, Sent};
 use kustomize::Object;
 
 fn project(name: &str) -> Unit {
@@ -125,22 +125,32 @@ fn namespaces_and_volumes_of_the_cluster_are_never_deleted() {
 }
 
 #[test]
-fn only_what_we_applied_and_what_is_the_units_is_deleted() {
+fn only_what_was_applied_for_the_unit_is_deleted() {
     let unowned =
         json!({"metadata": {"managedFields": [{"manager": "ana", "operation": "Update", "fieldsV1": {"f:data": {}}}]}});
     let made_by_hand = live(&key("ConfigMap", "by-hand"), unowned.clone());
     let without_record = live(&key("ConfigMap", "no-record"), json!({"metadata": {"managedFields": []}}));
-    let of_another =
-        live(&key("ConfigMap", "b-env"), json!({"metadata": {"labels": {"claude-manager.io/project": "b"}}}));
-    let derived = live(&key("ConfigMap", "derived"), json!({"metadata": {"ownerReferences": [{"kind": "X"}]}}));
+    let by = |manager: &str| json!([{"manager": manager, "operation": "Apply", "fieldsV1": {"f:data": {}}}]);
+    let of_another = live(&key("ConfigMap", "b-env"), json!({"metadata": {"managedFields": by("claude-manager/b")}}));
+    let controlled = json!([{"kind": "X", "controller": true}]);
+    let derived = live(
+        &key("ConfigMap", "derived"),
+        json!({"metadata": {"ownerReferences": controlled, "managedFields": by("x-controller")}}),
+    );
     let pod = live(&key("Pod", "a-env-0"), json!({}));
     let mut observation = observed([made_by_hand, without_record, of_another, derived, pod]);
     assert!(transcript(&ABSENT, &observation).is_empty());
 
     // The inventory remembers what was applied under another field manager, or before an edit wiped the record.
     let inventory = [key("ConfigMap", "by-hand"), key("ConfigMap", "derived"), key("Pod", "a-env-0")];
-    observation.inventory.insert(project("a"), inventory.into());
+    observation.inventory = inventory.map(|key| (key, Sent::Unknown)).into();
     assert_eq!(transcript(&ABSENT, &observation), ["delete ConfigMap by-hand"]);
+
+    // An owner that somebody adds to an object of ours makes it nobody else's.
+    for owners in [controlled, json!([{"kind": "X"}])] {
+        let owned = live(&key("ConfigMap", "owned"), json!({"metadata": {"ownerReferences": owners}}));
+        assert_eq!(transcript(&ABSENT, &observed([owned])), ["delete ConfigMap owned"]);
+    }
 }
 
 #[test]
@@ -153,8 +163,8 @@ fn a_delete_names_the_very_object() {
 
 #[test]
 fn base_wide_objects_go_with_their_scope() {
-    let labels =
-        json!({"metadata": {"labels": {"claude-manager.io/project": null, "claude-manager.io/scope": "base"}}});
+    let labels = json!({"metadata": {"labels": {"claude-manager.io/project": null, "claude-manager.io/scope": "base"},
+        "managedFields": [{"manager": "claude-manager", "operation": "Apply", "fieldsV1": {"f:data": {}}}]}});
     let observation = observed([live(&key("ConfigMap", "keys"), labels), live(&key("ConfigMap", "a-x"), json!({}))]);
     let plan = unit(&Unit::Base, &desired(&[]), &observation, &Drift::default());
     assert_eq!(plan.actions.iter().map(|action| action.key.name.as_str()).collect::<Vec<_>>(), ["keys"]);
@@ -169,17 +179,6 @@ fn an_object_that_is_already_going_is_not_deleted_twice_nor_made_too_early() {
     assert_eq!(
         transcript(&desired(&[&service]), &observation),
         ["hold Service a-env: is being deleted (waits for x.io/y); it is made again when it is gone"]
-    );
-}
-
-#[test]
-fn an_object_of_another_project_is_never_taken() {
-    let service = key("Service", "a-env");
-    let theirs = json!({"metadata": {"labels": {"claude-manager.io/project": "b"}}});
-    let observation = observed([live(&service, theirs)]);
-    assert_eq!(
-        transcript(&desired(&[&service]), &observation),
-        ["hold Service a-env: belongs to the project b; give one of the two another name"]
     );
 }
 

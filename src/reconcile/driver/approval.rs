@@ -133,8 +133,6 @@ impl Grants {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::plan::{Action, Operation};
     use crate::project::{ObjectKey, ProjectName};
@@ -171,7 +169,7 @@ mod tests {
             let granted = |name: &&str| {
                 let plan = plan(&unit(name), true);
                 let hash = crate::plan::plan_hash(std::slice::from_ref(&plan));
-                let mut state = UnitState::with_inventory(BTreeSet::new());
+                let mut state = UnitState::default();
                 state.granted = Some(Granted { hash, drift: None });
                 (unit(name), state)
             };
@@ -189,7 +187,7 @@ mod tests {
         fn ends(&mut self, name: &str, run: u64, failures: &[&str]) {
             let failures = failures.iter().map(|failure| (plan(&unit(name), true).actions.remove(0).key, failure));
             let failures = failures.map(|(key, failure)| (key, (*failure).to_owned())).collect();
-            self.grants.ended(&unit(name), run, &Applied { failures, complete: true, untouched: false });
+            self.grants.ended(&unit(name), run, &Applied { failures, complete: true, ..Applied::default() });
         }
 
         /// What was told by now.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::deletion_guard;
-use super::super::desired::{DesiredUnit, WantedUnits};
 use super::super::follow::Look;
 use super::super::store_writer::Entry;
 use super::super::unit::UnitState;
-use super::{Driver, Message, kind_of, observe};
+use super::{Driver, Message, kind_of};
+use crate::desired::{DesiredUnit, WantedUnits};
 use crate::git;
 use crate::plan::{self, Desired};
 use crate::project::{ProjectName, Unit};
@@ -52,6 +52,11 @@ impl Driver {
         self.turns.changed(&desired.rendered, self.policy.rollout.restarts);
         let before = std::mem::replace(&mut self.wanted, Arc::clone(&desired.units));
         let (changed, gone) = differences(&before, &desired.units);
+        let claims = Arc::make_mut(&mut self.claims);
+        gone.iter().for_each(|unit| claims.replace(unit, before.get(unit).map(|one| &**one), None));
+        changed
+            .iter()
+            .for_each(|(unit, wanted)| claims.replace(unit, before.get(unit).map(|one| &**one), Some(wanted)));
         // What is left of a unit that went earlier may be given up only now.
         let left = self.units.iter().filter(|(_, state)| state.desired.is_none()).map(|(unit, _)| unit.clone());
         for unit in left.collect::<Vec<_>>().into_iter().chain(gone) {
@@ -91,7 +96,7 @@ impl Driver {
             return true;
         }
         let desired = Desired::Absent { delete_volumes: state.volumes_given_up };
-        let plan = plan::unit(unit, &desired, &observe(&self.observer, unit, state), &self.policy.drift);
+        let plan = plan::unit(unit, &desired, &self.observe(unit, state), &self.policy.drift);
         !plan.actions.is_empty()
     }
 

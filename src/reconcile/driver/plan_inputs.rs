@@ -1,12 +1,13 @@
 //! What the loop knows, for whoever compares it beside the loop: the same inputs give the same plans there as here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Driver;
 use crate::cluster;
+use crate::desired::WantedUnits;
 use crate::plan::UnitPlan;
 use crate::project::{Revision, Unit};
-use crate::reconcile::desired::WantedUnits;
 use crate::reconcile::on_demand::FleetState;
 
 /// What is known at one moment.
@@ -31,6 +32,7 @@ impl Driver {
         let (known, mut units) = (&mut seen.known, WantedUnits::new());
         known.desired.warnings.clone_from(&self.warnings);
         known.desired.policy = self.policy.clone();
+        known.claims = Arc::clone(&self.claims);
         for (unit, state) in self.units.iter().filter(|(unit, _)| only.is_none_or(|only| only == *unit)) {
             match (&state.desired, unit) {
                 (Some(desired), _) => drop(units.insert(unit.clone(), desired.clone())),
@@ -50,6 +52,12 @@ impl Driver {
             }
         }
         known.desired.units = Arc::new(units);
+        // Of one unit's objects few others are named.
+        known.standings = match only.and_then(|only| self.units.get(only).map(|state| self.observe(only, state))) {
+            Some(observation) => observation.others,
+            None if only.is_some() => BTreeMap::new(),
+            None => self.units.iter().map(|(unit, state)| (unit.clone(), state.standing())).collect(),
+        };
         seen
     }
 

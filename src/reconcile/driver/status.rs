@@ -1,6 +1,5 @@
 //! How a unit is doing, in words; who is asked when the watches alone cannot say; and the end of a unit that is gone.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +7,7 @@ use jiff::Timestamp;
 
 use super::super::ProjectState;
 use super::super::events::{announce, announcement};
+use super::super::inventory;
 use super::super::store_writer::Entry;
 use super::super::unit::PATIENCE;
 use super::Driver;
@@ -38,15 +38,8 @@ impl Driver {
             state.desired.is_none() && state.deletion_held.is_none() && resting && plan::is_gone(&plan, observation);
         // Of a deleted unit everything is remembered until the last of it is gone.
         if resting && self.next.synced && state.is_plannable() && (state.desired.is_some() || gone) {
-            let keep: BTreeSet<ObjectKey> = (state.desired.iter())
-                .flat_map(|desired| desired.objects.iter().flat_map(|objects| objects.iter()))
-                .map(|object| object.key.clone())
-                .chain(plan.held.iter().map(|held| held.key.clone()))
-                .collect();
-            if let Some(keys) = self.remember(unit, keep) {
-                // Nobody waits for it: until it is written, more is known to be ours than there is.
-                let _ = self.ledger.send(Entry::Inventory { unit: unit.clone(), keys, written: None });
-            }
+            let inventory = inventory::at_rest(&state.inventory, state.desired.as_deref(), &plan, observation);
+            self.remember(unit, inventory, None);
         }
         let Some(state) = self.units.get_mut(unit) else { return };
         self.publishing.changed();

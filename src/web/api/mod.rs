@@ -1,6 +1,7 @@
 //! The REST interface: JSON in and out. Bodies and parameters become typed requests, and what an operation gives becomes
 //! JSON with its ETag.
 
+pub(in crate::web) mod backup;
 pub(in crate::web) mod body;
 pub(in crate::web) mod chat;
 pub(in crate::web) mod chat_socket;

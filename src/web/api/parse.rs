@@ -141,7 +141,7 @@ pub(in crate::web) fn ssh_private_key(text: &str) -> Result<SecretString, String
         );
     }
     if label.contains("ENCRYPTED") || lines.contains("\nProc-Type: 4,ENCRYPTED") {
-        return Err("must be a key without a passphrase: nobody is there to type it".to_owned());
+        return Err("must be a key without a passphrase: the manager cannot type one".to_owned());
     }
     Ok(SecretString::from(lines))
 }

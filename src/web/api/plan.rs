@@ -198,7 +198,7 @@ fn about(mut request: PlanRequest, name: ProjectName) -> Result<PlanRequest, Pro
 }
 
 impl Plan {
-    fn of(planned: &Planned) -> Self {
+    pub(in crate::web) fn of(planned: &Planned) -> Self {
         let report = &planned.report;
         let count = |wanted: fn(&Operation) -> bool| {
             let all = report.plans.iter().flat_map(|plan| &plan.actions);

@@ -128,19 +128,19 @@ fn plan(deletion: &Deletion) -> Markup {
         section aria-labelledby="goes" {
             h2 id="goes" { "What goes" }
             @if keeping.actions.is_empty() {
-                p { "The cluster has nothing of this project that would be deleted." }
+                p { "The cluster has no objects of this project to delete." }
             } @else {
                 ul.plan {
                     @for action in &keeping.actions {
                         li { strong { (operation(&action.operation)) } " " (action.key) }
                     }
                 }
-                p { "The overlay goes from the state repository in one commit; Git keeps its history, and a revert brings it back." }
+                p { "One commit removes the overlay from the state repository. Git keeps the history; `git revert` restores it." }
             }
         }
         @if !held.is_empty() {
             section aria-labelledby="held" {
-                h2 id="held" { "What is kept in any case" }
+                h2 id="held" { "Always kept" }
                 ul.plan { @for held in held { li { strong { "keep" } " " (held.key) " " span.small { (sentence(&held.reason)) } } } }
             }
         }

@@ -30,11 +30,24 @@ pub(super) enum Deed {
     Resumed,
     Deleted,
     Applied,
+    BackedUp,
+    Restored,
 }
 
 impl Deed {
-    const ALL: [Self; 7] =
-        [Self::Created, Self::Started, Self::Stopped, Self::Suspended, Self::Resumed, Self::Deleted, Self::Applied];
+    const ALL: [Self; 9] = [
+        Self::Created,
+        Self::Started,
+        Self::Stopped,
+        Self::Suspended,
+        Self::Resumed,
+        Self::Deleted,
+        Self::Applied,
+        Self::BackedUp,
+        Self::Restored,
+    ];
+    /// What may be told of everything at once.
+    const OF_ALL: [Self; 3] = [Self::Applied, Self::BackedUp, Self::Restored];
 
     const fn word(self) -> &'static str {
         match self {
@@ -45,6 +58,8 @@ impl Deed {
             Self::Resumed => "resumed",
             Self::Deleted => "deleted",
             Self::Applied => "applied",
+            Self::BackedUp => "backed-up",
+            Self::Restored => "restored",
         }
     }
 }
@@ -58,6 +73,11 @@ impl Told {
     /// The plan of a commit was applied as somebody had seen it, for one project or for all.
     pub(super) const fn applied(project: Option<ProjectName>, commit: Revision) -> Self {
         Self { deed: Deed::Applied, project, commit, changed: true }
+    }
+
+    /// `deed` was done with one project, or with all.
+    pub(super) const fn of(deed: Deed, project: Option<ProjectName>, commit: Revision, changed: bool) -> Self {
+        Self { deed, project, commit, changed }
     }
 
     /// The header that carries it to the next page.
@@ -87,6 +107,8 @@ impl Told {
                     (true, Deed::Resumed) => { (link) " is looked after again" }
                     (true, Deed::Deleted) => { (name) " is to be deleted" }
                     (true, Deed::Applied) => { (link) " is as its plan was" }
+                    (true, Deed::BackedUp) => { (link) " is backed up" }
+                    (true, Deed::Restored) => { (link) " is restored" }
                 }
                 @if self.changed {
                     ": commit " code title=(self.commit) { (self.commit.short()) } "."
@@ -102,7 +124,7 @@ pub(super) fn read(headers: &HeaderMap) -> Option<Told> {
     let word = parts.next()?;
     let deed = Deed::ALL.into_iter().find(|deed| deed.word() == word)?;
     let project = match parts.next()? {
-        "" if deed == Deed::Applied => None,
+        "" if Deed::OF_ALL.contains(&deed) => None,
         name => Some(ProjectName::parse(name).ok()?),
     };
     let commit = Revision::parse(parts.next()?).ok()?;

@@ -65,11 +65,11 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
         }
         @if asked.all == 0 {
             div.empty {
-                p { "There is no project yet. A project is a Claude Code environment with a repository of yours." }
+                p { "There is no project yet. A project is a Claude Code environment for one Git repository." }
                 @if may_create {
-                    a.button href=(format!("{base}/new")) { "Make the first project" }
+                    a.button href=(format!("{base}/new")) { "Create the first project" }
                 } @else {
-                    p { "Your role may only look; an operator can make one." }
+                    p { "Your role can only read. An operator can create a project." }
                 }
             }
         } @else {

@@ -61,7 +61,7 @@ pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: V
         }
         @match &log {
             Ok(text) => {
-                @if text.is_empty() { p id="log-empty" { "Nothing was written." } }
+                @if text.is_empty() { p id="log-empty" { "The log is empty." } }
                 pre.log id="log" tabindex="0" aria-label="Log" data-follow=(follow(base, name.as_str(), &query)) { (text) }
             }
             Err(problem) => div.notice role="note" { strong { (problem.title()) } " " (sentence(problem.detail())) },

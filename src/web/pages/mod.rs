@@ -8,6 +8,7 @@
 //! that did not come from this source is written as text.
 
 pub(super) mod assets;
+pub(super) mod backups;
 pub(super) mod chat;
 pub(super) mod create;
 pub(super) mod delete;

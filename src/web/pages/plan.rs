@@ -46,7 +46,7 @@ pub(in crate::web) async fn apply(State(state): State<AppState>, visit: Visit) -
         }
         PlanOutcome::Applied { failures, .. } => {
             let notice = html! {
-                div.notice.bad role="alert" { "Not everything could be done. This is what is left." }
+                div.notice.bad role="alert" { "Some actions failed. The remaining ones are listed below." }
             };
             let mut planned = state.operations.plan(&request).await?;
             planned.report.errors.splice(0..0, failures);
@@ -80,11 +80,11 @@ fn shown(
             }
             div.option {
                 input type="checkbox" id="drift" name="drift" value="correct" checked[request.query.corrects];
-                label for="drift" { "Correct drift that the policy leaves" }
+                label for="drift" { "Repair drift that the policy only reports" }
             }
             div.option {
                 input type="checkbox" id="server" name="server" value="true" checked[request.server];
-                label for="server" { "Ask the API server what it would say" }
+                label for="server" { "Ask the API server for a dry run" }
             }
             button.quiet type="submit" { "Show" }
         }
@@ -109,8 +109,8 @@ fn shown(
             }
             @if planned.has_actions() && request.revision.is_none() && visit.may(Action::Apply) {
                 p {
-                    "Commits are applied by themselves. What is here all the same waits for its time, or for somebody: applied \
-                     now, it is this plan that is done, or nothing if it has changed meanwhile."
+                    "Commits are applied automatically. The actions above are waiting: for a retry, or for approval. Approving \
+                     applies exactly this plan, or nothing if the plan has changed."
                 }
                 form method="post" action=(format!("{base}/plan")) {
                     input type="hidden" name="plan" value=(hash);

@@ -50,7 +50,7 @@ pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: V
         @if visit.may(Action::Delete) && project.phase != Phase::Deleting {
             section aria-labelledby="end" {
                 h2 id="end" { "Delete" }
-                p { "Shows first what goes and what is kept. " a.danger href=(format!("{base}/projects/{name}/delete")) { "Delete this project…" } }
+                p { "The next page shows what is deleted and what is kept. " a.danger href=(format!("{base}/projects/{name}/delete")) { "Delete this project…" } }
             }
         }
     };
@@ -126,7 +126,7 @@ fn suspension(base: &str, name: &ProjectName, suspended: Option<&str>) -> Markup
             h2 id="suspension" { "Suspend" }
             @match suspended {
                 Some(why) => {
-                    p { "Nothing of this project is applied: " bdi { (why) } }
+                    p { "Suspended, no changes are applied: " bdi { (why) } }
                     form method="post" action=(format!("{base}/projects/{name}/resume")) {
                         div.actions { button id="resume" type="submit" { "Resume" } }
                     }
@@ -134,7 +134,7 @@ fn suspension(base: &str, name: &ProjectName, suspended: Option<&str>) -> Markup
                 None => {
                     form method="post" action=(format!("{base}/projects/{name}/suspend")) {
                         div.field {
-                            label for="why" { "Why nothing is to be applied for a while, neither commits nor corrections" }
+                            label for="why" { "Reason for suspending (commits and drift repair stop until you resume)" }
                             input id="why" name="why" required maxlength="200";
                         }
                         div.actions { button.quiet id="suspend" type="submit" { "Suspend" } }
@@ -191,7 +191,7 @@ fn differences(state: &ProjectState) -> Markup {
     }
     html! {
         section aria-labelledby="differs" {
-            h2 id="differs" { "What still differs from Git" }
+            h2 id="differs" { "Differences from Git" }
             ul.plan {
                 @for action in actions.iter().take(DIFFERENCES) {
                     li { strong { (operation(&action.operation)) } " " (action.key) " " span.small { (action.reason) } }
@@ -259,7 +259,7 @@ fn overlay(name: &ProjectName, folder: &Folder) -> Markup {
             h2 id="overlay" { "Managed in Git" }
             @match &folder.text {
                 Some(text) => {
-                    p { "What this project is to be stands in this file of the state repository. Change it there as well as here: the cluster follows." }
+                    p { "This file in the state repository defines the project. Edit it here or in Git; the cluster follows." }
                     figure {
                         figcaption { code { "projects/" (name) "/kustomization.yaml" } }
                         pre tabindex="0" { (text) }
@@ -276,7 +276,7 @@ fn commits(commits: &[LogEntry]) -> Markup {
         section aria-labelledby="commits" {
             h2 id="commits" { "Commits" }
             @if commits.is_empty() {
-                p { "None touches this project." }
+                p { "No commit changes this project." }
             } @else {
                 table.cards {
                     caption.unseen { "The newest commits of this project" }

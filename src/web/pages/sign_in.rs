@@ -160,7 +160,7 @@ fn form(server: &ServerSettings, status: StatusCode, next: &str, hint: Hint) -> 
                     aria-describedby=(if wrong { "token-error token-hint" } else { "token-hint" })
                     aria-invalid=[wrong.then_some("true")];
                 p.hint id="token-hint" {
-                    "The manager prints a link with it when it starts; it also stands in " code { "DATA_DIR/admin-token" } "."
+                    "The manager prints a link with it when it starts; " code { "claude-manager token show" } " prints the token."
                 }
             }
             button type="submit" { "Sign in" }

@@ -23,10 +23,10 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
              This program brings version " code { (env!("CARGO_PKG_VERSION")) } " of them."
         }
         @if found.written.is_empty() {
-            p { "Nothing to do: the repository has this program's base." }
+            p { "Nothing to do: the repository already has the base of this version." }
         } @else {
             section aria-labelledby="written" {
-                h2 id="written" { "What a commit would write" }
+                h2 id="written" { "Files that the commit writes" }
                 ul.plan { @for path in &found.written { li { code { (path) } } } }
                 p {
                     "Environments whose template changes by it are restarted, as many at once as "
@@ -39,7 +39,7 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
         }
         @if !found.kept.is_empty() {
             section aria-labelledby="kept" {
-                h2 id="kept" { "What is kept, though the new base has it otherwise" }
+                h2 id="kept" { "Files that are kept although the new base differs" }
                 ul.plan { @for (path, why) in &found.kept { li { code { (path) } " " span.small { (why) } } } }
                 p { code { "claude-manager init" } " into an empty directory shows the new files." }
             }

@@ -287,7 +287,7 @@ async fn the_list_is_filtered_and_in_pages_that_keep_the_filter() {
     assert!(page.contains("Page 2 of 2"), "{page}");
     assert_eq!(ana.get("/projects?phase=Up").await.status, StatusCode::BAD_REQUEST);
     *app.script.snapshot.lock().unwrap() = Arc::new(Snapshot { projects: BTreeMap::new(), ..snapshot() });
-    assert!(ana.get("/projects").await.text.contains("Make the first project"));
+    assert!(ana.get("/projects").await.text.contains("Create the first project"));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod chat;
 mod crash;
 mod hostile;
 pub(crate) mod model;
+mod record;
 mod requests;
 mod standin;
 
@@ -42,7 +43,7 @@ fn newest() -> Option<PathBuf> {
 async fn a_prompt_is_answered_in_a_stream_and_kept() {
     let Some(program) = newest() else { return };
     let model = Model::start().await;
-    model.script("greet", vec![vec![model::thinking("A greeting."), model::slow(12, 30)]]);
+    model.script("greet", vec![vec![model::thinking("A greeting."), model::slow(40, 30)]]);
     let chat = Chat::start(&program, &model).await;
     let conversation = chat.create(json!({})).await;
     let mut socket = chat.socket().await;
@@ -54,7 +55,7 @@ async fn a_prompt_is_answered_in_a_stream_and_kept() {
 
     assert_eq!((status, &accepted["promptId"], &accepted["seq"]), (202, &json!(prompt), &json!(1)));
     let frames = socket.until(|frame| frame["event"]["kind"] == "turnEnded").await;
-    let whole = "word0 word1 word2 word3 word4 word5 word6 word7 word8 word9 word10 word11 ";
+    let whole: String = (0..40).map(|n| format!("word{n} ")).collect();
     let end = &frames.last().unwrap()["event"];
     assert_eq!((&end["outcome"], &end["promptIds"]), (&json!("done"), &json!([prompt])));
     assert!(end["costUsd"].as_f64().unwrap() > 0.0 && end["usage"]["outputTokens"].as_u64().unwrap() > 0, "{end}");
@@ -69,7 +70,7 @@ async fn a_prompt_is_answered_in_a_stream_and_kept() {
         assert_eq!(delta["offset"], told.chars().count());
         told.push_str(delta["text"].as_str().unwrap());
     }
-    assert!(deltas.len() > 3 && whole.starts_with(&told), "{deltas:?}");
+    assert!(deltas.len() >= 2 && whole.starts_with(&told), "{deltas:?}");
     let events: Vec<Value> = chat.events(&conversation).await;
     assert_eq!(kinds(&events), ["prompt", "turnStarted", "thinking", "text", "turnEnded"]);
     assert_eq!(events.iter().map(|event| event["seq"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);

@@ -22,7 +22,7 @@ use tokio::process::Command;
 use crate::manager::git_ok;
 
 /// A running server; stops with the runtime of its test.
-pub(super) struct GitServer {
+pub(crate) struct GitServer {
     shared: Arc<Shared>,
     address: String,
 }
@@ -39,7 +39,7 @@ struct Shared {
 
 impl GitServer {
     /// Starts one. With a token it lets nobody in who does not show it as a password.
-    pub(super) async fn start(token: Option<&str>) -> Self {
+    pub(crate) async fn start(token: Option<&str>) -> Self {
         let shared = Arc::new(Shared {
             directory: tempfile::tempdir().unwrap(),
             token: token.map(str::to_owned),
@@ -54,11 +54,11 @@ impl GitServer {
         Self { shared, address }
     }
 
-    pub(super) fn url(&self, repository: &str) -> String {
+    pub(crate) fn url(&self, repository: &str) -> String {
         format!("http://{}/{repository}.git", self.address)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.shared.directory.path()
     }
 
@@ -98,7 +98,7 @@ impl GitServer {
     }
 
     /// The user names that were shown, each once.
-    pub(super) fn users(&self) -> Vec<String> {
+    pub(crate) fn users(&self) -> Vec<String> {
         let mut users = self.shared.users.lock().unwrap().clone();
         users.sort();
         users.dedup();

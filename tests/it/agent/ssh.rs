@@ -13,7 +13,7 @@ use super::git_server::repository;
 use crate::control_plane::{skipped, text_of};
 
 /// A running sshd that lets one key in.
-struct Sshd {
+pub(crate) struct Sshd {
     directory: TempDir,
     process: Child,
     port: u16,
@@ -21,7 +21,7 @@ struct Sshd {
 
 impl Sshd {
     /// Starts one; `None` (said on standard error) where there is none.
-    async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         let program = ["/usr/sbin/sshd", "/usr/bin/sshd"].into_iter().find(|path| Path::new(path).exists());
         let Some(program) = program else {
             skipped("there is no sshd (Debian: openssh-server)");
@@ -57,15 +57,15 @@ impl Sshd {
         Some(server)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    fn url(&self, name: &str) -> String {
+    pub(crate) fn url(&self, name: &str) -> String {
         let user = text_of(Command::new("id").arg("-un").output().unwrap());
         let path = self.path(&format!("{name}.git"));
         format!("ssh://{}@127.0.0.1:{}{}", user.trim(), self.port, path.display())

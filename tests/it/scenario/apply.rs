@@ -87,7 +87,7 @@ async fn a_suspended_project_takes_the_plan_that_was_looked_at_and_stays_suspend
     assert_eq!(look(&manager, path).await.1["units"], json!([]));
     assert_eq!(apply(&manager, path, &second).await.0, 412, "there is nothing of it left");
     let log = manager.log();
-    let told = log.lines().find(|line| line.contains("a plan is applied as somebody has seen it"));
+    let told = log.lines().find(|line| line.contains("an approved plan is applied"));
     assert!(told.is_some_and(|line| line.contains(&second)), "{log}");
 
     // The next commit waits again.

@@ -80,9 +80,14 @@ impl Credentials {
         CredentialStatus { key: self.key.as_str().to_owned(), default: self.default, gateway: self.base_url.is_some() }
     }
 
-    /// Takes the secret out of a text that is to be shown or logged.
-    pub(super) fn mask(&self, text: &str) -> String {
-        text.replace(self.secret.expose_secret(), "***")
+    /// Takes the secret out of a text that is to be shown or logged. What is too short to be a secret stays, so that no
+    /// text becomes unreadable.
+    pub(super) fn mask(&self, text: String) -> String {
+        let secret = self.secret.expose_secret();
+        if secret.len() < 8 || !text.contains(secret) {
+            return text;
+        }
+        text.replace(secret, "***")
     }
 }
 

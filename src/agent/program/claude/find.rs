@@ -104,8 +104,6 @@ fn stamp(path: &Path) -> Option<Stamp> {
 async fn version(path: &Path) -> Result<String, String> {
     let asked = Command::new(path)
         .arg("--version")
-        .env_clear()
-        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .env("DISABLE_AUTOUPDATER", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

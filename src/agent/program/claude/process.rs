@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufRead
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
-use super::{Mark, Start, mark_of};
+use super::{Credentials, Mark, Start, mark_of};
 
 /// The longest line that is read; what is longer is passed over.
 const MAX_LINE: usize = 32 * 1024 * 1024;
@@ -32,6 +32,8 @@ pub(in crate::agent::program) struct Process {
     errors: Arc<Mutex<VecDeque<String>>>,
     mark: Mark,
     exit: Option<ExitStatus>,
+    /// A command of Claude's may print its variables: the key is in no event.
+    credentials: Credentials,
 }
 
 /// What a process gives.
@@ -74,10 +76,9 @@ impl Process {
         let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))?;
         let errors = Arc::default();
         let credentials = start.credentials.clone();
-        let mask = move |line: &str| credentials.mask(line);
-        tokio::spawn(collect(stderr, Arc::clone(&errors), mask, start.conversation.to_owned()));
+        tokio::spawn(collect(stderr, Arc::clone(&errors), credentials.clone(), start.conversation.to_owned()));
         let lines = Lines::new(BufReader::with_capacity(64 * 1024, stdout));
-        Ok(Self { child, stdin, lines, errors, mark: mark_of(pid), exit: None })
+        Ok(Self { child, stdin, lines, errors, mark: mark_of(pid), exit: None, credentials })
     }
 
     /// Which process it is, to find it again.
@@ -92,7 +93,8 @@ impl Process {
             self.stdin.write_all(line.as_bytes()).await?;
             self.stdin.flush().await
         };
-        timeout(WRITE, written).await.unwrap_or_else(|_| Err(io::Error::other("it does not read its input")))
+        let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read its input"));
+        timeout(WRITE, written).await.unwrap_or_else(late)
     }
 
     /// Returns the next line, or how it ended. Nothing is lost when this is given up and called again.
@@ -101,14 +103,14 @@ impl Process {
             if let Some(status) = self.exit {
                 let left = timeout(DRAIN, self.lines.next()).await;
                 return match left {
-                    Ok(Some(line)) => Input::Line(line),
+                    Ok(Some(line)) => Input::Line(self.credentials.mask(line)),
                     _ => Input::End(self.exit_of(Some(status))),
                 };
             }
             tokio::select! {
                 biased;
                 line = self.lines.next() => match line {
-                    Some(line) => return Input::Line(line),
+                    Some(line) => return Input::Line(self.credentials.mask(line)),
                     None => match timeout(CLOSE, self.child.wait()).await {
                         Ok(status) => return Input::End(self.exit_of(status.ok())),
                         Err(_) => {
@@ -180,12 +182,12 @@ impl Process {
 async fn collect(
     stream: impl AsyncRead + Unpin,
     into: Arc<Mutex<VecDeque<String>>>,
-    mask: impl Fn(&str) -> String,
+    credentials: Credentials,
     conversation: String,
 ) {
     let mut lines = Lines::new(BufReader::new(stream));
     while let Some(line) = lines.next().await {
-        let line: String = mask(&line).chars().filter(|c| !c.is_control()).take(1000).collect();
+        let line: String = credentials.mask(line).chars().filter(|c| !c.is_control()).take(1000).collect();
         if line.trim().is_empty() {
             continue;
         }

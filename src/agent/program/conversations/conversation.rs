@@ -219,6 +219,7 @@ impl Conversation {
         if is_same && cursor.after > inner.log.last_seq() {
             inner.meta.epoch = Id::random().to_string();
             inner.meta.write(&self.directory.join("meta.json"))?;
+            self.touch();
         }
         let epoch = inner.meta.epoch.clone();
         let reset = cursor.epoch.as_ref().is_some_and(|had| *had != epoch);

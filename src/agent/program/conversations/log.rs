@@ -245,16 +245,12 @@ impl Log {
         'segments: for segment in &self.segments[start..] {
             let text = fs::read(self.path(segment.first))?;
             let whole = &text[..usize::try_from(segment.bytes).unwrap_or(text.len()).min(text.len())];
-            let mut seq = segment.first;
-            for line in whole.split_inclusive(|byte| *byte == b'\n') {
-                if seq > after {
-                    let line =
-                        std::str::from_utf8(line).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-                    if !take(Line { seq, text: line.trim_end().into() }) {
-                        break 'segments;
-                    }
+            let lines = whole.split_inclusive(|byte| *byte == b'\n');
+            for (seq, line) in (segment.first..).zip(lines).skip_while(|(seq, _)| *seq <= after) {
+                let line = std::str::from_utf8(line).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+                if !take(Line { seq, text: line.trim_end().into() }) {
+                    break 'segments;
                 }
-                seq += 1;
             }
         }
         Ok(found)

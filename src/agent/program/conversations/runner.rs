@@ -193,18 +193,22 @@ impl Runner {
     }
 
     fn deadline(&self) -> Instant {
+        let all = [self.quiet(), self.interrupting, self.retry];
+        all.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + NEVER)
+    }
+
+    /// When the process has been without a word for too long: in a turn, or between turns.
+    fn quiet(&self) -> Option<Instant> {
         let timing = &self.shared.world.options.claude;
         let (waits, tasks) = {
             let inner = self.conversation.inner();
             (!inner.fold.requests.is_empty(), inner.tasks)
         };
-        let quiet = match &self.running {
+        match &self.running {
             Some(running) if running.translator.in_turn() => (!waits).then_some(self.last + timing.silent),
             Some(_) if tasks == 0 => Some(self.last + timing.idle),
             _ => None,
-        };
-        let all = [quiet, self.interrupting, self.retry];
-        all.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + NEVER)
+        }
     }
 
     /// Does what is due.
@@ -213,7 +217,7 @@ impl Runner {
         if self.interrupting.is_some_and(|at| at <= now) {
             return self.kill("Claude Code did not stop when it was told to, and was ended.").await;
         }
-        if self.deadline() > now || self.interrupting.is_some() {
+        if self.interrupting.is_some() || self.quiet().is_none_or(|at| at > now) {
             return;
         }
         match &self.running {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::chat::{Chat, count, id};
-use super::model::{Model, text};
+use super::model::{Model, text, tool};
 use super::newest;
 
 #[tokio::test]
@@ -146,4 +146,48 @@ async fn bad_requests_are_refused_by_name() {
         .await;
     let frames = socket.until(|frame| frame["type"] == "state").await;
     assert!(frames.iter().any(|frame| frame["type"] == "reset" && frame["epoch"] != detail["epoch"]), "{frames:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_a_command_prints_is_in_no_event() {
+    let Some(program) = newest() else { return };
+    let model = Model::start().await;
+    let print = tool("Bash", json!({"command": "echo the key is $ANTHROPIC_API_KEY", "description": "Print"}));
+    model.script("print", vec![vec![print], vec![text("Printed.")]]);
+    let chat = Chat::start(&program, &model).await;
+    let conversation = chat.create(json!({})).await;
+    chat.prompt(&conversation, &id(1), "print").await;
+    let asks = |events: &[serde_json::Value]| count(events, "request") + count(events, "toolResult") > 0;
+    if count(&chat.until(&conversation, asks).await, "request") == 1 {
+        let request = chat.request(&conversation).await;
+        chat.answer(&conversation, &request, json!({"answer": "allow"})).await;
+    }
+
+    let events = chat.until(&conversation, |events| count(events, "turnEnded") == 1).await;
+
+    let result = events.iter().find(|event| event["kind"] == "toolResult").unwrap();
+    assert_eq!(result["text"], "the key is ***");
+    assert!(!serde_json::to_string(&events).unwrap().contains("sk-test-key"));
+}
+
+#[tokio::test]
+async fn a_refused_key_fails_the_turn_and_says_what_to_renew() {
+    let Some(program) = newest() else { return };
+    let model = Model::start().await;
+    model.fail(401);
+    let mut chat = Chat::new(&program);
+    chat.environment.secret("anthropic-api-key", "sk-test-key");
+    chat.environment.secret("anthropic-base-url", model.address());
+    chat.variable("CLAUDE_CODE_MAX_RETRIES", "1");
+    chat.restart();
+    let conversation = chat.create(json!({})).await;
+    chat.prompt(&conversation, &id(1), "hello").await;
+
+    let events = chat.until(&conversation, |events| count(events, "turnEnded") == 1).await;
+
+    let end = events.last().unwrap();
+    assert_eq!(end["outcome"], "failed");
+    let message = end["message"].as_str().unwrap();
+    assert!(message.contains("401") && message.contains("renew them in the project's secrets"), "{message}");
+    assert_eq!(count(&events, "text"), 0, "the error is no answer of Claude's: {events:#?}");
 }

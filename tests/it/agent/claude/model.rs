@@ -18,9 +18,17 @@ use tokio::sync::mpsc;
 /// One block of an answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Block {
-    Text { words: Vec<String>, pause: Duration },
+    Text {
+        words: Vec<String>,
+        pause: Duration,
+    },
     Thinking(String),
-    Tool { name: String, input: Value },
+    Tool {
+        name: String,
+        input: Value,
+    },
+    /// Writes the plan into the file that the request names.
+    Plan(String),
 }
 
 /// A text, word by word.
@@ -41,6 +49,18 @@ pub(crate) fn thinking(text: &str) -> Block {
 /// The use of a tool.
 pub(crate) fn tool(name: &str, input: Value) -> Block {
     Block::Tool { name: name.to_owned(), input }
+}
+
+/// Writes a plan into its file.
+pub(crate) fn plan(text: &str) -> Block {
+    Block::Plan(text.to_owned())
+}
+
+/// Plans are shown from the file that Claude Code names for them.
+fn plan_file(body: &Value) -> String {
+    let text = body.to_string();
+    let mut paths = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
+    paths.rfind(|path| path.contains("/plans/") && path.ends_with(".md")).expect("a plan file").to_owned()
 }
 
 type Steps = Vec<Vec<Block>>;
@@ -127,6 +147,12 @@ async fn messages(State(shared): State<Arc<Mutex<Shared>>>, headers: HeaderMap, 
         }
         (step(&locked.scripts, &body), locked.requests.len())
     };
+    let write = |text: String| tool("Write", json!({"file_path": plan_file(&body), "content": text}));
+    let blocks = blocks.into_iter().map(|block| match block {
+        Block::Plan(text) => write(text),
+        other => other,
+    });
+    let blocks: Vec<Block> = blocks.collect();
     let (sender, receiver) = mpsc::channel::<String>(16);
     let model = body["model"].clone();
     tokio::spawn(async move { send(sender, blocks, number, model, shared).await });
@@ -200,6 +226,7 @@ async fn send(
                     part(Duration::ZERO, "content_block_delta", json!({"index": index, "delta": delta}));
                 }
             }
+            Block::Plan(_) => unreachable!("it became the use of a tool"),
             Block::Tool { name, input } => {
                 stop = "tool_use";
                 let id = format!("toolu_{number:04}_{index}");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::chat::{Chat, count, id, kinds};
-use super::model::{Model, text, tool};
+use super::model::{Model, plan, text, tool};
 use super::newest;
 
 fn touch(name: &str) -> Vec<Vec<super::model::Block>> {
@@ -91,6 +91,35 @@ async fn a_rule_holds_for_the_session_or_for_every_conversation_also_after_a_res
 }
 
 #[tokio::test]
+async fn an_attached_image_and_an_attached_text_reach_the_model() {
+    let Some(program) = newest() else { return };
+    let model = Model::start().await;
+    model.script("look", vec![vec![text("A dot.")]]);
+    let chat = Chat::start(&program, &model).await;
+    let conversation = chat.create(json!({})).await;
+    // One pixel.
+    let image = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    let attachments = json!([
+        {"name": "dot.png", "mediaType": "image/png", "data": image},
+        {"name": "notes.md", "mediaType": "text/markdown", "data": "VmVybWlsaW9uLTM="},
+    ]);
+    let body = json!({"id": id(1), "text": "look", "attachments": attachments, "source": "ui"});
+    assert_eq!(chat.post(&conversation, "/prompts", body.clone()).await.0, 202);
+
+    let events = chat.until(&conversation, |events| count(events, "turnEnded") == 1).await;
+
+    assert_eq!(events.last().unwrap()["outcome"], "done", "{events:#?}");
+    let heard = model.last()["messages"].to_string();
+    assert!(heard.contains(image) && heard.contains("Attached file notes.md:\\nVermilion-3"), "{heard}");
+    assert_eq!((&events[0]["attachments"][0]["mediaType"], &events[0]["source"]), (&json!("image/png"), &json!("ui")));
+    // Another file under the same id is another prompt.
+    let mut other = body.clone();
+    other["attachments"][1]["data"] = json!("QW5vdGhlcg==");
+    assert_eq!(chat.post(&conversation, "/prompts", other).await.0, 409);
+    assert_eq!(chat.post(&conversation, "/prompts", body).await.0, 202);
+}
+
+#[tokio::test]
 async fn a_question_gets_its_answers_and_may_be_dismissed() {
     let Some(program) = newest() else { return };
     let model = Model::start().await;
@@ -127,8 +156,9 @@ async fn a_question_gets_its_answers_and_may_be_dismissed() {
 async fn a_plan_is_rejected_with_a_comment_and_then_accepted() {
     let Some(program) = newest() else { return };
     let model = Model::start().await;
-    let plan = |text: &str| vec![tool("ExitPlanMode", json!({"plan": text}))];
-    model.script("plan", vec![plan("# Rewrite all"), plan("# Fix one line"), vec![text("Fixing.")]]);
+    let show = || vec![tool("ExitPlanMode", json!({}))];
+    let (first, second) = (vec![plan("# Rewrite all")], vec![plan("# Fix one line")]);
+    model.script("plan", vec![first, show(), second, show(), vec![text("Fixing.")]]);
     let chat = Chat::start(&program, &model).await;
     let conversation = chat.create(json!({"permissionMode": "plan"})).await;
     chat.prompt(&conversation, &id(1), "plan").await;
@@ -144,6 +174,7 @@ async fn a_plan_is_rejected_with_a_comment_and_then_accepted() {
     assert!(model.last().to_string().contains("Too much."));
     assert_eq!(chat.get(&format!("/{conversation}")).await.1["permissionMode"], "plan");
 
+    assert_eq!(second["input"]["plan"], "# Fix one line");
     chat.answer(&conversation, &second, json!({"answer": "allowSession"})).await;
 
     let events = chat.until(&conversation, |events| count(events, "turnEnded") == 1).await;

@@ -115,9 +115,9 @@ impl Conversation {
                 message: end.message,
                 model: end.model,
             })?;
+            self.signals.worked();
         }
         drop(inner);
-        self.signals.worked();
         self.touch();
         Ok(())
     }

@@ -155,13 +155,16 @@ impl Runner {
         self.phase(Phase::Settled);
     }
 
-    /// Sends a message. Where that fails, the end of the process follows.
+    /// Sends a message.
     pub(super) async fn send(&mut self, message: &Value) {
         let Some(running) = &mut self.running else { return };
-        if let Err(error) = running.process.send(message).await {
-            tracing::warn!(conversation = self.conversation.id(), %error, "Claude Code takes no input");
-            self.kill("Claude Code took no input any more, and was ended.").await;
+        let Err(error) = running.process.send(message).await else { return };
+        tracing::warn!(conversation = self.conversation.id(), %error, "Claude Code takes no input");
+        if error.kind() == io::ErrorKind::TimedOut {
+            return self.kill("Claude Code took no input any more, and was ended.").await;
         }
+        // It has ended, and what it said before comes with its end; or it is ended when that takes too long.
+        self.interrupting = Some(Instant::now() + INTERRUPT);
     }
 
     /// Asks the program to end the turn.
@@ -271,6 +274,9 @@ impl Runner {
     }
 
     fn turn_ended(&mut self, result: TurnResult) -> io::Result<()> {
+        if result.message.as_ref().is_some_and(|message| message.contains(NO_SESSION)) {
+            self.renew_session();
+        }
         let message = match result.message {
             Some(message) if result.unauthenticated => Some(format!("{message}. {REFUSED}")),
             message => message,
@@ -302,12 +308,17 @@ impl Runner {
         }
         // It never took the prompt.
         if exit.errors.contains(NO_SESSION) {
-            let renewed = self.conversation.change(|inner| inner.meta.session = Id::random().into());
-            self.or_retry(renewed);
+            self.renew_session();
         }
         let marked = self.conversation.mark(None);
         self.or_retry(marked);
         self.fail(format!("Claude Code did not start ({}).{errors}", exit.text));
+    }
+
+    /// The session cannot be resumed, so the next turn begins another.
+    fn renew_session(&mut self) {
+        let renewed = self.conversation.change(|inner| inner.meta.session = Id::random().into());
+        self.or_retry(renewed);
     }
 
     /// Ends the turn of a process that is gone.

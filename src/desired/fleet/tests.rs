@@ -3,9 +3,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::plan::WantedObject;
 use crate::project::{
-    ChangeSet, GitUrl, Identified, Image, Intent, MemoryFiles, NewProject, Quantity, Resources, Volumes,
+    ChangeSet, GitUrl, Identified, Image, Intent, MemoryFiles, NewProject, Quantity, Reason, Resources, Volumes,
 };
-use kustomize::Object;
 
 fn path(text: &str) -> RepoPath {
     RepoPath::parse(text).unwrap()
@@ -86,7 +85,7 @@ impl Tree {
 }
 
 fn renderer() -> Renderer {
-    Renderer::new(Arc::default(), Arc::default())
+    Renderer::new(Arc::new(|_: &str| Err("there is no key".to_owned())), Arc::default())
 }
 
 fn rendered(tree: &DesiredTree) -> Vec<String> {

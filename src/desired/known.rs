@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::render::Rendered;
-use super::root::{Members, project_of, root_file};
-use super::{DesiredUnit, WantedUnits};
+use super::fleet::{DesiredUnit, WantedUnits};
+use super::root::{Members, root_file};
+use crate::project::layout::project_of;
 use crate::project::{Files, ObjectKey, RepoPath, Unit};
 use kustomize::{BuildError, Inputs, Names};
 
@@ -26,6 +26,15 @@ pub(super) struct Known {
     /// Paths in the folders of projects, with the other units that looked at them.
     abroad: BTreeMap<RepoPath, BTreeSet<Unit>>,
     claims: Claims,
+}
+
+/// A unit that was rendered for itself.
+pub(super) struct Rendered {
+    pub(super) desired: DesiredUnit,
+    pub(super) inputs: Inputs,
+    /// Why this is not its share of the whole.
+    pub(super) together: Option<BuildError>,
+    pub(super) names: Names,
 }
 
 struct KnownUnit {

@@ -9,23 +9,24 @@ use kustomize::Object;
 
 /// A unit's objects, packed. Their keys can be read as they are.
 #[derive(Debug, Default)]
-pub(super) struct Packed {
+pub(crate) struct Packed {
     objects: Box<[PackedObject]>,
     digest: [u8; 8],
 }
 
 /// One object.
 #[derive(Debug)]
-pub(super) struct PackedObject {
+pub(crate) struct PackedObject {
     /// Its identity.
-    pub(super) key: ObjectKey,
+    pub(crate) key: ObjectKey,
     api_version: Box<str>,
     content: plan::Packed,
-    hash: u64,
+    /// The hash of what is sent.
+    pub(crate) hash: u64,
 }
 
 impl Packed {
-    pub(super) fn of(packer: &Packer, objects: Vec<Object>) -> Self {
+    pub(crate) fn of(packer: &Packer, objects: Vec<Object>) -> Self {
         let mut hasher = Sha256::new();
         let pack = |object: Object| {
             let object = plan::as_sent(object);
@@ -45,22 +46,22 @@ impl Packed {
         Self { objects, digest }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &PackedObject> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &PackedObject> {
         self.objects.iter()
     }
 
     /// A short name for the whole content.
-    pub(super) fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The objects, as a plan wants them.
-    pub(super) fn wanted(&self) -> Vec<WantedObject> {
+    pub(crate) fn wanted(&self) -> Vec<WantedObject> {
         self.objects.iter().map(PackedObject::wanted).collect()
     }
 
     /// The Secrets among them.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = WantedObject> {
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = WantedObject> {
         let secrets = self.objects.iter().filter(|object| object.key.group.is_empty() && object.key.kind == "Secret");
         secrets.map(PackedObject::wanted)
     }
