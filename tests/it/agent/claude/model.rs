@@ -52,7 +52,7 @@ pub(crate) fn tool(name: &str, input: Value) -> Block {
 }
 
 /// Writes a plan into its file.
-pub(super) fn plan(text: &str) -> Block {
+pub(crate) fn plan(text: &str) -> Block {
     Block::Plan(text.to_owned())
 }
 
