@@ -1,11 +1,11 @@
 //! The one reading of a state repository's tree: its root, its units, the policy in force, who claims which object, and the
 //! encrypted files.
 //!
-//! Takes [`Files`](crate::project::Files), gives each unit's objects or the reason why it has none. A write through the API
-//! ([`Verdicts`]), a push ([`Verdicts`]), a plan and the reconciler ([`Renderer`]) read trees through this module alone, so
+//! Takes [`Files`], gives each unit's objects or the reason why it has none. A write through the API
+//! ([`Verdicts`]), a push ([`Verdicts`]), a plan and the reconciler (`Renderer`) read trees through this module alone, so
 //! that each bad tree gets the same verdict in the same words on every way into Git and out of it.
 //!
-//! [`Renderer`] reads whole trees one after another and renders what changed. [`Verdicts`] renders single units of one tree:
+//! `Renderer` reads whole trees one after another and renders what changed. [`Verdicts`] renders single units of one tree:
 //! what a write costs must not grow with the fleet.
 //!
 //! **Architecture invariant:** pure. Decryption is the caller's, as a function ([`ReadSecret`]); history is the caller's,

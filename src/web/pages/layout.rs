@@ -58,9 +58,9 @@ impl Frame<'_> {
                                 a href=(format!("{base}/projects")) { "Projects" }
                                 a href=(format!("{base}/chat")) { "Chat" }
                                 a href=(format!("{base}/plan")) { "Plan" }
+                                a href=(format!("{base}/backups")) { "Backups" }
                                 @if allows(principal.role, Action::Upgrade) { a href=(format!("{base}/upgrade")) { "Upgrade" } }
                                 a href=(format!("{base}/new")) { "New project" }
-                                a href=(format!("{base}/backups")) { "Backups" }
                             }
                             form.out method="post" action=(format!("{base}/sign-out")) {
                                 bdi.who { (principal.name) }

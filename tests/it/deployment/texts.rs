@@ -21,6 +21,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("DATABASE_URL", "secret"),
     ("DEFAULT_ANTHROPIC_API_KEY", "secret"),
     ("SOPS_AGE_KEY", "secret"),
+    ("WEBHOOK_SECRET", "secret"),
     ("ALLOWED_HOSTS", "only for a manager on the loopback address"),
     ("KUBECONFIG", "the pod has an account of its own"),
     ("KUBERNETES_NAMESPACE", "the namespace of the pod, in the Deployment"),
@@ -37,7 +38,7 @@ const DIFFERENT: &[(&str, &str)] = &[
 ];
 
 /// Keys of the Secret that no setting of this program reads yet, or that only ssh reads.
-const KEYS_WITHOUT_SETTING: &[&str] = &["backup-ssh-public-key", "jira-api-key", "jwt-secret", "webhook-secret"];
+const KEYS_WITHOUT_SETTING: &[&str] = &["backup-ssh-public-key", "jira-api-key", "jwt-secret"];
 
 #[test]
 fn every_setting_is_in_the_configmap_with_its_default_or_elsewhere_on_purpose() {
