@@ -61,7 +61,7 @@ claim=$(echo "$objects" | awk '$1 == "PersistentVolumeClaim" { print $3; exit }'
 if [ -n "$claim" ] && ! grep -q storageClassName "$rendered" &&
   [ -z "$(k get persistentvolumeclaim "$claim" --ignore-not-found -o name)" ] &&
   [[ $(kubectl get storageclasses -o yaml 2> /dev/null || true) != *'is-default-class: "true"'* ]]; then
-  say "warning: the cluster has no default storage class: the claim $claim waits until somebody makes a volume for it"
+  say "warning: the cluster has no default storage class: the claim $claim stays Pending until an administrator creates a volume for it"
 fi
 
 # The objects. A container reads a changed ConfigMap when it starts.

@@ -69,7 +69,7 @@ struct Shared {
 struct Signals {
     /// Counts changes of any conversation.
     changed: watch::Sender<u64>,
-    /// When somebody last worked here.
+    /// The time of the last work: a prompt, an answer, or the end of a turn.
     activity: Mutex<Option<Timestamp>>,
 }
 
@@ -241,7 +241,7 @@ impl Conversations {
         self.all().iter().any(|conversation| conversation.is_busy())
     }
 
-    /// When somebody last worked here.
+    /// The time of the last work: a prompt, an answer, or the end of a turn.
     pub(super) fn last_activity(&self) -> Option<Timestamp> {
         *lock(&self.shared.signals.activity)
     }

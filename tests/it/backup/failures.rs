@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -189,7 +190,17 @@ fn the_state_repository_is_no_target() {
         (copy.display().to_string(), "is the local copy"),
     ] {
         let mut command = manager.command(&["serve"]);
-        let output = command.env("BACKUP_GIT_REPOSITORY", &target).output().unwrap();
+        command.env("BACKUP_GIT_REPOSITORY", &target).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut refused = command.spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while refused.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                refused.kill().unwrap();
+                panic!("{target}: the manager starts although its backup goes nowhere else");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let output = refused.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && text.contains(word), "{target}: {text}");
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Rule;
 use crate::agent::chat::{Answer, BlockKind, RequestKind};
 
-/// What a line says, as far as anybody here needs it.
+/// The content of one output line, as far as the agent uses it.
 #[derive(Debug)]
 pub(super) enum Line {
     /// A turn begins.

@@ -45,7 +45,7 @@ pub(in crate::agent::program) enum Output {
     Mode(String),
     /// How many tasks run in the background.
     Tasks(usize),
-    /// A turn that nobody asked for began.
+    /// A turn began without a prompt.
     TurnStarted,
     /// The turn ended.
     TurnEnded(Box<TurnResult>),
@@ -87,7 +87,7 @@ pub(in crate::agent::program) struct Translator {
 
 #[derive(Debug, Default)]
 struct Turn {
-    /// `None` for a turn that nobody asked for.
+    /// `None` for a turn without a prompt.
     prompt: Option<String>,
     /// Whether the program has taken the prompt up.
     heard: bool,
@@ -164,7 +164,7 @@ impl Translator {
                 out.push(Output::Send(answer::unanswerable(&id)));
             }
             Line::TaskStarted { id, background } => {
-                // Older programs do not say; theirs that end with their tool are gone before anybody looks.
+                // Older programs do not say; their tasks that end with their tool are gone before the list is read.
                 if background != Some(false) {
                     self.tasks.insert(id);
                     out.push(Output::Tasks(self.tasks.len()));
