@@ -4,6 +4,7 @@
 //! environment is full of them); an empty one counts as unset, as container tools often pass it so.
 
 mod reader;
+mod repository;
 mod table;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub state: StateSettings,
     /// Where backups of it go.
     pub backup: BackupSettings,
+    /// Where tickets come from, and what they may do.
+    pub jira: JiraSettings,
     /// Keys and credentials of the manager itself.
     pub secrets: Secrets,
 }
@@ -138,6 +141,19 @@ pub struct BackupSettings {
     pub directory: Option<PathBuf>,
 }
 
+/// Where tickets come from, and what they may do.
+#[derive(Clone, Debug)]
+pub struct JiraSettings {
+    /// JIRA_BASE_URL, without a slash at its end.
+    pub base_url: Option<String>,
+    /// JIRA_EMAIL: set for Cloud, unset for Data Center.
+    pub email: Option<String>,
+    /// JIRA_REPOSITORY_FIELD: the id or the name of the field with the repository.
+    pub repository_field: Option<String>,
+    /// AUTO_CREATE_PROJECTS; unset: with a cluster, and not with the embedded one.
+    pub auto_create_projects: Option<bool>,
+}
+
 /// Keys and credentials of the manager itself. `Debug` masks them.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
@@ -159,6 +175,8 @@ pub struct Secrets {
     pub admin_token: Option<SecretString>,
     /// WEBHOOK_SECRET, `webhook-secret`: signs what calls the webhooks without a token.
     pub webhook_secret: Option<SecretString>,
+    /// JIRA_API_KEY, `jira-api-key`: the API token (Cloud) or personal access token (Data Center) of the manager's account.
+    pub jira_api_key: Option<SecretString>,
 }
 
 impl Settings {
@@ -199,6 +217,12 @@ impl Settings {
         let backup_branch = reader.with_default("BACKUP_GIT_BRANCH", "main", self::branch);
         let interval_hours = reader.with_default("BACKUP_INTERVAL_HOURS", "24", interval_hours);
         let backup_directory = reader.optional("BACKUP_DIR", path);
+        let jira = JiraSettings {
+            base_url: reader.optional("JIRA_BASE_URL", self::public_url),
+            email: reader.optional("JIRA_EMAIL", email),
+            repository_field: reader.optional("JIRA_REPOSITORY_FIELD", field_name),
+            auto_create_projects: reader.optional("AUTO_CREATE_PROJECTS", boolean),
+        };
         let secrets = Secrets {
             directory: reader.optional("SECRETS_DIR", path),
             sops_age_key: reader.secret("SOPS_AGE_KEY", anything),
@@ -209,6 +233,7 @@ impl Settings {
             agent_signing_key: reader.secret("AGENT_SIGNING_KEY", anything),
             admin_token: reader.secret("ADMIN_TOKEN", anything),
             webhook_secret: reader.secret("WEBHOOK_SECRET", anything),
+            jira_api_key: reader.secret("JIRA_API_KEY", one_word),
         };
         // Everything has been read by now, so that one run reports every error.
         let assemble = || {
@@ -243,6 +268,7 @@ impl Settings {
                     interval_hours: interval_hours?,
                     directory: backup_directory,
                 },
+                jira,
                 secrets,
             })
         };
@@ -265,6 +291,7 @@ impl Secrets {
             (&mut self.admin_token, "admin-token"),
             (&mut self.sops_age_key, "sops-age-key"),
             (&mut self.webhook_secret, "webhook-secret"),
+            (&mut self.jira_api_key, "jira-api-key"),
         ] {
             if slot.is_none() {
                 *slot = read_secret_file(&directory.join(file))?;
@@ -303,6 +330,22 @@ fn read_secret_file(file: &Path) -> Result<Option<SecretString>, SettingError> {
 
 fn anything(_: &str) -> Result<(), String> {
     Ok(())
+}
+
+/// A token goes into a header.
+fn one_word(text: &str) -> Result<(), String> {
+    let fits = text.chars().all(|c| c.is_ascii_graphic());
+    if fits { Ok(()) } else { Err("must be one word of ASCII characters".to_owned()) }
+}
+
+fn email(text: &str) -> Result<String, String> {
+    let fits = text.contains('@') && text.len() <= 254 && text.chars().all(|c| c.is_ascii_graphic() && c != ':');
+    if fits { Ok(text.to_owned()) } else { Err("must be the e-mail address of the account in JIRA Cloud".to_owned()) }
+}
+
+fn field_name(text: &str) -> Result<String, String> {
+    let fits = text.chars().count() <= 255 && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err("must be the id (customfield_10079) or the name of a field".to_owned()) }
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {

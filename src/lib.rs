@@ -8,10 +8,11 @@
 //!             plan/      (desired, observed, now) -> actions and status
 //!             desired/   (tree, policy) -> objects or verdict of each unit: the one reading of a tree
 //! beside it   config/  settings   metrics/  counters   private_file  keys and tokens on disk
-//! adapters    git/  cluster/  store/  sops/  agent/   one outside system each
+//! adapters    git/  cluster/  store/  sops/  agent/  jira/   one outside system each
 //! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)  backup/
 //!             operations/  what the product can do, once, for every edge
 //!             chat/  conversations: relayed to agents, copied, and kept until delivered
+//!             tickets/  JIRA's webhooks become projects and prompts, answers become comments
 //! edges       auth/  web/ {router, middleware, api/, pages/}  app/  embedded/
 //! ```
 //! Arrows point down this list only from edges to services to adapters to the pure core; adapters do not know one
@@ -31,6 +32,7 @@
 //! - *Inventory*: the objects that were applied for a unit, remembered in the store; what is pruned comes from it.
 //! - *Field manager*: the name under which a unit's objects are applied, `claude-manager/<shortName>`.
 //! - *Backup*: the tag `backup/<time>` on a commit of the state repository, in BACKUP_DIR and in the backup repository.
+//! - *Ticket*: an issue of JIRA with its project and conversation. A *delivery* is one webhook of JIRA.
 //! - *Agent*: the program inside an environment. A *turn* is one piece of work of Claude Code in it.
 //!
 //! # Walkthrough: a click becomes a commit
@@ -54,6 +56,7 @@ pub mod desired;
 pub mod edit;
 pub mod embedded;
 pub mod git;
+pub mod jira;
 pub mod metrics;
 pub mod operations;
 pub mod plan;
@@ -62,4 +65,5 @@ pub mod project;
 pub mod reconcile;
 pub mod sops;
 pub mod store;
+pub mod tickets;
 pub mod web;

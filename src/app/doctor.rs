@@ -3,6 +3,7 @@
 //! Each check gives [`Finding`]s; one that cannot be made because of an earlier one is left out, not guessed.
 
 mod cluster;
+mod jira;
 mod machine;
 mod repository;
 
@@ -78,6 +79,7 @@ pub(super) async fn doctor(settings: anyhow::Result<Settings>) -> anyhow::Result
     };
     report.tell_all(repository::check(&settings, identities));
     report.tell(repository::backup(&settings));
+    report.tell(jira::check(&settings).await);
     report.tell_all(cluster::check(&settings).await);
     Ok(report.end())
 }

@@ -23,6 +23,7 @@ use crate::git::Repository;
 use crate::operations::Operations;
 use crate::project::{Actor, AgentKey, ErrorKind, Intent, Principal, Role, Source};
 use crate::reconcile::Reconciler;
+use crate::tickets::Tickets;
 use crate::web;
 
 /// For how long a start waits for the first lists of the cluster; a large one takes longer, and one that is silent never ends.
@@ -70,7 +71,10 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let operations = Operations::new(changes, reconciler.clone(), backups, parts.clone());
     let (store, metrics) = (parts.store.clone(), parts.metrics.clone());
     let chat = Chat::new(operations.clone(), store.clone(), metrics.clone(), parts.agents.clone());
-    let state = web::AppState::new(operations.clone(), chat.clone(), store, Arc::clone(&settings), metrics, auth);
+    let options = wiring::tickets(&settings, wired.embedded.is_some())?;
+    let tickets = Tickets::new(options, operations.clone(), chat.clone(), store.clone(), metrics.clone());
+    let state =
+        web::AppState::new(operations.clone(), chat.clone(), tickets.clone(), store, Arc::clone(&settings), metrics, auth);
     let router = web::router(state);
     // The first answer already knows every project, and how it is doing where the cluster says so soon.
     reconciler.load().await;
@@ -79,6 +83,7 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     if let Err(error) = chat.resume().await {
         tracing::error!(%error, "prompts that wait are delivered only after the next one of their project");
     }
+    tokio::spawn(tickets.run());
     // "Everywhere" is no address to open.
     let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
     let host = if address.is_ipv6() && !address.ip().is_unspecified() { format!("[{host}]") } else { host };

@@ -22,7 +22,7 @@ use crate::project::{AgentKey, ChangeSet, Files, RepoPath, SCOPE_LABEL, SecretKe
 use crate::reconcile::Dependencies;
 use crate::sops::{self, Identity};
 use crate::store::Store;
-use crate::{edit, embedded};
+use crate::{edit, embedded, jira, tickets};
 
 /// What every command that looks at the cluster works with.
 pub(crate) struct Wired {
@@ -283,6 +283,27 @@ pub(crate) fn backups(settings: &Settings, repository: &Repository, metrics: &Me
         agent_key: Some(agent_key(&signer(settings)?)),
     };
     Ok(Backups::open(repository.clone(), options, metrics.clone())?)
+}
+
+/// What tickets need of the settings. A client of JIRA is there once its address and key are.
+pub(crate) fn tickets(settings: &Settings, is_embedded: bool) -> anyhow::Result<tickets::Options> {
+    let server = &settings.server;
+    Ok(tickets::Options {
+        jira: jira(settings)?,
+        site: settings.jira.base_url.clone(),
+        repository_field: settings.jira.repository_field.clone(),
+        // A process of this machine is no sandbox: there, tickets make projects only where a person said so.
+        may_create: settings.jira.auto_create_projects.unwrap_or(!is_embedded),
+        has_secret: settings.secrets.webhook_secret.is_some(),
+        defaults: settings.defaults.clone(),
+        public_url: server.public_url.clone(),
+    })
+}
+
+/// The client of JIRA; `None` while its address or its key is not set.
+pub(crate) fn jira(settings: &Settings) -> anyhow::Result<Option<jira::Client>> {
+    let (Some(base), Some(key)) = (&settings.jira.base_url, &settings.secrets.jira_api_key) else { return Ok(None) };
+    Ok(Some(jira::Client::new(base, settings.jira.email.as_deref(), key).context("JIRA")?))
 }
 
 /// The cluster that is configured; `None` is the embedded one.

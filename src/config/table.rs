@@ -144,7 +144,32 @@ pub const SETTINGS: &[Setting] = &[
         "WEBHOOK_SECRET",
         "",
         "random-text",
-        "Signs calls of /api/webhooks (webhook-secret in SECRETS_DIR): X-Hub-Signature-256 with HMAC-SHA256 over the body.",
+        "Signs calls of /api/webhooks (webhook-secret in SECRETS_DIR): X-Hub-Signature or X-Hub-Signature-256 with HMAC-SHA256 over the body. JIRA's webhook needs it.",
+    ),
+    setting("JIRA_BASE_URL", "", "https://example.atlassian.net", "Address of JIRA, to write answers to tickets."),
+    setting(
+        "JIRA_EMAIL",
+        "",
+        "claude@example.com",
+        "E-mail address of the manager's account in JIRA Cloud; unset for JIRA Data Center.",
+    ),
+    setting(
+        "JIRA_API_KEY",
+        "",
+        "token",
+        "API token (Cloud) or personal access token (Data Center) of an account of the manager's own (jira-api-key in SECRETS_DIR).",
+    ),
+    setting(
+        "JIRA_REPOSITORY_FIELD",
+        "",
+        "customfield_10079",
+        "Id or name of the field of issues that names the repository; without it the description is read.",
+    ),
+    setting(
+        "AUTO_CREATE_PROJECTS",
+        "",
+        "true",
+        "Whether a new ticket makes a project; unset: with a cluster yes, on this machine no.",
     ),
 ];
 

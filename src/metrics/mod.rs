@@ -40,6 +40,8 @@ pub struct Metrics {
     errors: IntCounterVec,
     chat_messages: IntCounterVec,
     chat_connections: IntGaugeVec,
+    webhooks: IntCounterVec,
+    webhook_processing: HistogramVec,
 }
 
 /// How something ended.
@@ -153,17 +155,43 @@ impl Metrics {
                 &["kind", "source"],
             )?,
             chat_connections: gauge("active_chat_connections", "Open sockets of the chat.", &[])?,
+            webhooks: counter(
+                "webhook_requests_total",
+                "Webhooks that were answered; a refused one is a failure.",
+                &["webhook", "result"],
+            )?,
+            webhook_processing: histogram(
+                "webhook_processing_duration_seconds",
+                "Time to do what a webhook asks for, without the time that it waited.",
+                exponential_buckets(0.002, 2.0, 14)?,
+                &["webhook", "result"],
+            )?,
             registry,
         };
         // A phase that no project is in is a zero, not an absent series: an alert can then tell it from no data.
         for phase in Phase::ALL {
             metrics.projects.with_label_values(&[phase.as_str()]).set(0);
         }
-        for source in ["api", "chat", "ui", "webhook"] {
+        for source in ["api", "chat", "jira", "ui", "webhook"] {
             let _ = metrics.chat_messages.with_label_values(&["prompt", source]);
         }
         metrics.chat_connections.with_label_values::<&str>(&[]).set(0);
+        for webhook in ["jira", "trigger"] {
+            for outcome in [Outcome::Success, Outcome::Failure] {
+                let _ = metrics.webhooks.with_label_values(&[webhook, outcome.as_str()]);
+            }
+        }
         Ok(metrics)
+    }
+
+    /// Counts an answered webhook: `jira` or `trigger`.
+    pub fn webhook(&self, webhook: &'static str, outcome: Outcome) {
+        self.webhooks.with_label_values(&[webhook, outcome.as_str()]).inc();
+    }
+
+    /// Records how long one try to do what a webhook asks for took.
+    pub fn webhook_processed(&self, webhook: &'static str, outcome: Outcome, took: Duration) {
+        self.webhook_processing.with_label_values(&[webhook, outcome.as_str()]).observe(took.as_secs_f64());
     }
 
     /// Counts a message that people or programs sent into a conversation: a `prompt` or an `answer`.
@@ -330,6 +358,8 @@ mod tests {
         metrics.backup(Outcome::Success, Duration::from_secs(1));
         metrics.set_last_backup(1_700_000_000);
         metrics.chat_message("prompt", "api");
+        metrics.webhook("jira", Outcome::Failure);
+        metrics.webhook_processed("jira", Outcome::Success, Duration::from_millis(20));
         let _open = metrics.chat_connection();
         drop(metrics.chat_connection());
 
@@ -353,6 +383,8 @@ mod tests {
             "backup_last_success_timestamp_seconds 1700000000",
             "chat_messages_total{kind=\"prompt\",source=\"api\"} 1",
             "active_chat_connections 1",
+            "webhook_requests_total{result=\"failure\",webhook=\"jira\"} 1",
+            "webhook_processing_duration_seconds_count{result=\"success\",webhook=\"jira\"} 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

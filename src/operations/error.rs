@@ -58,8 +58,14 @@ impl OperationError {
     /// There is no project that `text` names. It may be any text of a request.
     #[must_use]
     pub fn no_such_project(text: &str) -> Self {
+        Self::no_such("project", text)
+    }
+
+    /// There is no thing of a kind that `text` names. It may be any text of a request.
+    #[must_use]
+    pub fn no_such(kind: &str, text: &str) -> Self {
         let shown: String = text.chars().filter(|c| !c.is_control()).take(64).collect();
-        Self::new(ErrorKind::NotFound, format!("there is no project {shown:?}"))
+        Self::new(ErrorKind::NotFound, format!("there is no {kind} {shown:?}"))
     }
 }
 

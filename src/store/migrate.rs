@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     step!(5, "0005_last_changes.sql"),
     step!(6, "0006_sent.sql"),
     step!(7, "0007_chat.sql"),
+    step!(8, "0008_tickets.sql"),
 ];
 
 /// Any number, as long as no other program uses the same one in the same database.

@@ -10,6 +10,7 @@ mod inventory;
 mod last_changes;
 mod migrate;
 mod sessions;
+mod tickets;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -26,6 +27,7 @@ pub use chat::{ConversationCopy, EventCopy, WaitingPrompt};
 pub use history::{CommitOutcome, KEPT};
 pub use idempotency::{Begun, Fingerprint, StoredAnswer};
 pub use sessions::Session;
+pub use tickets::{Delivery, DeliveryState, NewDelivery, TicketRow};
 
 /// Runs one block with the pool of whichever dialect is in use. The block is compiled once for each.
 macro_rules! on_pool {

@@ -14,6 +14,7 @@ mod problem;
 mod request;
 mod router;
 mod same_origin;
+mod signature;
 mod websocket;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::operations::Operations;
 use crate::store::Store;
+use crate::tickets::Tickets;
 
 pub use router::router;
 
@@ -33,6 +35,7 @@ pub use router::router;
 pub struct AppState {
     operations: Operations,
     chat: Chat,
+    tickets: Tickets,
     /// Sessions, and answers to requests with an Idempotency-Key: both are HTTP's own.
     store: Store,
     settings: Arc<Settings>,
@@ -47,12 +50,13 @@ impl AppState {
     pub fn new(
         operations: Operations,
         chat: Chat,
+        tickets: Tickets,
         store: Store,
         settings: Arc<Settings>,
         metrics: Metrics,
         auth: Auth,
     ) -> Self {
-        Self { operations, chat, store, settings, metrics, auth, started: Instant::now() }
+        Self { operations, chat, tickets, store, settings, metrics, auth, started: Instant::now() }
     }
 }
 

@@ -50,15 +50,20 @@ impl<S: Sync> FromRequest<S> for Call {
 
 /// A body of bearable size.
 pub(super) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    read_at_most(headers, body, MAX_BODY).await
+}
+
+/// A body of at most `most` bytes.
+pub(super) async fn read_at_most(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
     let too_large = || {
-        let detail = format!("the body must have at most {MAX_BODY} bytes");
+        let detail = format!("the body must have at most {most} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
     };
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY) {
+    if announced.is_some_and(|length| length > most) {
         return Err(too_large());
     }
-    axum::body::to_bytes(body, MAX_BODY).await.map_err(|error| {
+    axum::body::to_bytes(body, most).await.map_err(|error| {
         let limited =
             std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
         if limited { too_large() } else { Problem::of_kind(ErrorKind::Invalid, "the body did not arrive whole") }

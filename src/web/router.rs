@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 
 use super::AppState;
-use super::api::{backup, chat, chat_socket, history, logs, monitoring, plan, projects, webhook};
+use super::api::{backup, chat, chat_socket, history, logs, monitoring, plan, projects, tickets, webhook};
 use super::middleware;
 use super::pages;
 use super::problem::Problem;
@@ -53,7 +53,10 @@ fn rest() -> Router<AppState> {
         .route("/api/projects/{id}/conversations/{conversation}/interrupt", post(chat::interrupt))
         .route("/api/projects/{id}/conversations/{conversation}/requests/{request}", post(chat::answer))
         .route("/api/chat/ws", get(chat_socket::open))
+        .route("/api/webhooks/jira", post(tickets::receive))
         .route("/api/webhooks/trigger", post(webhook::trigger))
+        .route("/api/tickets/deliveries", get(tickets::list))
+        .route("/api/tickets/deliveries/{id}/replay", post(tickets::replay))
         .route("/api/plan", get(plan::of_commit).post(plan::apply_head))
         .route("/api/backup/status", get(backup::status))
         .route("/api/backup/list", get(backup::list))
@@ -68,7 +71,7 @@ fn rest() -> Router<AppState> {
 
 /// Pages, and what they are made with.
 fn for_people() -> Router<AppState> {
-    use pages::{assets, backups, chat, create, delete, list, log, plan, project, sign_in, upgrade};
+    use pages::{assets, backups, chat, create, delete, list, log, plan, project, sign_in, tickets, upgrade};
     Router::new()
         .route("/", get(pages::home))
         .route("/sign-in", get(sign_in::look).post(sign_in::sign_in))
@@ -89,6 +92,8 @@ fn for_people() -> Router<AppState> {
         .route("/projects/{id}/chat/{conversation}/requests/{request}", post(chat::answer))
         .route("/projects/{id}/chat/{conversation}/cancel/{prompt}", post(chat::cancel))
         .route("/fragments/projects/{id}/chat/{conversation}", get(chat::fragment))
+        .route("/tickets", get(tickets::page))
+        .route("/tickets/{id}/replay", post(tickets::replay))
         .route("/plan", get(plan::page).post(plan::apply))
         .route("/backups", get(backups::page).post(backups::create))
         .route("/backups/restore", get(backups::plan).post(backups::restore))

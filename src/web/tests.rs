@@ -28,6 +28,7 @@ mod pages;
 mod projects;
 mod requests;
 mod sessions;
+mod tickets;
 
 const OVERLAY: &str = "1111111111111111111111111111111111111111";
 const COMMIT: &str = "2222222222222222222222222222222222222222";
@@ -78,7 +79,17 @@ impl TestApp {
         let agents =
             crate::agent::Client::new(crate::agent::Signer::open(data.path()).unwrap(), crate::agent::Reach::Direct);
         let chat = Chat::new(operations.clone(), store.clone(), metrics.clone(), Some(agents));
-        let state = AppState::new(operations.clone(), chat, store, Arc::new(settings), metrics.clone(), auth);
+        let options = crate::tickets::Options {
+            jira: None,
+            site: None,
+            repository_field: None,
+            may_create: true,
+            has_secret: settings.secrets.webhook_secret.is_some(),
+            defaults: settings.defaults.clone(),
+            public_url: None,
+        };
+        let tickets = Tickets::new(options, operations.clone(), chat.clone(), store.clone(), metrics.clone());
+        let state = AppState::new(operations.clone(), chat, tickets, store, Arc::new(settings), metrics.clone(), auth);
         Self { router: router(state), script, metrics, operations, _data: data }
     }
 
@@ -213,7 +224,7 @@ fn body() -> Value {
 }
 
 /// Every route with a method that it knows.
-const ROUTES: [(&str, &str); 21] = [
+const ROUTES: [(&str, &str); 22] = [
     ("GET", "/api/projects"),
     ("POST", "/api/projects"),
     ("GET", "/api/projects/alpha"),
@@ -227,6 +238,7 @@ const ROUTES: [(&str, &str); 21] = [
     ("GET", "/api/projects/alpha/plan"),
     ("GET", "/api/projects/alpha/conversations"),
     ("POST", "/api/projects/alpha/conversations"),
+    ("GET", "/api/tickets/deliveries"),
     ("GET", "/api/plan"),
     ("POST", "/api/plan"),
     ("POST", "/api/projects/alpha/plan"),

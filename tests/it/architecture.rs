@@ -21,6 +21,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("store", &["project", "metrics"]),
     ("sops", &["project", "kustomize", "desired"]),
     ("agent", &["project", "metrics", "private_file"]),
+    ("jira", &[]),
     // Services.
     ("change", &["project", "kustomize", "edit", "plan", "desired", "git", "sops", "store", "metrics"]),
     (
@@ -33,10 +34,11 @@ const MAP: &[(&str, &[&str])] = &[
         &["project", "plan", "git", "cluster", "store", "agent", "metrics", "change", "reconcile", "backup"],
     ),
     ("chat", &["project", "store", "agent", "metrics", "operations"]),
+    ("tickets", &["project", "config", "store", "jira", "metrics", "operations", "chat"]),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
     ("auth", &["project", "store", "metrics", "private_file"]),
-    ("web", &["project", "config", "plan", "store", "metrics", "auth", "operations", "chat"]),
+    ("web", &["project", "config", "plan", "store", "metrics", "auth", "operations", "chat", "tickets"]),
     (
         "app",
         &[
@@ -50,12 +52,14 @@ const MAP: &[(&str, &[&str])] = &[
             "store",
             "sops",
             "agent",
+            "jira",
             "metrics",
             "change",
             "reconcile",
             "backup",
             "operations",
             "chat",
+            "tickets",
             "auth",
             "web",
             "embedded",

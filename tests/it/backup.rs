@@ -166,7 +166,7 @@ async fn an_export_is_the_same_bytes_each_time_and_unpacks_to_the_tree() {
     create_project(&manager, "shop").await;
     let name = back_up(&manager).await["timestamp"].as_str().unwrap().to_owned();
     create_project(&manager, "later").await;
-    let http = reqwest::Client::new();
+    let http = crate::http::client();
     let mut exports = Vec::new();
     for path in ["/api/backup/export", "/api/backup/export", &format!("/api/backup/export?timestamp={name}")] {
         let response = http.get(manager.url(path)).bearer_auth(manager.token()).send().await.unwrap();

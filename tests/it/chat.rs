@@ -246,7 +246,7 @@ async fn a_prompt_streams_asks_is_answered_and_is_still_read_when_the_project_is
         let hex: String = mac.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         (body, format!("sha256={hex}"))
     };
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = crate::http::client();
     let send = |body: String, signature: String| {
         let request = http.post(manager.url("/api/webhooks/trigger")).header("x-hub-signature-256", signature);
         request.body(body).send()

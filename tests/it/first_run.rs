@@ -129,7 +129,7 @@ async fn the_terminal_shows_a_link_that_opens_and_a_second_start_finds_everythin
     let (seen, link) = first.link();
     assert!(seen.contains("cluster     embedded"), "{seen}");
     let (site, token) = link.split_once("/sign-in?token=").expect("a token in the link");
-    let http = reqwest::Client::new();
+    let http = crate::http::client();
     let list = http.get(format!("{site}/api/projects")).bearer_auth(token).send().await.expect("an answer");
     assert_eq!(list.status().as_u16(), 200);
     let made = http

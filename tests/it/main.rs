@@ -17,6 +17,7 @@ mod first_run;
 mod fuzz_bytes;
 mod git;
 mod git_server;
+mod http;
 mod local_runtime;
 mod main_job;
 mod manager;
@@ -29,6 +30,7 @@ mod seed;
 mod sops;
 mod store;
 mod template;
+mod tickets;
 mod verdict;
 
 mod kustomize;

@@ -217,7 +217,7 @@ async fn processes_that_start_at_once_agree_on_one_schema() {
     }
     for task in tasks {
         let store = task.await.unwrap().unwrap();
-        assert_eq!(store.schema().await.unwrap(), 7);
+        assert_eq!(store.schema().await.unwrap(), 8);
         store.close().await;
     }
 }

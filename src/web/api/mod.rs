@@ -15,5 +15,6 @@ pub(in crate::web) mod parse;
 pub(in crate::web) mod plan;
 pub(in crate::web) mod project_json;
 pub(in crate::web) mod projects;
+pub(in crate::web) mod tickets;
 pub(in crate::web) mod webhook;
 mod write;

@@ -29,7 +29,6 @@ pub(in crate::web) fn display_name(text: &str) -> Result<String, String> {
 
 /// An address, or a bare name that `prefix` completes.
 pub(in crate::web) fn repository(text: &str, defaults: &ProjectDefaults) -> Result<GitUrl, String> {
-    let prefix = defaults.git_prefix.as_deref();
     if GitUrl::local_path(text).is_some() {
         if !defaults.local_repositories {
             return Err(
@@ -40,19 +39,7 @@ pub(in crate::web) fn repository(text: &str, defaults: &ProjectDefaults) -> Resu
         }
         return GitUrl::parse_here(text).map_err(|error| error.to_string());
     }
-    let bare = !text.is_empty()
-        && !text.starts_with(['.', '-'])
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    let address = match (bare, prefix) {
-        (false, _) => text.to_owned(),
-        (true, Some(prefix)) => format!("{prefix}{}.git", text.strip_suffix(".git").unwrap_or(text)),
-        (true, None) => {
-            return Err("must be a whole address, as in https://host/path; \
-                        DEFAULT_GIT_ORG, which would complete a bare name, is not set"
-                .to_owned());
-        }
-    };
-    GitUrl::parse(&address).map_err(|error| error.to_string())
+    defaults.repository(text)
 }
 
 pub(in crate::web) fn image(text: &str) -> Result<Image, String> {

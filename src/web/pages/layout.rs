@@ -58,6 +58,7 @@ impl Frame<'_> {
                                 a href=(format!("{base}/projects")) { "Projects" }
                                 a href=(format!("{base}/chat")) { "Chat" }
                                 a href=(format!("{base}/plan")) { "Plan" }
+                                a href=(format!("{base}/tickets")) { "Tickets" }
                                 a href=(format!("{base}/backups")) { "Backups" }
                                 @if allows(principal.role, Action::Upgrade) { a href=(format!("{base}/upgrade")) { "Upgrade" } }
                                 a href=(format!("{base}/new")) { "New project" }

@@ -23,6 +23,7 @@ pub(super) mod plan;
 mod problem;
 pub(super) mod project;
 pub(super) mod sign_in;
+pub(super) mod tickets;
 pub(super) mod upgrade;
 
 use axum::extract::{Request, State};

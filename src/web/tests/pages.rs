@@ -11,22 +11,22 @@ use crate::plan::{Action, Held, Operation};
 use crate::project::ObjectKey;
 pub(in crate::web::tests) use html_check::check;
 
-const BROWSER: (&str, &str) = ("accept", "text/html");
+pub(in crate::web::tests) const BROWSER: (&str, &str) = ("accept", "text/html");
 const HERE: (&str, &str) = ("sec-fetch-site", "same-origin");
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 /// Somebody at a browser.
-struct Browser<'a> {
+pub(in crate::web::tests) struct Browser<'a> {
     app: &'a TestApp,
     cookie: String,
 }
 
 impl<'a> Browser<'a> {
-    async fn new(app: &'a TestApp, token: &str) -> Self {
+    pub(in crate::web::tests) async fn new(app: &'a TestApp, token: &str) -> Self {
         Self { app, cookie: sign_in(app, token).await }
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub(in crate::web::tests) async fn get(&self, path: &str) -> Reply {
         let reply = self.app.send("GET", path, &[BROWSER, ("cookie", &self.cookie)], "").await;
         if reply.header("content-type").starts_with("text/html") && !path.starts_with("/fragments/") {
             check(path, &reply.text);
@@ -34,7 +34,7 @@ impl<'a> Browser<'a> {
         reply
     }
 
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+    pub(in crate::web::tests) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let reply = self.app.send("POST", path, &[BROWSER, HERE, FORM, ("cookie", &self.cookie)], &body).await;
         if !reply.text.is_empty() {
@@ -44,7 +44,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Where a redirect leads, with what it set.
-    async fn follow(&self, reply: &Reply) -> Reply {
+    pub(in crate::web::tests) async fn follow(&self, reply: &Reply) -> Reply {
         let set = reply.header("set-cookie").split(';').next().unwrap_or_default();
         let cookies = format!("{}; {set}", self.cookie);
         self.app.send("GET", reply.header("location"), &[BROWSER, ("cookie", &cookies)], "").await

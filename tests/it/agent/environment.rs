@@ -39,7 +39,7 @@ impl Environment {
             signer,
             process: None,
             listen: "127.0.0.1:0".to_owned(),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: crate::http::client(),
         };
         environment.trust(&environment.signer);
         environment

@@ -72,7 +72,7 @@ async fn a_killed_backup_is_made_at_the_next_start() {
     create_project(&manager, "shop").await;
     let head = head(&manager);
     let (gate, waiting) = slow(&target);
-    let (http, url, token) = (reqwest::Client::new(), manager.url("/api/backup/create"), manager.token());
+    let (http, url, token) = (crate::http::client(), manager.url("/api/backup/create"), manager.token());
     let asked = tokio::spawn(async move { http.post(url).bearer_auth(token).send().await });
     until_exists(&waiting).await;
 
@@ -94,7 +94,7 @@ async fn one_backup_runs_at_a_time() {
     let target = Target::new();
     let manager = target.manager(&[]);
     let (gate, waiting) = slow(&target);
-    let (http, url, token) = (reqwest::Client::new(), manager.url("/api/backup/create"), manager.token());
+    let (http, url, token) = (crate::http::client(), manager.url("/api/backup/create"), manager.token());
     let first = tokio::spawn(async move { http.post(url).bearer_auth(token).send().await.unwrap().status() });
     until_exists(&waiting).await;
     let problem = manager.expect("POST", "/api/backup/create", None, 409).await;

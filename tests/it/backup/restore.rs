@@ -63,7 +63,7 @@ async fn everything_or_one_project_comes_back_by_a_commit_after_its_plan() {
     manager.project_until("two", |project| project["shortName"] == "two").await;
 
     // Everything, on the head whose plan was looked at.
-    let http = reqwest::Client::new();
+    let http = crate::http::client();
     let send = |body: Value, if_match: Option<String>| {
         let mut request = http.post(manager.url("/api/backup/restore")).bearer_auth(manager.token()).json(&body);
         if let Some(tag) = if_match {
@@ -186,7 +186,7 @@ async fn hostile_timestamps_and_refs_are_told_and_harm_nothing() {
     }
     let unknown = json!({"timestamp": name, "project": "nobody"});
     manager.expect("POST", "/api/backup/restore", Some(unknown), 404).await;
-    let page = reqwest::Client::new().get(manager.url("/backups")).bearer_auth(manager.token());
+    let page = crate::http::client().get(manager.url("/backups")).bearer_auth(manager.token());
     let page = page.header("accept", "text/html").send().await.unwrap();
     assert_eq!(page.status(), 200);
     let page = page.text().await.unwrap();
@@ -199,7 +199,7 @@ async fn the_page_makes_a_backup_and_restores_it_after_its_plan() {
     let target = Target::new();
     let manager = target.manager(&[]);
     create_project(&manager, "shop").await;
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let http = crate::http::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let send = |method: &str, path: &str, form: Option<&str>| {
         let method = method.parse().unwrap();
         let mut request =

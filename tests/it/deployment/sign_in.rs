@@ -24,7 +24,7 @@ async fn every_address_but_probes_and_figures_needs_a_token_and_settings_can_onl
             ("DISABLE_AUTH", "true"),
             ("AUTH_ENABLED", "false"),
         ]);
-        let http = reqwest::Client::new();
+        let http = crate::http::client();
         let status = |path: &'static str, token: Option<&'static str>| {
             let mut request = http.get(manager.url(path));
             if let Some(token) = token {

@@ -36,7 +36,7 @@ async fn seen(manager: &Manager, path: &str, wanted: impl Fn(&Value) -> bool) ->
 
 /// Wants just the plan with this hash; what is answered.
 async fn apply(manager: &Manager, path: &str, hash: &str) -> (u16, Value) {
-    let request = reqwest::Client::new().post(manager.url(path)).bearer_auth(manager.token());
+    let request = crate::http::client().post(manager.url(path)).bearer_auth(manager.token());
     let answer = request.header("if-match", format!("\"{hash}\"")).send().await.expect("an answer");
     let status = answer.status().as_u16();
     (status, answer.json().await.expect("JSON"))

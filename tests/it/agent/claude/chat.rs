@@ -54,7 +54,7 @@ impl Chat {
     /// An environment that is not started, without credentials.
     pub(super) fn new(program: &Path) -> Self {
         let environment = Environment::new();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = crate::http::client();
         Self { environment, program: program.to_owned(), variables: Vec::new(), http }
     }
 
