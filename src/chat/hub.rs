@@ -154,7 +154,8 @@ async fn follow(inner: &Inner, hub: &Hub, agents: &Client, at: &Address) -> Resu
     *hub.look.lock().unwrap_or_else(PoisonError::into_inner) = false;
     socket.send(&ClientFrame::Watch { reference: None }).await?;
     let stored = copy_summaries(inner, hub, agents, at).await?;
-    let mut follower = Follower { inner, hub, agents, at, socket, subscribed: BTreeSet::new(), stored };
+    let (subscribed, refused) = (BTreeSet::new(), BTreeSet::new());
+    let mut follower = Follower { inner, hub, agents, at, socket, subscribed, refused, stored };
     let mut unwanted: Option<Instant> = None;
     loop {
         follower.subscribe().await?;
@@ -201,6 +202,8 @@ struct Follower<'a> {
     at: &'a Address,
     socket: AgentSocket,
     subscribed: BTreeSet<String>,
+    /// What the agent did not have when it was subscribed to: the outbox may bring it later.
+    refused: BTreeSet<String>,
     /// The conversations whose copy is known to be there, and whether it says that they are busy.
     stored: BTreeMap<String, bool>,
 }
@@ -306,6 +309,7 @@ impl Follower<'_> {
             ServerFrame::Ack { .. } | ServerFrame::Unknown(_) | ServerFrame::Event { .. } => {}
             ServerFrame::Error { reference, problem } => {
                 tracing::warn!(project = %self.hub.project, detail = problem.detail, "a subscription was refused");
+                self.refused.extend(reference.clone());
                 if let Some(feed) = reference.and_then(|id| self.hub.known(&id)) {
                     feed.forget();
                 }
@@ -325,6 +329,10 @@ impl Follower<'_> {
                 let feed = self.hub.feed(self.inner, id.as_str()).await?;
                 let busy = state != State::Idle || background_tasks > 0;
                 feed.state(&epoch, Now { state, open_requests, queue }, last_seq, background_tasks);
+                if self.refused.remove(id.as_str()) {
+                    // It is there now.
+                    self.subscribed.remove(id.as_str());
+                }
                 if self.stored.get(id.as_str()) != Some(&busy) {
                     self.store_summary(id.as_str(), busy).await?;
                 }
