@@ -115,6 +115,11 @@ pub(super) async fn work_off(inner: &Arc<Inner>, delivery: &Delivery, body: &str
     let actor = actor(&event, &delivery.id);
     match decision {
         Decision::Ignore(why) => Ok(ignored(why)),
+        Decision::Known(what) => {
+            answers::follow(inner, issue.id.clone());
+            inner.store.unpark_deliveries(&issue.id).await?;
+            Ok(done(what))
+        }
         Decision::Park => {
             let outcome = "It came before the webhook of its issue's creation, and waits for that.".to_owned();
             Ok(Done { state: DeliveryState::Parked, outcome })

@@ -41,6 +41,8 @@ pub(super) struct Known<'a> {
 pub(super) enum Decision {
     /// Nothing, and why.
     Ignore(String),
+    /// Nothing more: it was done already, for this webhook or another one about the same.
+    Known(String),
     /// Wait for the webhook that tells of the issue's creation.
     Park,
     /// Give the issue a project (the linked one, or a new one with this repository) and Claude the issue's text.
@@ -100,7 +102,7 @@ pub(super) fn decide(event: &Event, known: &Known<'_>) -> Decision {
             ),
             None => "The issue was deleted; it had no project.".to_owned(),
         }),
-        (Kind::Created, Some(ticket)) if ticket.has(CREATED) => ignore("Claude has this ticket already."),
+        (Kind::Created, Some(ticket)) if ticket.has(CREATED) => Decision::Known("Claude has this ticket already.".to_owned()),
         (Kind::Created, _) => begin(issue, known),
         (_, None) if known.linked.is_some() => tell(event, issue, known),
         (_, None) => without_project(event, issue, known),
@@ -212,7 +214,7 @@ fn tell(event: &Event, issue: &Issue, known: &Known<'_>) -> Decision {
     told.retain(|told| known.ticket.is_none_or(|ticket| !ticket.has(&told.act)));
     match (told.is_empty(), count > 0) {
         (false, _) => Decision::Tell(told),
-        (true, true) => Decision::Ignore("Claude was told of this by another webhook.".to_owned()),
+        (true, true) => Decision::Known("Claude knows of this already.".to_owned()),
         (true, false) if had_any || changes.is_empty() => {
             Decision::Ignore("Nothing of the task changed.".to_owned())
         }

@@ -1,8 +1,11 @@
 //! Takes webhooks in: stores them durably, those that wait together in one transaction, and only then answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
 use super::{Inner, Tickets, names, now};
 use crate::jira::{Event, NoEvent};
@@ -66,11 +69,38 @@ impl Tickets {
             received_at,
             body: text.to_owned(),
         };
+        let _receiving = Receiving::new(&self.inner.receiving);
         let stopping = || Received::Later("the manager is stopping".to_owned());
         let (stored, answer) = oneshot::channel();
         self.inner.inbox.send(Request { new, stored }).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?.map_err(Received::Later)?;
         Ok(id)
+    }
+}
+
+/// A webhook that is being taken in, as long as the value lives.
+struct Receiving<'a>(&'a AtomicUsize);
+
+impl<'a> Receiving<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits while webhooks are being taken in, at most half a second: JIRA waits for the answer, and SQLite has one writer.
+pub(super) async fn quiet(inner: &Inner) {
+    for _ in 0..50 {
+        if inner.receiving.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        sleep(Duration::from_millis(10)).await;
     }
 }
 

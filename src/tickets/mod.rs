@@ -26,6 +26,7 @@ mod ticket;
 mod work;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, OnceCell, mpsc};
@@ -75,6 +76,8 @@ struct Inner {
     /// This process, in claims.
     owner: String,
     inbox: mpsc::Sender<inbox::Request>,
+    /// How many webhooks are being taken in.
+    receiving: AtomicUsize,
     /// A delivery may be due.
     work: Notify,
     /// A comment may be due.
@@ -111,6 +114,7 @@ impl Tickets {
             metrics,
             owner: format!("{:016x}", rand::random::<u64>()),
             inbox,
+            receiving: AtomicUsize::new(0),
             work: Notify::new(),
             comments: Notify::new(),
             followed: Mutex::default(),

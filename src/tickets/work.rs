@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::act::{self, Failure};
-use super::{Inner, now};
+use super::{Inner, inbox, now};
 use crate::metrics::Outcome;
 use crate::store::{Delivery, DeliveryState, StoreError};
 
@@ -80,6 +80,7 @@ async fn start(
         }
         let inner = Arc::clone(inner);
         running.spawn(async move {
+            inbox::quiet(&inner).await;
             if let Err(error) = one(&inner, delivery).await {
                 tracing::error!(%error, "what became of a delivery could not be written; it is tried again");
             }
