@@ -73,8 +73,15 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let chat = Chat::new(operations.clone(), store.clone(), metrics.clone(), parts.agents.clone());
     let options = wiring::tickets(&settings, wired.embedded.is_some())?;
     let tickets = Tickets::new(options, operations.clone(), chat.clone(), store.clone(), metrics.clone());
-    let state =
-        web::AppState::new(operations.clone(), chat.clone(), tickets.clone(), store, Arc::clone(&settings), metrics, auth);
+    let state = web::AppState::new(
+        operations.clone(),
+        chat.clone(),
+        tickets.clone(),
+        store,
+        Arc::clone(&settings),
+        metrics,
+        auth,
+    );
     let router = web::router(state);
     // The first answer already knows every project, and how it is doing where the cluster says so soon.
     reconciler.load().await;

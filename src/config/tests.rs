@@ -49,6 +49,10 @@ fn wrong_values_are_refused_by_this_table() {
         ("FRONTEND_URL", "*"),
         ("ALLOWED_HOSTS", "a b"),
         ("METRICS_OPEN", "maybe"),
+        ("JIRA_BASE_URL", "example.atlassian.net"),
+        ("JIRA_EMAIL", "claude"),
+        ("JIRA_REPOSITORY_FIELD", "a\nb"),
+        ("AUTO_CREATE_PROJECTS", "sometimes"),
         ("DEFAULT_STORAGE_CLASS", "Fast SSD"),
         ("DEFAULT_CONFIG_SIZE", "5 Gi"),
         ("CLAUDE_DEV_IMAGE", "a b"),
@@ -110,7 +114,12 @@ fn a_default_organisation_completes_to_an_address() {
 fn no_secret_is_in_an_error_or_in_debug_output() {
     let errors = read(&[("DATABASE_URL", "mysql://u:hunter2@host/x")]).unwrap_err();
     assert!(!format!("{errors:?}").contains("hunter2"));
-    let settings = read(&[("DATABASE_URL", "postgres://u:hunter2@host/x"), ("BACKUP_GIT_TOKEN", "hunter2")]).unwrap();
+    let settings = read(&[
+        ("DATABASE_URL", "postgres://u:hunter2@host/x"),
+        ("BACKUP_GIT_TOKEN", "hunter2"),
+        ("JIRA_API_KEY", "hunter2"),
+    ])
+    .unwrap();
     assert!(!format!("{settings:?}").contains("hunter2"));
 }
 

@@ -303,7 +303,8 @@ mod tests {
             let event = parse(&json!({"webhookEvent": "jira:issue_created", "issue": {"id": id, "key": "A-1"}}));
             assert_eq!(event.issue, None);
         }
-        let event = parse(&json!({"webhookEvent": "jira:issue_created", "issue": {"id": "1", "key": "A-1\nSource: x"}}));
+        let event =
+            parse(&json!({"webhookEvent": "jira:issue_created", "issue": {"id": "1", "key": "A-1\nSource: x"}}));
         assert_eq!(event.issue.unwrap().key, "");
     }
 }

@@ -205,7 +205,8 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn release_deliveries(&self) -> Result<(), StoreError> {
         if let Pool::Sqlite(pool) = &self.pool {
-            let statement = "UPDATE ticket_deliveries SET owner = '', next_at = 0 WHERE owner <> '' AND state = 'waiting'";
+            let statement =
+                "UPDATE ticket_deliveries SET owner = '', next_at = 0 WHERE owner <> '' AND state = 'waiting'";
             sqlx::query(statement).execute(pool).await?;
         }
         Ok(())
@@ -365,7 +366,8 @@ impl Store {
 }
 
 fn delivery(row: DeliveryRow) -> Result<Delivery, StoreError> {
-    let (id, issue, issue_key, event, actor, happened_at, received_at, state, outcome, attempts, next_at, took_ms) = row;
+    let (id, issue, issue_key, event, actor, happened_at, received_at, state, outcome, attempts, next_at, took_ms) =
+        row;
     let unknown = || StoreError::Content(format!("the delivery {id} in the state {state:?}"));
     let state = DeliveryState::parse(&state).ok_or_else(unknown)?;
     let (attempts, took_ms) = (u32::try_from(attempts).unwrap_or(0), u64::try_from(took_ms).unwrap_or(0));

@@ -197,12 +197,7 @@ async fn begin(
 }
 
 /// Makes the project of an issue by the same operation as every edge. One that is there for the issue is taken.
-async fn create(
-    inner: &Inner,
-    ticket: &Ticket,
-    url: GitUrl,
-    actor: &Actor,
-) -> Result<(ProjectName, bool), Failure> {
+async fn create(inner: &Inner, ticket: &Ticket, url: GitUrl, actor: &Actor) -> Result<(ProjectName, bool), Failure> {
     let defaults = &inner.options.defaults;
     let title: String = ticket.summary.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
     let title = if title.trim().is_empty() { ticket.key.clone() } else { title.trim().to_owned() };

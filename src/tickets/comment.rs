@@ -33,7 +33,8 @@ pub(super) fn of(ticket: &Ticket, place: &Place<'_>) -> Option<Document> {
     if let Some(needs) = &ticket.needs {
         text.paragraph(format!("Claude waits for a person: {needs} Answer in the conversation."));
     }
-    let working: Vec<&str> = ticket.prompts.iter().filter(|one| one.answer.is_none()).map(|one| one.about.as_str()).collect();
+    let working: Vec<&str> =
+        ticket.prompts.iter().filter(|one| one.answer.is_none()).map(|one| one.about.as_str()).collect();
     if !working.is_empty() && ticket.needs.is_none() {
         text.paragraph(format!("Claude is at work: {}.", working.join("; ")));
     }

@@ -13,8 +13,18 @@ const FRESH: i64 = 60 * 60 * 1000;
 
 /// Fields whose changes say nothing about the task: JIRA's own bookkeeping.
 const BOOKKEEPING: [&str; 12] = [
-    "rank", "workflow", "worklogid", "timespent", "timeestimate", "timeoriginalestimate", "remoteissuelink",
-    "remoteworkitemlink", "lastviewed", "watches", "votes", "parent association",
+    "rank",
+    "workflow",
+    "worklogid",
+    "timespent",
+    "timeestimate",
+    "timeoriginalestimate",
+    "remoteissuelink",
+    "remoteworkitemlink",
+    "lastviewed",
+    "watches",
+    "votes",
+    "parent association",
 ];
 
 /// What is known beside the event.
@@ -102,7 +112,9 @@ pub(super) fn decide(event: &Event, known: &Known<'_>) -> Decision {
             ),
             None => "The issue was deleted; it had no project.".to_owned(),
         }),
-        (Kind::Created, Some(ticket)) if ticket.has(CREATED) => Decision::Known("Claude has this ticket already.".to_owned()),
+        (Kind::Created, Some(ticket)) if ticket.has(CREATED) => {
+            Decision::Known("Claude has this ticket already.".to_owned())
+        }
         (Kind::Created, _) => begin(issue, known),
         (_, None) if known.linked.is_some() => tell(event, issue, known),
         (_, None) => without_project(event, issue, known),
@@ -145,7 +157,9 @@ fn question(found: &Found, defaults: &ProjectDefaults) -> String {
         Found::Wrong(why) => format!("The repository cannot be used: {why}."),
     };
     let bare = if defaults.git_prefix.is_some() { ", or its bare name" } else { "" };
-    format!("{why} Which one is it about? Answer with a comment that has its address, as in https://host/team/app.git{bare}.")
+    format!(
+        "{why} Which one is it about? Answer with a comment that has its address, as in https://host/team/app.git{bare}."
+    )
 }
 
 fn without_project(event: &Event, issue: &Issue, known: &Known<'_>) -> Decision {
@@ -215,9 +229,7 @@ fn tell(event: &Event, issue: &Issue, known: &Known<'_>) -> Decision {
     match (told.is_empty(), count > 0) {
         (false, _) => Decision::Tell(told),
         (true, true) => Decision::Known("Claude knows of this already.".to_owned()),
-        (true, false) if had_any || changes.is_empty() => {
-            Decision::Ignore("Nothing of the task changed.".to_owned())
-        }
+        (true, false) if had_any || changes.is_empty() => Decision::Ignore("Nothing of the task changed.".to_owned()),
         (true, false) => Decision::Ignore("Claude knows a newer value of what changed.".to_owned()),
     }
 }

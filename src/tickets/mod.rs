@@ -39,7 +39,7 @@ use crate::operations::{OperationError, Operations};
 use crate::store::{Delivery, DeliveryState, Store, StoreError};
 
 pub use inbox::Received;
-pub use state::{State, Standing};
+pub use state::{Standing, State};
 
 /// What tickets need to know of the settings.
 #[derive(Clone)]

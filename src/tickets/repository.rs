@@ -114,10 +114,12 @@ fn address(word: &str) -> Option<GitUrl> {
         return GitUrl::parse(word).ok();
     }
     let (host, path) = rest.split_once('/')?;
-    let is_site = SITES.contains(&host) || ["git.", "gitlab.", "github.", "bitbucket."].iter().any(|h| host.starts_with(h));
+    let is_site =
+        SITES.contains(&host) || ["git.", "gitlab.", "github.", "bitbucket."].iter().any(|h| host.starts_with(h));
     let parts: Vec<&str> = path.split('/').collect();
     // What follows the repository at such a site: a branch, an issue, a file.
-    let known = parts.iter().position(|part| matches!(*part, "-" | "tree" | "blob" | "issues" | "pull" | "commit" | "src"));
+    let known =
+        parts.iter().position(|part| matches!(*part, "-" | "tree" | "blob" | "issues" | "pull" | "commit" | "src"));
     let parts = &parts[..known.unwrap_or(parts.len())];
     let fits = parts.len() == 2 || (parts.len() > 2 && !matches!(host, "github.com" | "bitbucket.org"));
     if !is_site || !fits {
@@ -160,7 +162,9 @@ mod tests {
                 found => assert_eq!(of_text(text, &defaults), url(found), "{text}"),
             }
         }
-        for text in ["", "see https://example.com/docs", "mail@example.com: x", "https://github.com/acme", "file:///etc/x.git"] {
+        for text in
+            ["", "see https://example.com/docs", "mail@example.com: x", "https://github.com/acme", "file:///etc/x.git"]
+        {
             assert_eq!(of_text(text, &defaults), Found::None, "{text}");
         }
     }

@@ -68,10 +68,13 @@ impl Tickets {
                 (Standing::Incomplete, missing.to_owned())
             }
             (true, Some(_), Some(problem)) => (Standing::Fails, problem),
-            (true, Some(_), None) => (Standing::Works, match inner.account.get() {
-                Some(account) => format!("JIRA answers, as {}", account.name),
-                None => "JIRA was not asked yet".to_owned(),
-            }),
+            (true, Some(_), None) => (
+                Standing::Works,
+                match inner.account.get() {
+                    Some(account) => format!("JIRA answers, as {}", account.name),
+                    None => "JIRA was not asked yet".to_owned(),
+                },
+            ),
         };
         Ok(State { standing, message, since, waiting, dead })
     }

@@ -115,7 +115,8 @@ impl Ticket {
         let text = text[..text.floor_char_boundary(ANSWER)].to_owned();
         last.answer = Some(Answered { text, problem, cost });
         for prompt in found {
-            prompt.answer = Some(Answered { text: "Answered together with the next one.".into(), problem: None, cost: 0.0 });
+            prompt.answer =
+                Some(Answered { text: "Answered together with the next one.".into(), problem: None, cost: 0.0 });
         }
         self.cost += cost;
     }

@@ -91,7 +91,11 @@ async fn start(
         return Ok(LOOK);
     }
     let now = now();
-    let next = inner.store.next_delivery(now).await?.map_or(LOOK.as_millis(), |next| (next - now).max(1).unsigned_abs().into());
+    let next = inner
+        .store
+        .next_delivery(now)
+        .await?
+        .map_or(LOOK.as_millis(), |next| (next - now).max(1).unsigned_abs().into());
     Ok(Duration::from_millis(u64::try_from(next).unwrap_or(u64::MAX)).min(LOOK))
 }
 
@@ -110,9 +114,13 @@ async fn one(inner: &Arc<Inner>, delivery: Delivery) -> Result<(), StoreError> {
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (issue, id) = (delivery.issue_key.as_str(), delivery.id.as_str());
     let after = match done {
-        Ok(act::Done { state: DeliveryState::Parked, outcome }) => {
-            Delivery { state: DeliveryState::Parked, outcome, next_at: delivery.received_at + PARKED, took_ms, ..delivery.clone() }
-        }
+        Ok(act::Done { state: DeliveryState::Parked, outcome }) => Delivery {
+            state: DeliveryState::Parked,
+            outcome,
+            next_at: delivery.received_at + PARKED,
+            took_ms,
+            ..delivery.clone()
+        },
         Ok(act::Done { state, outcome }) => {
             tracing::info!(issue, delivery = id, state = state.as_str(), outcome, "a delivery was worked off");
             Delivery { state, outcome, next_at: 0, took_ms, ..delivery.clone() }

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use claude_manager::project::{Inventory, LastChange, ObjectKey, ProjectName, Revision, Sent, Unit};
-use claude_manager::store::{Begun, CommitOutcome, Fingerprint, KEPT, Session, Store, StoreError, StoredAnswer};
+use claude_manager::store::{
+    Begun, CommitOutcome, DeliveryState, Fingerprint, KEPT, NewDelivery, Session, Store, StoreError, StoredAnswer,
+    TicketRow,
+};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -172,6 +175,67 @@ async fn a_session_lasts_until_its_time_or_its_sign_out(store: &Store) {
     assert_eq!(store.session("third", 0).await.unwrap(), Some(session(300)), "and nobody else is signed out");
 }
 
+async fn deliveries_of_an_issue_come_one_by_one_in_their_order(store: &Store) {
+    let new = |id: &str, issue: &str, happened_at| NewDelivery {
+        id: id.to_owned(),
+        issue: issue.to_owned(),
+        issue_key: String::new(),
+        event: "e".to_owned(),
+        actor: String::new(),
+        happened_at,
+        received_at: 5,
+        body: format!("body of {id}"),
+    };
+    let all =
+        [new("late", "1", 20), new("early", "1", 10), new("other", "2", 30), new("none", "", 40), new("nor", "", 41)];
+    store.add_deliveries(&all).await.unwrap();
+    store.add_deliveries(&[new("late", "9", 1)]).await.unwrap();
+    let due = async |now| -> Vec<String> {
+        store.due_deliveries(now, 10).await.unwrap().into_iter().map(|delivery| delivery.id).collect()
+    };
+    assert_eq!(due(0).await, ["early", "other", "none", "nor"]);
+
+    // Taken once, and its issue waits until it is worked off; a process that ends gives it back in time.
+    assert_eq!(store.claim_delivery("early", "me", 0, 100).await.unwrap().as_deref(), Some("body of early"));
+    assert_eq!(store.claim_delivery("early", "you", 0, 100).await.unwrap(), None);
+    assert_eq!(due(0).await, ["other", "none", "nor"]);
+    assert!(due(100).await.contains(&"early".to_owned()));
+    assert_eq!(store.next_delivery(0).await.unwrap(), Some(100));
+    let mut early = store.due_deliveries(100, 10).await.unwrap().remove(0);
+    early.state = DeliveryState::Parked;
+    early.next_at = 1000;
+    store.note_delivery(&early).await.unwrap();
+    assert_eq!(due(0).await, ["late", "other", "none", "nor"], "what is parked holds up nothing");
+    store.unpark_deliveries("1").await.unwrap();
+    assert_eq!(due(0).await[0], "early");
+    early.state = DeliveryState::Dead;
+    early.outcome = "why".to_owned();
+    store.note_delivery(&early).await.unwrap();
+    assert_eq!(store.count_deliveries().await.unwrap(), (4, 1));
+    let (page, total) = store.deliveries(Some(DeliveryState::Dead), 0, 10).await.unwrap();
+    assert_eq!((page[0].outcome.as_str(), total), ("why", 1));
+    assert_eq!(store.deliveries(None, 4, 10).await.unwrap().0[0].id, "late");
+    assert_eq!(store.forget_deliveries(100).await.unwrap(), 0, "neither what waits nor what is dead");
+    assert!(store.replay_delivery("early").await.unwrap() && !store.replay_delivery("nothing").await.unwrap());
+    assert_eq!(due(0).await[0], "early");
+    early.state = DeliveryState::Done;
+    store.note_delivery(&early).await.unwrap();
+    assert_eq!(store.forget_deliveries(100).await.unwrap(), 1);
+}
+
+async fn a_ticket_is_written_only_over_what_was_read(store: &Store) {
+    let new = TicketRow { issue: "7".into(), version: 0, content: "{}".into(), watched: true, comment_at: 50 };
+    assert!(store.put_ticket(&new).await.unwrap() && !store.put_ticket(&new).await.unwrap());
+    let read = store.ticket("7").await.unwrap().unwrap();
+    assert_eq!((read.version, read.watched), (1, true));
+    assert_eq!(store.watched_tickets().await.unwrap(), ["7"]);
+    assert_eq!(store.due_comments(49).await.unwrap(), (vec![], Some(50)));
+    assert_eq!(store.due_comments(50).await.unwrap(), (vec!["7".to_owned()], None));
+    let after = TicketRow { content: "[]".into(), watched: false, comment_at: 0, ..read };
+    assert!(store.put_ticket(&after).await.unwrap() && !store.put_ticket(&after).await.unwrap());
+    assert!(store.watched_tickets().await.unwrap().is_empty() && store.ticket("8").await.unwrap().is_none());
+}
+
 async fn all_scenarios(store: &Store) {
     the_last_passages_of_a_project_are_kept_and_written_again(store).await;
     the_last_changes_are_those_of_one_head(store).await;
@@ -180,6 +244,8 @@ async fn all_scenarios(store: &Store) {
     a_repeated_request_gets_the_first_answer_for_a_day(store).await;
     a_request_without_an_answer_can_be_sent_again(store).await;
     of_many_equal_requests_at_once_one_is_executed(store).await;
+    deliveries_of_an_issue_come_one_by_one_in_their_order(store).await;
+    a_ticket_is_written_only_over_what_was_read(store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,9 +33,9 @@ fn stand_in(directory: &Path) -> String {
     let mut recording = String::new();
     for turn in 1..=TURNS {
         let text = format!("**Answer** {turn}.");
-        let message =
-            json!({"type": "assistant", "message": {"id": format!("m{turn}"), "content": [{"type": "text", "text": text}]}});
-        let result = json!({"type": "result", "subtype": "success", "is_error": false, "total_cost_usd": 0.5 * turn as f64});
+        let message = json!({"type": "assistant", "message": {"id": format!("m{turn}"), "content": [{"type": "text", "text": text}]}});
+        let result =
+            json!({"type": "result", "subtype": "success", "is_error": false, "total_cost_usd": 0.5 * turn as f64});
         let state = |state: &str| json!({"type": "system", "subtype": "session_state_changed", "state": state});
         let init = json!({"type": "system", "subtype": "init", "session_id": "3f2b8c1e-9d4a-4e6f-8a7b-0c1d2e3f4a5b",
             "model": "m", "permissionMode": "default"});
@@ -48,8 +48,7 @@ fn stand_in(directory: &Path) -> String {
     let (file, program) = (directory.join("recording"), directory.join("claude"));
     fs::write(&file, recording).unwrap();
     let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/claude/stand-in.sh");
-    let script =
-        format!("#!/bin/sh\nSTANDIN_RECORDING={} exec sh {} \"$@\"\n", file.display(), stand_in.display());
+    let script = format!("#!/bin/sh\nSTANDIN_RECORDING={} exec sh {} \"$@\"\n", file.display(), stand_in.display());
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     program.to_str().unwrap().to_owned()
@@ -79,7 +78,8 @@ impl Scene {
 
     /// Sends a webhook as JIRA does, and expects that it is taken.
     async fn deliver(&self, identifier: &str, body: &Value) -> String {
-        let (status, answer) = send(&self.http, &self.manager.url("/api/webhooks/jira"), identifier, body).await.unwrap();
+        let (status, answer) =
+            send(&self.http, &self.manager.url("/api/webhooks/jira"), identifier, body).await.unwrap();
         assert_eq!(status, 202, "{answer}\n{}", self.manager.log());
         answer["delivery"].as_str().unwrap().to_owned()
     }
@@ -126,7 +126,10 @@ impl Scene {
 
     /// The subjects of the state repository's commits, and their trailers.
     fn commits(&self) -> String {
-        git_ok(&self.manager.data().join("state.git"), &["log", "--format=%s | %an | %(trailers:separator=%x2C)", "main"])
+        git_ok(
+            &self.manager.data().join("state.git"),
+            &["log", "--format=%s | %an | %(trailers:separator=%x2C)", "main"],
+        )
     }
 }
 
@@ -137,17 +140,23 @@ async fn send(
     identifier: &str,
     body: &Value,
 ) -> Result<(u16, Value), reqwest::Error> {
+    let response = signed(http, url, identifier, body).send().await?;
+    let status = response.status().as_u16();
+    Ok((status, serde_json::from_str(&response.text().await?).unwrap_or_default()))
+}
+
+/// A webhook with its signature.
+fn signed(http: &reqwest::Client, url: &str, identifier: &str, body: &Value) -> reqwest::RequestBuilder {
     let body = body.to_string();
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"hush");
-    let mac: String = ring::hmac::sign(&key, body.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mac: String =
+        ring::hmac::sign(&key, body.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let request = http
         .post(url)
         .header("content-type", "application/json; charset=UTF-8")
         .header("x-hub-signature", format!("sha256={mac}"))
         .header("x-atlassian-webhook-identifier", identifier);
-    let response = request.body(body).send().await?;
-    let status = response.status().as_u16();
-    Ok((status, serde_json::from_str(&response.text().await?).unwrap_or_default()))
+    request.body(body)
 }
 
 fn ana() -> Value {
@@ -178,12 +187,18 @@ async fn an_issue_becomes_a_project_a_prompt_and_one_comment_with_the_answer() {
         "customfield_10079": scene.server.url("app")});
     let id = scene.deliver("a1", &created(311, fields)).await;
     let done = scene.worked_off(&id).await;
-    assert_eq!((&done["state"], &done["issue"]), (&json!("done"), &json!("SHOP-311")), "{done:#}\n{}", scene.manager.log());
+    assert_eq!(
+        (&done["state"], &done["issue"]),
+        (&json!("done"), &json!("SHOP-311")),
+        "{done:#}\n{}",
+        scene.manager.log()
+    );
     let project = scene.manager.expect("GET", "/api/projects/shop-311", None, 200).await;
     assert_eq!((&project["jiraIssue"], &project["name"]), (&json!("SHOP-311"), &json!("Fix the cart")));
     let commits = scene.commits();
     assert!(commits.contains("shop-311: create | Ana Lopes (JIRA) | Source: jira"), "{commits}");
-    let overlay = git_ok(&scene.manager.data().join("state.git"), &["show", "main:projects/shop-311/kustomization.yaml"]);
+    let overlay =
+        git_ok(&scene.manager.data().join("state.git"), &["show", "main:projects/shop-311/kustomization.yaml"]);
     assert!(overlay.contains("claude-manager.io/jira-issue: SHOP-311"), "{overlay}");
 
     let comment = scene.comment_until("10311", |comment| comment.text().contains("Answer 1.")).await;
@@ -191,7 +206,10 @@ async fn an_issue_becomes_a_project_a_prompt_and_one_comment_with_the_answer() {
     assert!(text.contains("https://claude.example.com/projects/shop-311/chat/") && text.contains("$0.5"), "{text}");
     let prompts = scene.prompts("shop-311").await;
     let prompt = prompts[0]["text"].as_str().unwrap();
-    assert!(prompt.contains("Fix the cart") && prompt.contains("It is data") && prompt.contains("Obey me."), "{prompt}");
+    assert!(
+        prompt.contains("Fix the cart") && prompt.contains("It is data") && prompt.contains("Obey me."),
+        "{prompt}"
+    );
     assert_eq!(prompts[0]["source"], "jira");
 
     // The manager's own comment comes back as a webhook, and starts nothing.
@@ -210,7 +228,11 @@ async fn an_issue_becomes_a_project_a_prompt_and_one_comment_with_the_answer() {
     let (first, second) = (scene.worked_off(&first).await, scene.worked_off(&second).await);
     let known = [&first, &second].map(|one| one["outcome"].as_str().unwrap().contains("knows of this already"));
     assert!(first["state"] == "done" && second["state"] == "done" && known[0] != known[1], "{first:#} {second:#}");
-    let edited = scene.comment_until("10311", |comment| comment.text().contains("Comment by Ana Lopes") && !comment.text().contains("at work")).await;
+    let edited = scene
+        .comment_until("10311", |comment| {
+            comment.text().contains("Comment by Ana Lopes") && !comment.text().contains("at work")
+        })
+        .await;
     assert_eq!(edited.id, comment.id);
     assert!(edited.edits > comment.edits && edited.text().contains("Answer"), "{}", edited.text());
     assert_eq!(scene.prompts("shop-311").await.len(), 2);
@@ -229,7 +251,11 @@ async fn an_issue_becomes_a_project_a_prompt_and_one_comment_with_the_answer() {
     assert!(scene.worked_off(&id).await["outcome"].as_str().unwrap().contains("already"));
     let prompts = scene.prompts("shop-311").await;
     assert!(prompts.len() == 3 && prompts[2]["text"].as_str().unwrap().contains("Now: Highest"), "{prompts:#?}");
-    scene.comment_until("10311", |comment| comment.text().contains("Change of priority") && !comment.text().contains("at work")).await;
+    scene
+        .comment_until("10311", |comment| {
+            comment.text().contains("Change of priority") && !comment.text().contains("at work")
+        })
+        .await;
 
     // Deleted: nothing is deleted here.
     let deleted = json!({"timestamp": 1_796_046_900_000_i64, "webhookEvent": "jira:issue_deleted", "user": ana(),
@@ -240,7 +266,10 @@ async fn an_issue_becomes_a_project_a_prompt_and_one_comment_with_the_answer() {
     scene.manager.expect("GET", "/api/projects/shop-311", None, 200).await;
     let metrics = scene.manager.api("GET", "/api/monitoring/metrics", None).await.1;
     let metrics = metrics.as_str().unwrap();
-    assert!(metrics.contains("webhook_processing_duration_seconds_count{result=\"success\",webhook=\"jira\"}"), "{metrics}");
+    assert!(
+        metrics.contains("webhook_processing_duration_seconds_count{result=\"success\",webhook=\"jira\"}"),
+        "{metrics}"
+    );
     assert!(metrics.contains("chat_messages_total{kind=\"prompt\",source=\"jira\"} 3"), "{metrics}");
     assert!(!scene.manager.log().contains("jira-token"));
 }
@@ -250,7 +279,8 @@ async fn data_center_is_asked_for_a_repository_and_its_comment_before_the_issue_
     let scene = Scene::start(false, &[]).await;
     let name = |name: &str| json!({"name": name, "key": name, "displayName": name});
     // The comment is faster than its issue, which names no repository.
-    let early = scene.deliver("b1", &commented(5, 20, name("ana"), &format!("It is in {} .", scene.server.url("app")))).await;
+    let early =
+        scene.deliver("b1", &commented(5, 20, name("ana"), &format!("It is in {} .", scene.server.url("app")))).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let list = scene.manager.expect("GET", "/api/tickets/deliveries", None, 200).await;
     assert_eq!(list["items"][0]["state"], "parked", "{list:#}");
@@ -262,10 +292,21 @@ async fn data_center_is_asked_for_a_repository_and_its_comment_before_the_issue_
     // It answers the question.
     let begun = scene.worked_off(&early).await;
     assert!(begun["outcome"].as_str().unwrap().contains("shop-5"), "{begun:#}");
-    let comment = scene.comment_until("10005", |comment| comment.text().contains("Answer\\* 1.") || comment.text().contains("*Answer* 1.")).await;
-    assert!(comment.body.is_string() && comment.text().contains("[Open the conversation|https://claude.example.com/"), "{}", comment.text());
+    let comment = scene
+        .comment_until("10005", |comment| {
+            comment.text().contains("Answer\\* 1.") || comment.text().contains("*Answer* 1.")
+        })
+        .await;
+    assert!(
+        comment.body.is_string() && comment.text().contains("[Open the conversation|https://claude.example.com/"),
+        "{}",
+        comment.text()
+    );
     let prompts = scene.prompts("shop-5").await;
-    assert!(prompts.len() == 1 && prompts[0]["text"].as_str().unwrap().contains("As the others have it."), "{prompts:#?}");
+    assert!(
+        prompts.len() == 1 && prompts[0]["text"].as_str().unwrap().contains("As the others have it."),
+        "{prompts:#?}"
+    );
     // The same comment as Data Center tells it twice: bare, and with its issue.
     let bare = json!({"timestamp": 1_796_046_990_000_i64, "webhookEvent": "comment_created", "comment": {"id": "21",
         "self": "http://j/rest/api/2/issue/10005/comment/21", "author": name("ana"), "body": "Hurry"}});
@@ -287,7 +328,10 @@ async fn on_this_machine_tickets_make_no_project_unless_told_to() {
     let fields = json!({"summary": "x", "description": scene.server.url("app")});
     let id = scene.deliver("c1", &created(1, fields)).await;
     let done = scene.worked_off(&id).await;
-    assert!(done["state"] == "ignored" && done["outcome"].as_str().unwrap().contains("AUTO_CREATE_PROJECTS"), "{done:#}");
+    assert!(
+        done["state"] == "ignored" && done["outcome"].as_str().unwrap().contains("AUTO_CREATE_PROJECTS"),
+        "{done:#}"
+    );
     // A person makes it for the ticket; a replay then gives Claude the ticket.
     let project =
         json!({"name": "Mine", "shortName": "mine", "gitRepository": scene.server.url("app"), "jiraIssue": "SHOP-1"});

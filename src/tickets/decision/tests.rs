@@ -127,7 +127,8 @@ fn comments_and_changes_are_told_once_whatever_webhook_tells_them() {
     again["webhookEvent"] = json!("jira:issue_updated");
     again["issue_event_type_name"] = json!("issue_commented");
     assert_eq!(scene.told(&again), ["comment/9"]);
-    let items = json!([{"field": "priority", "fieldId": "priority", "toString": "High"}, {"field": "Rank", "toString": "x"}]);
+    let items =
+        json!([{"field": "priority", "fieldId": "priority", "toString": "High"}, {"field": "Rank", "toString": "x"}]);
     assert_eq!(scene.told(&changed(5, "7", items.clone())), ["change/7"]);
     scene.ticket.as_mut().unwrap().acts.extend(["comment/9".to_owned(), "change/7".to_owned()]);
     assert!(matches!(scene.decide(&again), Decision::Known(_)));

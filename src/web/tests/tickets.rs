@@ -94,7 +94,11 @@ async fn deliveries_are_listed_in_pages_and_replayed_by_those_who_may() {
     assert_eq!(page["items"][0]["state"], "waiting");
     assert_eq!(app.get("/api/tickets/deliveries?state=dead").await.json()["total"], 0);
     for wrong in ["state=x", "page=0", "limit=1000", "colour=red"] {
-        assert_eq!(app.get(&format!("/api/tickets/deliveries?{wrong}")).await.status, StatusCode::BAD_REQUEST, "{wrong}");
+        assert_eq!(
+            app.get(&format!("/api/tickets/deliveries?{wrong}")).await.status,
+            StatusCode::BAD_REQUEST,
+            "{wrong}"
+        );
     }
     let id = page["items"][0]["id"].as_str().unwrap();
     let path = format!("/api/tickets/deliveries/{id}/replay");

@@ -34,13 +34,8 @@ impl Environment {
             fs::create_dir_all(root.join(path)).unwrap();
         }
         let signer = Signer::open(&directory.path().join("manager")).unwrap();
-        let environment = Self {
-            directory,
-            signer,
-            process: None,
-            listen: "127.0.0.1:0".to_owned(),
-            http: crate::http::client(),
-        };
+        let environment =
+            Self { directory, signer, process: None, listen: "127.0.0.1:0".to_owned(), http: crate::http::client() };
         environment.trust(&environment.signer);
         environment
     }

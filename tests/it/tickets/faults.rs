@@ -83,8 +83,11 @@ async fn kills_in_the_middle_of_many_deliveries_lose_none_and_do_none_twice() {
     assert!((2..=50).contains(&each), "an environment takes 50 prompts at most, so that 200 is the most here");
     let mut bodies = Vec::new();
     for issue in 1..=ISSUES {
-        bodies.push(created(issue, json!({"summary": format!("Issue {issue}"), "description": scene.server.url("app")})));
-        bodies.extend((1..each).map(|number| commented(issue, issue * 1000 + number, ana(), &format!("Comment {number}"))));
+        bodies
+            .push(created(issue, json!({"summary": format!("Issue {issue}"), "description": scene.server.url("app")})));
+        bodies.extend(
+            (1..each).map(|number| commented(issue, issue * 1000 + number, ana(), &format!("Comment {number}"))),
+        );
     }
     let total = bodies.len();
     let address = Arc::new(Mutex::new(scene.manager.url("/api/webhooks/jira")));
@@ -169,16 +172,19 @@ async fn a_burst_of_200_webhooks_is_acknowledged_in_time() {
     scene.worked_off(&first).await;
     let url = scene.manager.url("/api/webhooks/jira");
     let sends = (0..200_u32).map(|number| {
-        let (http, url) = (scene.http.clone(), url.clone());
         let body = commented(100 + number, number + 1, ana(), "A comment of a usual length. ".repeat(20).as_str());
+        signed(&scene.http, &url, &format!("f{}", number + 1), &body)
+    });
+    // All is prepared before the first is sent.
+    let requests: Vec<_> = sends.collect();
+    let send = |request: reqwest::RequestBuilder| {
         tokio::spawn(async move {
             let begun = Instant::now();
-            let (status, _) = send(&http, &url, &format!("f{}", number + 1), &body).await.unwrap();
-            assert_eq!(status, 202);
+            assert_eq!(request.send().await.unwrap().status(), 202);
             begun.elapsed()
         })
-    });
-    let sends: Vec<_> = sends.collect();
+    };
+    let sends: Vec<_> = requests.into_iter().map(send).collect();
     let mut times = Vec::new();
     for sent in sends {
         times.push(sent.await.unwrap());
@@ -187,8 +193,12 @@ async fn a_burst_of_200_webhooks_is_acknowledged_in_time() {
     let (p50, p99) = (times[100], times[197]);
     // The goal is 100 ms on a quiet machine with a release build; `--nocapture` shows what it was here.
     let metrics = scene.manager.api("GET", "/api/monitoring/metrics", None).await.1;
-    let of_route = |line: &&str| line.starts_with("http_request_duration") && line.contains("webhooks/jira") && !line.contains(" 0");
-    metrics.as_str().unwrap().lines().filter(of_route).for_each(|line| println!("{line}"));
+    let of_route =
+        |line: &&str| line.starts_with("http_request_duration_seconds_bucket") && line.contains("webhooks/jira");
+    let within = metrics.as_str().unwrap().lines().filter(of_route).find(|line| {
+        line.rsplit(' ').next().and_then(|count| count.parse::<u32>().ok()).is_some_and(|count| count >= 199)
+    });
+    println!("measured by the manager, 99 % are within {within:?}");
     println!("200 webhooks at once: p50 {p50:?}, p99 {p99:?}, last {:?}", times[199]);
     assert!(p99 < Duration::from_secs(2), "p50 {p50:?}, p99 {p99:?}");
 }

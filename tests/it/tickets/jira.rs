@@ -103,7 +103,11 @@ impl Jira {
 
     /// The body has to be a document for Cloud and a text for Data Center.
     fn takes(&self, body: &Value) -> bool {
-        if self.is_cloud { body["type"] == "doc" && body["version"] == 1 && no_empty_text(body) } else { body.is_string() }
+        if self.is_cloud {
+            body["type"] == "doc" && body["version"] == 1 && no_empty_text(body)
+        } else {
+            body.is_string()
+        }
     }
 }
 
