@@ -240,7 +240,9 @@ impl Store {
     pub async fn unpark_deliveries(&self, issue: &str) -> Result<(), StoreError> {
         let statement =
             "UPDATE ticket_deliveries SET state = 'waiting', next_at = 0 WHERE issue = $1 AND state = 'parked'";
-        on_pool!(self, pool => drop(sqlx::query(statement).bind(issue).execute(pool).await?));
+        on_pool!(self, pool => {
+            sqlx::query(statement).bind(issue).execute(pool).await?;
+        });
         Ok(())
     }
 
