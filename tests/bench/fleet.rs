@@ -7,12 +7,12 @@
 #![allow(dead_code, missing_docs, reason = "the harness is shared with the integration tests, which use all of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark whose set-up fails has nothing to say")]
 
-#[path = "../it/http.rs"]
-mod http;
 #[path = "../it/control_plane.rs"]
 mod control_plane;
 #[path = "../it/git_server.rs"]
 mod git_server;
+#[path = "../it/http.rs"]
+mod http;
 #[path = "../it/manager.rs"]
 mod manager;
 
