@@ -211,3 +211,17 @@ async fn a_kubectl_that_builds_other_objects_is_told_apart_from_one_that_does_no
         assert!(content, "only a restore by hand needs it: {told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jira_is_asked_where_it_is_set_up() {
+    let manager = Manager::embedded();
+    let (told, content) = doctor(&manager, &[]);
+    assert!(content && about(&told, "JIRA")[0].contains("not set up"), "{told}");
+    let (told, _) = doctor(&manager, &[("JIRA_BASE_URL", "http://127.0.0.1:1")]);
+    assert!(about(&told, "JIRA").join("\n").contains("set jira-api-key"), "{told}");
+    let set = [("JIRA_BASE_URL", "http://127.0.0.1:1"), ("JIRA_API_KEY", "hidden-word")];
+    let (told, _) = doctor(&manager, &set);
+    let said = about(&told, "JIRA").join("\n");
+    assert!(said.starts_with("WARN") && said.contains("cannot be reached") && said.contains("JIRA_EMAIL"), "{said}");
+    assert!(!told.contains("hidden-word"), "{told}");
+}
