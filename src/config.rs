@@ -3,6 +3,7 @@
 //! [`Settings::from_vars`] is pure: variables in, settings or *all* the errors out. An unknown variable is no error (an
 //! environment is full of them); an empty one counts as unset, as container tools often pass it so.
 
+mod given;
 mod reader;
 mod table;
 
@@ -15,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::project::{GitUrl, Image, Quantity};
 use reader::Reader;
 
+pub use given::{Given, GivenSettings, Origin};
 pub use reader::SettingError;
 pub use table::{SETTINGS, Setting, env_example};
 
@@ -41,6 +43,8 @@ pub struct Settings {
     pub backup: BackupSettings,
     /// Keys and credentials of the manager itself.
     pub secrets: Secrets,
+    /// Which of them were given, and by what.
+    pub given: GivenSettings,
 }
 
 /// How lines are logged.
@@ -159,6 +163,8 @@ pub struct Secrets {
     pub admin_token: Option<SecretString>,
     /// WEBHOOK_SECRET, `webhook-secret`: signs what calls the webhooks without a token.
     pub webhook_secret: Option<SecretString>,
+    /// The files of `directory` that gave a secret. Each is named as its variable, in small letters and with hyphens.
+    pub files: Vec<&'static str>,
 }
 
 impl Settings {
@@ -209,7 +215,9 @@ impl Settings {
             agent_signing_key: reader.secret("AGENT_SIGNING_KEY", anything),
             admin_token: reader.secret("ADMIN_TOKEN", anything),
             webhook_secret: reader.secret("WEBHOOK_SECRET", anything),
+            files: Vec::new(),
         };
+        let given = reader.take_given();
         // Everything has been read by now, so that one run reports every error.
         let assemble = || {
             Some(Self {
@@ -244,6 +252,7 @@ impl Settings {
                     directory: backup_directory,
                 },
                 secrets,
+                given,
             })
         };
         reader.finish(assemble())
@@ -251,6 +260,12 @@ impl Settings {
 }
 
 impl Secrets {
+    /// Whether a file of [`Secrets::directory`] gave the secret of the variable `name`.
+    #[must_use]
+    pub fn is_from_file(&self, name: &str) -> bool {
+        self.files.iter().any(|file| file.to_uppercase().replace('-', "_") == name)
+    }
+
     /// Fills what no variable gave from the files of [`Secrets::directory`].
     ///
     /// # Errors
@@ -268,6 +283,9 @@ impl Secrets {
         ] {
             if slot.is_none() {
                 *slot = read_secret_file(&directory.join(file))?;
+                if slot.is_some() {
+                    self.files.push(file);
+                }
             }
         }
         Ok(())
