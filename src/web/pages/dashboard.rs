@@ -170,7 +170,7 @@ fn request(base: &str, visit: &Visit, glance: &Glance, event: &Event) -> Markup 
                 @if is_permission {
                     code.ask { (input["command"].as_str().unwrap_or(tool)) }
                 } @else if let Some(text) = description { p { (text) } }
-                p.mute { "waits since " (moment(Some(&event.at))) }
+                p.mute { "asked " (moment(Some(&event.at))) }
             }
             @if is_permission && visit.may(Action::Chat) {
                 form.actions method="post" action=(format!("{here}/requests/{request_id}")) {

@@ -133,7 +133,7 @@ fn plan(deletion: &Deletion) -> Markup {
                         li { strong { (operation(&action.operation)) } " " (action.key) }
                     }
                 }
-                p { "One commit removes the overlay from the state repository. Git keeps the history; `git revert` restores it." }
+                p { "One commit removes the overlay from the state repository. Git keeps the history; " code { "git revert" } " restores it." }
             }
         }
         @if !held.is_empty() {

@@ -156,11 +156,10 @@ fn row(base: &str, project: &Project) -> Markup {
         tr {
             th.main scope="row" {
                 a href=(format!("{base}/projects/{}", project.id)) { bdi { (project.name) } }
-                @if project.name != project.id.as_str() { " " span.mute { (project.id) } }
-                span.sub { @if repository.is_empty() { "No repository" } @else { bdi { (short_address(repository)) } } }
+                span.sub { @if project.name != project.id.as_str() { (project.id) " · " } @if repository.is_empty() { "No repository" } @else { bdi { (short_address(repository)) } } }
             }
             td.wide { (badge(project.phase)) span.sub { (project.message) } }
-            td data-label="Ticket" { @if let Some(issue) = &project.jira_issue { span.chip { bdi { (issue) } } } }
+            td data-label=[project.jira_issue.is_some().then_some("Ticket")] { @if let Some(issue) = &project.jira_issue { span.chip { bdi { (issue) } } } }
             td data-label="Changed" { (moment(project.updated_at.as_deref())) }
         }
     }

@@ -49,7 +49,10 @@ pub(super) fn thread(committed: Option<&str>, outcome: Option<&CommitOutcome>, p
             (node(steps[2], ready_word, None, &html! {
                 @match (seen, ready) {
                     (Some(seen), Some(ready)) => (moment(Some(&after(seen, ready).to_string()))),
-                    _ => @if steps[2] == Step::Now { "Not yet" },
+                    _ => {
+                        @if steps[2] == Step::Now { "Not yet" }
+                        @if steps[2] == Step::Broke { "Failed" }
+                    }
                 }
             }))
         }

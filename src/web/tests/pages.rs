@@ -1,5 +1,6 @@
 //! Pages as browsers meet them: what they say, what their forms do, and that every one of them is sound.
 
+mod frame;
 mod goldens;
 mod html_check;
 mod plan;
@@ -314,7 +315,7 @@ async fn a_fragment_that_has_not_changed_is_not_sent_again() {
 async fn pages_allow_no_code_but_our_file_and_no_frame() {
     let app = app().await;
     let ana = Browser::new(&app, "admin").await;
-    for path in ["/projects", "/new", "/projects/alpha", "/projects/alpha/delete", "/projects/alpha/logs", "/nothing"] {
+    for path in ["/", "/projects", "/new", "/projects/alpha", "/projects/alpha/config", "/settings", "/nothing"] {
         let page = ana.get(path).await;
         let policy = page.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{path}: {policy}");
@@ -354,7 +355,20 @@ async fn below_a_prefix_every_link_and_form_stays_below_it() {
         assert_eq!(reply.status, StatusCode::OK, "{path}");
         assert!(reply.text.contains("<a href=\"/c/\" aria-current=\"page\">"), "{path}: {}", reply.text);
     }
-    for path in ["/projects", "/new", "/projects/alpha", "/projects/alpha/delete", "/projects/alpha/logs", "/nothing"] {
+    for path in [
+        "/",
+        "/projects",
+        "/new",
+        "/projects/alpha",
+        "/projects/alpha/config",
+        "/projects/alpha/delete",
+        "/projects/alpha/logs",
+        "/projects/alpha/chat",
+        "/chat",
+        "/plan",
+        "/settings",
+        "/nothing",
+    ] {
         let page = app.send("GET", &format!("/c{path}"), &[BROWSER, ("cookie", &cookie)], "").await.text;
         check(path, &page);
         for attribute in ["href=\"", "src=\"", "action=\"", "data-refresh=\"", "data-follow=\""] {
@@ -386,9 +400,14 @@ async fn whatever_names_say_stays_text() {
     let ana = Browser::new(&app, "admin").await;
     for path in [
         "/projects",
+        "/",
         "/projects/alpha",
+        "/projects/alpha/config",
+        "/projects/alpha/commits/2222222222222222222222222222222222222222",
         "/projects/alpha/delete",
         "/projects/alpha/logs",
+        "/projects/alpha/chat",
+        "/plan",
         "/fragments/projects/alpha",
         "/projects?q=%3Cscript%3E%22",
         "/projects?%3Cscript%3E=1",

@@ -1,7 +1,5 @@
 //! What changes beside the events: open requests, prompts that wait with the reason, the strip above the composer, the state.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 
 use super::event::{avatar, brief};
@@ -50,8 +48,12 @@ impl Panel {
         let (may, now) = (visit.may(Action::Chat), detail.conversation.state);
         let panel = html! {
             @for asked in &requests { (request::card(&here, asked, may)) }
-            @for (number, prompt) in detail.queue.iter().enumerate() {
-                (queued(&here, number, prompt, may, &waiting, now, message))
+            @if !detail.queue.is_empty() {
+                ul.queue aria-label="Prompts that wait" {
+                    @for (number, prompt) in detail.queue.iter().enumerate() {
+                        (queued(&here, number, prompt, may, waiting.get(&prompt.prompt_id), now, message))
+                    }
+                }
             }
         };
         let starts = matches!(now, State::Starting | State::Offline);
@@ -66,39 +68,48 @@ impl Panel {
     }
 }
 
-/// A prompt that has not started, and why.
+/// A prompt that has not started, and why. One that the agent has is in the transcript already, so a line is enough; one
+/// that is `kept` by the manager is nowhere else.
 fn queued(
     here: &str,
     number: usize,
     prompt: &QueuedPrompt,
     may: bool,
-    waiting: &BTreeMap<String, Waiting>,
+    kept: Option<&Waiting>,
     now: State,
     message: &str,
 ) -> Markup {
-    let kept = waiting.get(&prompt.prompt_id);
-    let refused = kept.is_some_and(|kept| kept.is_refused);
+    let take_back = html! {
+        @if may {
+            form method="post" action=(format!("{here}/cancel/{}", prompt.prompt_id)) {
+                button.slim type="submit" id=(format!("cancel-{number}")) { "Take back" }
+            }
+        }
+    };
+    let Some(kept) = kept else {
+        return html! {
+            li {
+                span.wait { (glyph(Glyph::Pending)) } span.clip { (prompt.text) }
+                span.mute {
+                    @if now == State::Queued { "waits for another conversation, which works in the same files" }
+                    @else { "sent when this turn has ended" }
+                }
+                (take_back)
+            }
+        };
+    };
     html! {
-        article.prompt.queued.unsent[refused] {
+        li.prompt.queued.unsent[kept.is_refused] {
             header {
                 (avatar(&prompt.actor)) b { bdi { (prompt.actor) } }
-                span { @if refused { "not delivered" } @else { "waits" } }
+                span { @if kept.is_refused { "not delivered" } @else { "waits for the environment" } }
                 span.end { (moment(Some(&prompt.at))) }
             }
             p.plain-text { (prompt.text) }
             p.mute {
-                @match kept {
-                    Some(kept) if !kept.problem.is_empty() => (kept.problem),
-                    Some(_) => { "Kept by the manager until the environment runs. " (message) }
-                    None if now == State::Queued => "Waits for another conversation of this project, which works in the same files.",
-                    None => "Sent when the turn that runs has ended.",
-                }
+                @if kept.problem.is_empty() { "Kept by the manager until the environment runs. " (message) } @else { (kept.problem) }
             }
-            @if may {
-                form method="post" action=(format!("{here}/cancel/{}", prompt.prompt_id)) {
-                    div.actions { button.slim type="submit" id=(format!("cancel-{number}")) { "Take back" } }
-                }
-            }
+            (take_back)
         }
     }
 }
