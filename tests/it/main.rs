@@ -17,6 +17,7 @@ mod first_run;
 mod fuzz_bytes;
 mod git;
 mod git_server;
+mod http;
 mod local_runtime;
 mod main_job;
 mod manager;

@@ -33,7 +33,7 @@ impl Manager {
             environment,
             process: None,
             address: String::new(),
-            http: reqwest::Client::new(),
+            http: crate::http::client(),
         };
         manager.run();
         manager
