@@ -6,7 +6,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::flash::{Deed, Told};
-use super::format::{commit, moment};
+use super::format::{bounded, commit, moment};
 use super::page_request::Visit;
 use super::see_other;
 use crate::operations::{BackupOutcome, Item, RestoreOrder, RestoreOutcome, Status, VOLUMES_NOTE};
@@ -227,7 +227,7 @@ fn shown(base: &str, outcome: &RestoreOutcome, project: Option<&ProjectName>) ->
                                 " " (error)
                             }
                         }
-                        pre tabindex="0" { (planned.text()) }
+                        (bounded(&planned.text()))
                     },
                     Some(Err(why)) => div.notice.bad role="note" {
                         "The plan cannot be made now: " (why) ". The commit can be made all the same."

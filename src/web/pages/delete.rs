@@ -15,7 +15,7 @@ use super::page_request::Visit;
 use super::project::operation;
 use crate::operations::{Deletion, ProjectState};
 use crate::plan::UnitPlan;
-use crate::project::{Action, ErrorKind, Intent, ProjectName, Volumes};
+use crate::project::{Action, ErrorKind, Intent, ProjectName, Reason, Volumes};
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::request::{Id, name_of};
@@ -69,7 +69,12 @@ async fn show(
 ) -> Result<Response, Problem> {
     let project = state.operations.project(name)?;
     let Some(overlay) = &project.overlay_id else {
-        return Err(Problem::of_kind(ErrorKind::Conflict, format!("{name} is being deleted already")));
+        let how = if project.status.reason == Reason::DeletionHeld {
+            "is gone from Git already, and its deletion is held; confirm it on the page of the plan"
+        } else {
+            "is being deleted already"
+        };
+        return Err(Problem::of_kind(ErrorKind::Conflict, format!("{name} {how}")));
     };
     let deletion = state.operations.preview_deletion(name).await;
     let base = state.settings.server.base_path.as_str();

@@ -86,6 +86,16 @@ fn sha(revision: &Revision, address: &str) -> Markup {
     html! { a.chip.sha href=(address) title=(revision) { (icon(Icon::Commit)) (revision.short()) } }
 }
 
+/// A long text as far as a page shows it, with a note where it goes on.
+pub(super) fn bounded(text: &str) -> Markup {
+    const MOST: usize = 32 * 1024;
+    let end = text.floor_char_boundary(MOST);
+    html! {
+        pre tabindex="0" { (text[..end]) }
+        @if end < text.len() { p.small { "The text goes on: " (text.len()) " bytes in all. The API and the command line have all of it." } }
+    }
+}
+
 /// Words that messages begin with. A word that is none of them may be an id or a file's name, which stays as it is.
 const OPENERS: &[&str] = &[
     "a",

@@ -10,6 +10,9 @@ use crate::operations::{Planned, Snapshot};
 use crate::plan::Operation;
 use crate::project::{ProjectName, Reason, Unit};
 
+/// How many projects the card names.
+const NAMES: usize = 100;
+
 /// The projects of a plan whose deletion is held, and why it is.
 pub(super) struct HeldDeletions {
     names: Vec<ProjectName>,
@@ -77,7 +80,10 @@ impl HeldDeletions {
                 div.body {
                     p { (self.why) }
                     p { "These projects are gone from Git. Confirmation deletes their environments; the plan below shows each object, and which volumes are kept." }
-                    ul.plan { @for name in &self.names { li { strong { (name) } } } }
+                    ul.row {
+                        @for name in self.names.iter().take(NAMES) { li { span.chip { (name) } } }
+                        @if self.names.len() > NAMES { li { "and " (self.names.len() - NAMES) " more" } }
+                    }
                     @if may_apply {
                         form.narrow method="post" action=(action) {
                             (hidden)

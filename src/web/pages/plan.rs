@@ -6,7 +6,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::flash::Told;
-use super::format::{commit, sentence};
+use super::format::{bounded, commit, sentence};
 use super::held_deletions::HeldDeletions;
 use super::page_request::Visit;
 use crate::operations::{PlanOutcome, PlanRequest, Planned};
@@ -131,7 +131,7 @@ fn shown(
         (objects(planned))
         section aria-labelledby="text" {
             h2 id="text" { "As text" }
-            details { summary.small { "All of it, as " code { "claude-manager plan" } " prints it" } pre tabindex="0" { (planned.text()) } }
+            details { summary.small { "All of it, as " code { "claude-manager plan" } " prints it" } (bounded(&planned.text())) }
             p.small {
                 "Plan " code id="hash" { (hash) } ". "
                 code { "claude-manager reconcile --once --plan" } " with it does this and nothing else."
