@@ -100,6 +100,7 @@ fn for_people() -> Router<AppState> {
         .route("/backups", get(backups::page).post(backups::create))
         .route("/backups/restore", get(backups::plan).post(backups::restore))
         .route("/upgrade", get(upgrade::page).post(upgrade::commit))
+        .route("/fragments/dashboard", get(dashboard::fragment))
         .route("/fragments/projects", get(list::fragment))
         .route("/fragments/projects/{id}", get(project::fragment))
         .route("/assets/{file}", get(assets::file))

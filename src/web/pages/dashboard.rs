@@ -10,6 +10,7 @@ use super::format::{badge, commit, moment, sentence, shape, state as state_badge
 use super::icon::{Glyph, glyph};
 use super::list::none_yet;
 use super::page_request::Visit;
+use super::project::refreshed;
 use crate::chat::{Answer, Event, EventKind, Glance, RequestKind, State as ChatState};
 use crate::operations::{Component, Health, Snapshot};
 use crate::project::{Action, Phase, Reason};
@@ -23,12 +24,23 @@ const FAILED: usize = 20;
 
 /// `GET /`
 pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+    let content = content(&state, &visit).await?;
+    let address = format!("{}/fragments/dashboard", state.settings.server.base_path);
+    Ok(visit.page(&state, StatusCode::OK, "Dashboard", refreshed("dashboard", &address, &content)))
+}
+
+/// `GET /fragments/dashboard`: the part of the page that changes, which is all of it.
+pub(in crate::web) async fn fragment(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
+    Ok(visit.fragment(&content(&state, &visit).await?))
+}
+
+async fn content(state: &AppState, visit: &Visit) -> Result<Markup, Problem> {
     visit.permit(Action::Read)?;
     let base = state.settings.server.base_path.as_str();
     let snapshot = state.operations.loaded()?;
     let glances = state.chat.overview(GLANCES, &visit.actor()).await?;
     let health = state.operations.health().await;
-    let inbox = Inbox::of(base, &visit, &snapshot, &glances, &health);
+    let inbox = Inbox::of(base, visit, &snapshot, &glances, &health);
     let (working, ended): (Vec<&Glance>, Vec<&Glance>) =
         glances.iter().partition(|glance| !matches!(glance.conversation.state, ChatState::Idle | ChatState::Offline));
     let starting = snapshot.projects.iter().filter(|(_, project)| {
@@ -40,7 +52,7 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
         1 => "1 thing needs you".to_owned(),
         count => format!("{count} things need you"),
     };
-    let content = html! {
+    Ok(html! {
         div.head {
             div {
                 h1 { (heading) }
@@ -88,8 +100,7 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
                 (parts(base, &health))
             }
         }
-    };
-    Ok(visit.page(&state, StatusCode::OK, "Dashboard", content))
+    })
 }
 
 /// What a person has to do something about; counted whole, listed up to a bound.

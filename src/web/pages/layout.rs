@@ -62,7 +62,7 @@ impl Frame<'_> {
                     link rel="stylesheet" href=(format!("{base}/assets/{}", assets::STYLE.name()));
                     script src=(format!("{base}/assets/{}", assets::SCRIPT.name())) defer {}
                 }
-                body class=[body] data-base=(base) {
+                body class=[body] {
                     a.skip href="#content" { "Skip to the content" }
                     @if let Some(principal) = self.principal { (self.sidebar(principal)) }
                     div.frame {

@@ -5,7 +5,6 @@
 
 const connection = (() => {
   const place = document.getElementById("conn");
-  const base = document.body.dataset.base;
   let state = "";
   const show = (next, text, link) => {
     if (place === null || state === next) return;
@@ -34,7 +33,6 @@ const connection = (() => {
         this.lost();
       }
     },
-    base,
   };
 })();
 if (document.getElementById("conn")) {
@@ -125,12 +123,13 @@ function isSelected(area) {
 
 // Replaces the content; what was open, focused or scrolled to stays so, and a new phase is told to screen readers.
 function put(area, text) {
-  const focused = area.contains(document.activeElement) ? document.activeElement.id : "";
+  const active = area.contains(document.activeElement) ? document.activeElement : null;
+  const focused = active && (active.id ? `#${CSS.escape(active.id)}` : `[href="${CSS.escape(active.getAttribute("href") || "")}"]`);
   const open = [...area.querySelectorAll("details[open]")].map((details) => details.id);
   const before = news(area);
   area.innerHTML = text;
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  if (focused) (document.getElementById(focused) || document.getElementById("content")).focus({ preventScroll: true });
+  if (focused) (area.querySelector(focused) || document.getElementById("content")).focus({ preventScroll: true });
   const after = news(area);
   if (after && after !== before) document.getElementById("news").textContent = after;
 }

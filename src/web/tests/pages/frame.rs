@@ -153,3 +153,31 @@ async fn credentials_are_given_by_a_form_that_shows_none() {
         StatusCode::FORBIDDEN
     );
 }
+
+#[tokio::test]
+async fn pages_of_a_thousand_projects_stay_small() {
+    let app = TestApp::new().await;
+    let mut new = snapshot();
+    for number in 0..1000 {
+        let one = name(&format!("project-number-{number}"));
+        let mut project =
+            state(spec(one.as_str(), "Project", "2026-11-01T00:00:00Z"), Phase::Failed, Reason::CrashLoop);
+        project.status.message =
+            "container ide of pod a ends again and again, the last time with exit code 1".repeat(2);
+        if number % 2 == 0 {
+            project.status.reason = Reason::DeletionHeld;
+            project.overlay_id = None;
+        }
+        let actions = vec![delete("StatefulSet", &format!("{one}-env")), delete("Service", &format!("{one}-env"))];
+        project.plan = Arc::new(UnitPlan { unit: Unit::Project(one.clone()), actions, held: Vec::new() });
+        new.projects.insert(one, Arc::new(project));
+    }
+    *app.script.snapshot.lock().unwrap() = Arc::new(new);
+    let ana = Browser::new(&app, "admin").await;
+    for path in ["/", "/projects", "/projects?limit=100", "/chat", "/plan", "/settings"] {
+        let page = ana.get(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert!(page.text.len() < 100_000, "{path} has {} bytes", page.text.len());
+    }
+    assert!(ana.get("/plan").await.text.contains("Delete 500 projects"));
+}
