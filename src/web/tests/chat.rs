@@ -25,6 +25,7 @@ const PROMPT: &str = "00000000-0000-4000-8000-000000000001";
 struct Agent {
     sent: Arc<Mutex<Vec<(String, Value)>>>,
     problem: Arc<Mutex<Option<(u16, &'static str)>>>,
+    refusals: Arc<AtomicU8>,
 }
 
 fn summary(last_seq: u64) -> Value {
@@ -99,6 +100,7 @@ impl Agent {
     async fn prompt(State(agent): State<Self>, Json(body): Json<Value>) -> Response {
         let problem = *agent.problem.lock().unwrap();
         if let Some((status, word)) = problem {
+            agent.refusals.fetch_add(1, Ordering::Relaxed);
             let body = json!({"type": format!("tag:x,2026:problem/{word}"), "title": "t", "status": status,
                 "detail": "give an API key"});
             return (StatusCode::from_u16(status).unwrap(), Json(body)).into_response();
@@ -395,6 +397,10 @@ async fn a_prompt_that_the_agent_refuses_is_kept_with_the_reason_until_it_is_tak
         page.contains("Refused: ") && page.contains("give an API key") && page.contains("Do &lt;i&gt;it"),
         "{page}"
     );
+
+    // It is not tried again, though the outbox would by now.
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(agent.refusals.load(Ordering::Relaxed), 1);
 
     // The next one is not held up by it.
     *agent.problem.lock().unwrap() = None;
