@@ -108,7 +108,7 @@ impl Frame<'_> {
                         }
                     }
                 } @else {
-                    a.brand.end href=(format!("{base}/")) { (mark()) span { "Claude Manager" } }
+                    a.brand href=(format!("{base}/")) { (mark()) span { "Claude Manager" } }
                 }
                 // The script says here when the manager does not answer or the session has ended.
                 span.conn id="conn" role="status" data-probe=(format!("{base}/livez")) data-sign-in=(format!("{base}/sign-in")) {}
