@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(seqs(store.copied_events(&shop, "c", "e1", 0, 10).await.unwrap()), [0_u64; 0]);
         let copy = store.conversation(&shop, "c").await.unwrap().unwrap();
         assert_eq!((copy.epoch.as_str(), copy.last_seq), ("e2", 1));
-        assert_eq!(store.projects_to_follow().await.unwrap(), [shop.clone()]);
+        assert_eq!(store.projects_to_follow().await.unwrap(), std::slice::from_ref(&shop));
         let idle = ConversationCopy { conversation: "d".into(), updated_at: "2".into(), busy: false, ..copy.clone() };
         store.put_conversation(&shop, &idle).await.unwrap();
         let newest = store.newest_conversations(1).await.unwrap();
