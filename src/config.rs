@@ -3,6 +3,7 @@
 //! [`Settings::from_vars`] is pure: variables in, settings or *all* the errors out. An unknown variable is no error (an
 //! environment is full of them); an empty one counts as unset, as container tools often pass it so.
 
+mod given;
 mod reader;
 mod repository;
 mod table;
@@ -16,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::project::{GitUrl, Image, Quantity};
 use reader::Reader;
 
+pub use given::{Given, GivenSettings, Origin};
 pub use reader::SettingError;
 pub use table::{SETTINGS, Setting, env_example};
 
@@ -44,6 +46,8 @@ pub struct Settings {
     pub jira: JiraSettings,
     /// Keys and credentials of the manager itself.
     pub secrets: Secrets,
+    /// Which of them were given, and by what.
+    pub given: GivenSettings,
 }
 
 /// How lines are logged.
@@ -177,6 +181,8 @@ pub struct Secrets {
     pub webhook_secret: Option<SecretString>,
     /// JIRA_API_KEY, `jira-api-key`: the API token (Cloud) or personal access token (Data Center) of the manager's account.
     pub jira_api_key: Option<SecretString>,
+    /// The files of `directory` that gave a secret. Each is named as its variable, in small letters and with hyphens.
+    pub files: Vec<&'static str>,
 }
 
 impl Settings {
@@ -234,7 +240,9 @@ impl Settings {
             admin_token: reader.secret("ADMIN_TOKEN", anything),
             webhook_secret: reader.secret("WEBHOOK_SECRET", anything),
             jira_api_key: reader.secret("JIRA_API_KEY", one_word),
+            files: Vec::new(),
         };
+        let given = reader.take_given();
         // Everything has been read by now, so that one run reports every error.
         let assemble = || {
             Some(Self {
@@ -270,6 +278,7 @@ impl Settings {
                 },
                 jira,
                 secrets,
+                given,
             })
         };
         reader.finish(assemble())
@@ -277,6 +286,12 @@ impl Settings {
 }
 
 impl Secrets {
+    /// Whether a file of [`Secrets::directory`] gave the secret of the variable `name`.
+    #[must_use]
+    pub fn is_from_file(&self, name: &str) -> bool {
+        self.files.iter().any(|file| file.to_uppercase().replace('-', "_") == name)
+    }
+
     /// Fills what no variable gave from the files of [`Secrets::directory`].
     ///
     /// # Errors
@@ -295,6 +310,9 @@ impl Secrets {
         ] {
             if slot.is_none() {
                 *slot = read_secret_file(&directory.join(file))?;
+                if slot.is_some() {
+                    self.files.push(file);
+                }
             }
         }
         Ok(())

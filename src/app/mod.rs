@@ -11,13 +11,13 @@ mod serve;
 pub mod telemetry;
 mod wiring;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::Context;
 
 use self::cli::{Cli, Command, Hook, Token};
-use crate::config::Settings;
+use crate::config::{Origin, Settings};
 
 /// Runs one command and gives the exit code: 0 done, 1 failed, 2 `plan` found something to do or `upgrade` kept something.
 ///
@@ -59,9 +59,14 @@ fn settings(kubeconfig: Option<std::path::PathBuf>) -> anyhow::Result<Settings> 
         Err(error) if error.not_found() => BTreeMap::new(),
         Err(error) => return Err(error).context("the .env file cannot be read"),
     };
-    variables.extend(
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-    );
+    let mut in_file: BTreeSet<String> = variables.keys().cloned().collect();
+    let environment =
+        || std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    for (name, _) in environment() {
+        in_file.remove(&name);
+    }
+    variables.extend(environment());
+    let by_option = kubeconfig.is_some();
     if let Some(path) = kubeconfig {
         variables.insert("KUBECONFIG".to_owned(), path.display().to_string());
     }
@@ -69,6 +74,8 @@ fn settings(kubeconfig: Option<std::path::PathBuf>) -> anyhow::Result<Settings> 
         let lines: Vec<String> = errors.iter().map(|error| format!("  {error}")).collect();
         anyhow::anyhow!("some settings are wrong:\n{}", lines.join("\n"))
     })?;
+    settings.given.mark(Origin::DotEnv, |name| in_file.contains(name));
+    settings.given.mark(Origin::CommandLine, |name| by_option && name == "KUBECONFIG");
     settings.secrets.read_directory()?;
     Ok(settings)
 }

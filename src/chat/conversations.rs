@@ -26,7 +26,7 @@ impl Chat {
         self.inner.operations.project(project)?;
         let copies = self.inner.store.conversations(project).await?;
         let waiting = self.inner.store.waiting(project).await?;
-        let waits = |id: &str| waiting.iter().any(|one| one.conversation == id);
+        let waits = |id: &str| waiting.iter().any(|one| one.conversation == id && !outbox::is_refused(one));
         let live = match self.environment(project).await {
             None => None,
             Some((agents, at)) => match agents.conversations(&at, &actor.principal.id).await {
@@ -118,12 +118,13 @@ impl Chat {
         permit(actor, Action::Read)?;
         self.inner.operations.project(project)?;
         let waiting = self.inner.store.waiting(project).await?;
-        let waiting = waiting.iter().filter(|one| one.conversation == conversation.as_str());
-        let waiting: Vec<_> = waiting.map(outbox::queued).collect();
+        let waiting: Vec<_> = waiting.iter().filter(|one| one.conversation == conversation.as_str()).collect();
+        let waits = waiting.iter().any(|one| !outbox::is_refused(one));
+        let waiting: Vec<_> = waiting.into_iter().map(outbox::queued).collect();
         if let Some((agents, at)) = self.environment(project).await {
             match agents.conversation(&at, &actor.principal.id, conversation).await {
                 Ok(mut detail) => {
-                    if detail.conversation.state == State::Idle && !waiting.is_empty() {
+                    if detail.conversation.state == State::Idle && waits {
                         detail.conversation.state = State::Starting;
                     }
                     detail.queue.extend(waiting);
@@ -135,7 +136,7 @@ impl Chat {
             }
         }
         let copy = self.copy_of(project, conversation).await?;
-        let state = if waiting.is_empty() { State::Offline } else { State::Starting };
+        let state = if waits { State::Starting } else { State::Offline };
         Ok(ConversationDetail {
             conversation: of_copy(&copy, state)?,
             open_requests: Vec::new(),
@@ -172,7 +173,8 @@ impl Chat {
         let store = &self.inner.store;
         let events = store.copied_events(project, conversation.as_str(), &copy.epoch, after, limit).await?;
         let items = events.into_iter().map(|event| RawValue::from_string(event.event)).collect::<Result<_, _>>()?;
-        let waits = store.waiting(project).await?.iter().any(|one| one.conversation == conversation.as_str());
+        let waiting = store.waiting(project).await?;
+        let waits = waiting.iter().any(|one| one.conversation == conversation.as_str() && !outbox::is_refused(one));
         let state = if waits { State::Starting } else { State::Offline };
         Ok(EventLines { epoch: copy.epoch, state, last_seq: copy.last_seq, items })
     }

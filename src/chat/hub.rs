@@ -16,7 +16,7 @@ use super::feed::{Delta, Feed, Now};
 use crate::agent::chat::{ClientFrame, Conversation, Id, QueuedPrompt, ServerFrame, State};
 use crate::agent::{Address, AgentSocket, Client, Frame};
 use crate::project::ProjectName;
-use crate::store::{ConversationCopy, EventCopy};
+use crate::store::{ConversationCopy, EventCopy, WaitingPrompt};
 
 /// The most events that one transaction writes.
 const BATCH: usize = 100;
@@ -92,7 +92,8 @@ impl Hub {
     /// The prompts of a conversation that wait for the environment.
     pub(super) async fn waiting_in(&self, inner: &Inner, conversation: &str) -> Result<Vec<QueuedPrompt>, ChatError> {
         let waiting = inner.store.waiting(&self.project).await?;
-        Ok(waiting.iter().filter(|one| one.conversation == conversation).map(super::outbox::queued).collect())
+        let waits = |one: &&WaitingPrompt| one.conversation == conversation && !super::outbox::is_refused(one);
+        Ok(waiting.iter().filter(waits).map(super::outbox::queued).collect())
     }
 
     /// Tells readers of a conversation which prompts wait.

@@ -15,6 +15,7 @@ mod error;
 mod feed;
 mod hub;
 mod outbox;
+mod overview;
 mod prompts;
 mod read;
 
@@ -37,7 +38,8 @@ pub use crate::agent::chat::{
     RequestKind, State, word,
 };
 pub use error::ChatError;
-pub use prompts::Accepted;
+pub use overview::Glance;
+pub use prompts::{Accepted, Waiting};
 pub use read::{Message, Subscription};
 
 /// The chat of a running manager; cheap to clone.

@@ -21,6 +21,14 @@ use crate::store::{StoreError, WaitingPrompt};
 /// The first and the longest time between two tries.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(5));
 
+/// What the problem of a prompt begins with that its agent refused: it is kept until a person takes it back.
+const REFUSED: &str = "Refused: ";
+
+/// Whether the agent refused a prompt, so that it is not delivered again.
+pub(super) fn is_refused(one: &WaitingPrompt) -> bool {
+    one.problem.starts_with(REFUSED)
+}
+
 /// Runs until the process ends.
 pub(super) async fn run(inner: Arc<Inner>, hub: Arc<Hub>) {
     let mut delay = DELAYS.0;
@@ -52,7 +60,7 @@ fn is_coming(inner: &Inner, hub: &Hub) -> bool {
 
 /// Starts the project where a prompt needs it, and delivers what can be delivered; returns whether the outbox is empty.
 async fn round(inner: &Inner, hub: &Hub) -> Result<bool, ChatError> {
-    let waiting = inner.store.waiting(&hub.project).await?;
+    let waiting = deliverable(inner, hub).await?;
     let Some(newest) = waiting.last() else { return Ok(true) };
     if waiting.iter().any(|one| !one.woken) {
         // The process ended between the prompt and the commit.
@@ -75,7 +83,11 @@ async fn round(inner: &Inner, hub: &Hub) -> Result<bool, ChatError> {
             Err(Undelivered::Later(reason)) => Some(reason),
             Err(Undelivered::Never(reason)) => {
                 tracing::error!(project = %hub.project, prompt = one.prompt, reason, "a prompt that waited was refused");
-                None
+                let reason = format!("{REFUSED}{reason}");
+                inner.store.note_waiting(&hub.project, &one.conversation, &one.prompt, one.woken, &reason).await?;
+                drop(guard);
+                hub.tell_waiting(inner, &one.conversation).await?;
+                continue;
             }
             Err(Undelivered::Store(error)) => return Err(error.into()),
         };
@@ -93,7 +105,14 @@ async fn round(inner: &Inner, hub: &Hub) -> Result<bool, ChatError> {
             return Ok(false);
         }
     }
-    Ok(inner.store.waiting(&hub.project).await?.is_empty())
+    Ok(deliverable(inner, hub).await?.is_empty())
+}
+
+/// The prompts that are still to be delivered.
+async fn deliverable(inner: &Inner, hub: &Hub) -> Result<Vec<WaitingPrompt>, StoreError> {
+    let mut waiting = inner.store.waiting(&hub.project).await?;
+    waiting.retain(|one| !is_refused(one));
+    Ok(waiting)
 }
 
 enum Undelivered {

@@ -1,5 +1,7 @@
 //! Prompts, answers and interrupts: relayed to the agent, or for a prompt without one kept in the outbox.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -26,7 +28,30 @@ pub struct Accepted {
     pub prompt_id: Id,
 }
 
+/// Why a prompt waits in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What the last try to deliver it met; empty before there was one.
+    pub problem: String,
+    /// Whether the agent refused it, so that it is not tried again.
+    pub is_refused: bool,
+}
+
 impl Chat {
+    /// Returns why the prompts of a project wait for its environment, by their ids.
+    ///
+    /// # Errors
+    /// [`ChatError`].
+    pub async fn waiting(&self, project: &ProjectName, actor: &Actor) -> Result<BTreeMap<String, Waiting>, ChatError> {
+        permit(actor, Action::Read)?;
+        let waiting = self.inner.store.waiting(project).await?;
+        let of = |one: WaitingPrompt| {
+            let is_refused = outbox::is_refused(&one);
+            (one.prompt, Waiting { problem: one.problem, is_refused })
+        };
+        Ok(waiting.into_iter().map(of).collect())
+    }
+
     /// Sends a prompt. It is durable when this returns. A stopped project is started by a commit, and the prompt waits in
     /// the manager's store until the agent has it.
     ///
@@ -56,7 +81,8 @@ impl Chat {
             return (text == new.text).then_some(accepted).ok_or(ChatError::PromptConflict);
         }
         // What waits goes first.
-        let goes_first = !waiting.iter().any(|one| one.conversation == conversation.as_str());
+        let precedes = |one: &WaitingPrompt| one.conversation == conversation.as_str() && !outbox::is_refused(one);
+        let goes_first = !waiting.iter().any(precedes);
         if let Some((agents, at)) = self.environment(project).await.filter(|_| goes_first) {
             match agents.send_prompt(&at, &actor.principal.id, conversation, &new).await {
                 Ok(taken) => {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
+use super::given::GivenSettings;
+
 /// What is wrong with one setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {message}")]
@@ -25,11 +27,12 @@ impl SettingError {
 pub(super) struct Reader<'a> {
     vars: &'a BTreeMap<String, String>,
     errors: Vec<SettingError>,
+    given: GivenSettings,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(vars: &'a BTreeMap<String, String>) -> Self {
-        Self { vars, errors: Vec::new() }
+        Self { vars, errors: Vec::new(), given: GivenSettings::default() }
     }
 
     /// A setting that has a default; `None` only after an error.
@@ -39,13 +42,18 @@ impl<'a> Reader<'a> {
         default: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let text = self.text(name).unwrap_or(default);
+        let given = self.text(name);
+        if let Some(text) = given {
+            self.given.note(name, text);
+        }
+        let text = given.unwrap_or(default);
         self.keep(name, Some(text), parse(text))
     }
 
     /// A setting that may be absent.
     pub(super) fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let text = self.text(name)?;
+        self.given.note(name, text);
         self.keep(name, Some(text), parse(text))
     }
 
@@ -56,8 +64,14 @@ impl<'a> Reader<'a> {
         check: impl Fn(&str) -> Result<(), String>,
     ) -> Option<SecretString> {
         let text = self.text(name)?;
+        self.given.note_secret(name);
         self.keep(name, None, check(text))?;
         Some(SecretString::from(text))
+    }
+
+    /// Takes which settings were given so far.
+    pub(super) fn take_given(&mut self) -> GivenSettings {
+        std::mem::take(&mut self.given)
     }
 
     /// The settings, unless something was wrong.

@@ -124,6 +124,17 @@ fn no_secret_is_in_an_error_or_in_debug_output() {
 }
 
 #[test]
+fn what_was_given_is_known_with_its_value_unless_that_is_a_secret() {
+    let vars = [("PORT", "3001"), ("ADMIN_TOKEN", "a-secret-of-at-least-32-characters"), ("HOST", ""), ("OTHER", "x")];
+    let mut given = read(&vars).unwrap().given;
+    given.mark(Origin::DotEnv, |name| name == "PORT");
+    let told = |name: &str| given.get(name).map(|given| (given.value.clone(), given.origin));
+    assert_eq!(told("PORT"), Some((Some("3001".to_owned()), Origin::DotEnv)));
+    assert_eq!(told("ADMIN_TOKEN"), Some((None, Origin::Environment)));
+    assert_eq!((told("HOST"), told("OTHER")), (None, None));
+}
+
+#[test]
 fn a_secret_comes_from_its_variable_or_else_from_its_file() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("backup-git-token"), "from-file\n").unwrap();
@@ -133,6 +144,7 @@ fn a_secret_comes_from_its_variable_or_else_from_its_file() {
 
     secrets.read_directory().unwrap();
 
+    assert!(secrets.is_from_file("DEFAULT_ANTHROPIC_API_KEY") && !secrets.is_from_file("BACKUP_GIT_TOKEN"));
     assert_eq!(secrets.git_token.unwrap().expose_secret(), "from-variable");
     assert_eq!(secrets.default_anthropic_api_key.unwrap().expose_secret(), "from-file");
     assert!(secrets.git_ssh_private_key.is_none());

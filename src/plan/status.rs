@@ -112,7 +112,9 @@ pub fn status(unit: &Unit, input: &StatusInput<'_>) -> ProjectStatus {
         (Some(verdict), _) => verdict,
         (None, _) if input.deletion_held.is_some() => {
             let why = input.deletion_held.unwrap_or_default();
-            Verdict::new(Phase::Deleting, Reason::DeletionHeld, format!("Nothing is deleted yet: {why}."))
+            // Nothing goes until a person confirms, so that the environment does what it did.
+            let phase = workload(unit, input).phase;
+            Verdict::new(phase, Reason::DeletionHeld, format!("Nothing is deleted yet: {why}."))
         }
         (None, _) if input.suspended.is_some() => suspended(input, &seen()),
         (None, Some(error)) => {

@@ -116,6 +116,23 @@ impl Store {
         Ok(row.map(copy))
     }
 
+    /// Returns the copies of at most `limit` conversations of all projects: the busy ones, then the latest used.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn newest_conversations(&self, limit: u32) -> Result<Vec<(ProjectName, ConversationCopy)>, StoreError> {
+        let statement = "SELECT project, conversation, epoch, last_seq, summary, pending, busy, updated_at \
+             FROM conversations ORDER BY busy DESC, updated_at DESC, conversation LIMIT $1";
+        type Row = (String, String, String, i64, String, String, i64, String);
+        let rows: Vec<Row> =
+            on_pool!(self, pool => sqlx::query_as(statement).bind(i64::from(limit)).fetch_all(pool).await?);
+        let of = |(project, conversation, epoch, last_seq, summary, pending, busy, updated_at): Row| {
+            let name = ProjectName::parse(&project).map_err(|_| StoreError::Content(format!("project {project:?}")))?;
+            Ok((name, copy((conversation, epoch, last_seq, summary, pending, busy, updated_at))))
+        };
+        rows.into_iter().map(of).collect()
+    }
+
     /// Appends events to the copy of a conversation's log, all or none. The first one's number follows the newest copied
     /// one's; with another epoch than before, the events of the old one are deleted.
     ///
@@ -355,7 +372,12 @@ mod tests {
         assert_eq!(seqs(store.copied_events(&shop, "c", "e1", 0, 10).await.unwrap()), [0_u64; 0]);
         let copy = store.conversation(&shop, "c").await.unwrap().unwrap();
         assert_eq!((copy.epoch.as_str(), copy.last_seq), ("e2", 1));
-        assert_eq!(store.projects_to_follow().await.unwrap(), [shop]);
+        assert_eq!(store.projects_to_follow().await.unwrap(), std::slice::from_ref(&shop));
+        let idle = ConversationCopy { conversation: "d".into(), updated_at: "2".into(), busy: false, ..copy.clone() };
+        store.put_conversation(&shop, &idle).await.unwrap();
+        let newest = store.newest_conversations(1).await.unwrap();
+        let found: Vec<_> = newest.iter().map(|(project, copy)| (project, copy.conversation.as_str())).collect();
+        assert_eq!(found, [(&shop, "c")], "the busy one, though another was used later");
     }
 
     #[tokio::test]

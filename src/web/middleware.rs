@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -23,6 +24,8 @@ use super::AppState;
 use super::pages;
 use super::problem::Problem;
 use super::same_origin::{self, Denied};
+use crate::auth::Refusal;
+use crate::project::Principal;
 
 /// The longest that a request may take, its body included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,6 +35,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The id of a request: the client's, where it is a good one, or a new one.
 #[derive(Clone, Debug)]
 pub(super) struct RequestId(pub(super) String);
+
+/// Who asks, for `observe`: a page about a problem has the navigation of its reader, whichever layer answered.
+#[derive(Clone, Default)]
+struct Caller(Arc<OnceLock<Principal>>);
 
 /// Puts every layer around `routes`. The last one added is the outermost; from the outside in:
 ///
@@ -54,10 +61,14 @@ async fn observe(State(state): State<AppState>, mut request: Request, next: Next
     let started = Instant::now();
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
+    let caller = Caller::default();
+    request.extensions_mut().insert(caller.clone());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = route(&request, &state.settings.server.base_path).unwrap_or("none").to_owned();
     let for_person = pages::is_wanted(&state.settings.server, &request);
+    let here = pages::Here::of(&state.settings.server.base_path, &request);
+    request.extensions_mut().insert(here.clone());
     let span = tracing::info_span!("request", id = %id);
 
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
@@ -72,7 +83,7 @@ async fn observe(State(state): State<AppState>, mut request: Request, next: Next
             tracing::error!(%method, route, status = status.as_u16(), cause = problem.cause(), "request failed");
         }
         if for_person {
-            pages::put_problem(&state, &mut response, &problem, &id);
+            pages::put_problem(&state, &mut response, &problem, &id, &here.0, caller.0.get());
         } else {
             *response.body_mut() = Body::from(problem.body(&id, &path));
         }
@@ -205,11 +216,20 @@ async fn authenticate(State(state): State<AppState>, mut request: Request, next:
     let (method, headers) = (request.method().clone(), request.headers().clone());
     match same_origin::caller(&state, &method, &headers).await {
         Ok(principal) => {
+            if let Some(caller) = request.extensions().get::<Caller>() {
+                let _ = caller.0.set(principal.clone());
+            }
             request.extensions_mut().insert(principal);
         }
         Err(_) if open => {}
         Err(Denied::Refused(_)) if method == Method::GET && pages::is_wanted(server, &request) => {
             return pages::to_sign_in(server, request.uri());
+        }
+        // An ended session must not cost what was typed.
+        Err(Denied::Refused(Refusal::Missing))
+            if method == Method::POST && pages::is_wanted(server, &request) && pages::is_kept(&state, &headers) =>
+        {
+            return pages::sign_in::ask_again(&state, request).await;
         }
         Err(why) => return same_origin::denied(&state, why).await.into_response(),
     }

@@ -18,7 +18,7 @@ pub fn router(state: AppState) -> Router {
         // Probes come from the node and know of no prefix.
         prefix => {
             // The prefix itself is an address below it; with a slash at its end it is not.
-            Router::new().merge(probes()).route(&format!("{prefix}/"), get(pages::home)).nest(prefix, routes)
+            Router::new().merge(probes()).route(&format!("{prefix}/"), get(pages::dashboard::page)).nest(prefix, routes)
         }
     };
     let answering = placed.fallback(no_route).method_not_allowed_fallback(no_method);
@@ -71,9 +71,13 @@ fn rest() -> Router<AppState> {
 
 /// Pages, and what they are made with.
 fn for_people() -> Router<AppState> {
-    use pages::{assets, backups, chat, create, delete, list, log, plan, project, sign_in, tickets, upgrade};
+    use pages::{
+        assets, backups, chat, config, create, credentials, dashboard, delete, list, log, plan, project, settings,
+        sign_in, tickets, upgrade,
+    };
     Router::new()
-        .route("/", get(pages::home))
+        .route("/", get(dashboard::page))
+        .route("/settings", get(settings::page))
         .route("/sign-in", get(sign_in::look).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/projects", get(list::page).post(create::create))
@@ -85,6 +89,9 @@ fn for_people() -> Router<AppState> {
         .route("/projects/{id}/resume", post(project::resume))
         .route("/projects/{id}/delete", get(delete::page).post(delete::delete))
         .route("/projects/{id}/logs", get(log::page))
+        .route("/projects/{id}/config", get(config::page))
+        .route("/projects/{id}/commits/{commit}", get(config::commit))
+        .route("/projects/{id}/credentials", post(credentials::give))
         .route("/chat", get(chat::choose))
         .route("/projects/{id}/chat", get(chat::list).post(chat::begin))
         .route("/projects/{id}/chat/{conversation}", get(chat::page).post(chat::send))
@@ -98,6 +105,7 @@ fn for_people() -> Router<AppState> {
         .route("/backups", get(backups::page).post(backups::create))
         .route("/backups/restore", get(backups::plan).post(backups::restore))
         .route("/upgrade", get(upgrade::page).post(upgrade::commit))
+        .route("/fragments/dashboard", get(dashboard::fragment))
         .route("/fragments/projects", get(list::fragment))
         .route("/fragments/projects/{id}", get(project::fragment))
         .route("/assets/{file}", get(assets::file))

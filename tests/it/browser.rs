@@ -1,6 +1,7 @@
 //! The pages in a real browser: Debian's Chromium, driven by its own driver, in front of the real program.
 
 mod chat;
+mod frame;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -125,6 +126,17 @@ impl Browser {
         }
     }
 
+    /// The markup inside an element.
+    async fn html(&self, css: &str) -> String {
+        let element = self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("no {css}: {error}"));
+        element.html(true).await.expect("markup")
+    }
+
+    /// What an expression is in the page.
+    async fn evaluate(&self, expression: &str) -> serde_json::Value {
+        self.client.execute(&format!("return {expression};"), Vec::new()).await.expect("an expression")
+    }
+
     async fn click(&self, css: &str) {
         let element = self.client.find(Locator::Css(css)).await;
         element.unwrap_or_else(|error| panic!("no {css}: {error}")).click().await.expect("a click");
@@ -234,8 +246,13 @@ async fn first_run(scripts: bool) {
     browser.click("main button[type=submit]").await;
     browser.arrives("/projects/my-shop").await;
     browser.until(".notice.good", "my-shop is made: commit", false).await;
+    assert!(browser.text("#commits ~ .card").await.contains("my-shop: create"), "its commits");
+    browser.click("#commits ~ .card .sha").await;
+    browser.until("h1", "my-shop: create", false).await;
+    assert!(browser.text(".diff").await.contains("+ kind: Kustomization"), "what the commit changed");
+    browser.goto(&manager, "/projects/my-shop/config").await;
     assert!(browser.text("#overlay + p + figure pre").await.contains("my-shop"), "the overlay as it is in Git");
-    assert!(browser.text("#commits ~ table").await.contains("my-shop: create"), "its commits");
+    browser.goto(&manager, "/projects/my-shop").await;
 
     // By itself with scripts, by reloads without.
     browser.until("#status .badge", "Running", !scripts).await;
@@ -255,6 +272,7 @@ async fn first_run(scripts: bool) {
     browser.until(".notice", "stopped, and its log went with its pod", false).await;
     browser.goto(&manager, "/projects/my-shop").await;
 
+    browser.goto(&manager, "/projects/my-shop/config").await;
     browser.click("a.danger").await;
     browser.until("#goes + ul", "my-shop-env", !scripts).await;
     browser.click("#drop").await;

@@ -373,6 +373,17 @@ fn a_deleted_project_says_what_is_still_going() {
 }
 
 #[test]
+fn a_held_deletion_has_the_phase_of_what_still_runs() {
+    let ready = pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}));
+    for (set, pods, phase) in [(set(1), vec![ready], Phase::Running), (set(0), vec![], Phase::Stopped)] {
+        let (plan, observation) = (empty_plan(), seen(&[vec![set], pods].concat()));
+        let held =
+            StatusInput { deleted: true, deletion_held: Some("8 of 9 are gone"), ..applied(&plan, &observation) };
+        assert_eq!(told(&held), (phase, Reason::DeletionHeld, "Nothing is deleted yet: 8 of 9 are gone.".to_owned()));
+    }
+}
+
+#[test]
 fn a_stateful_set_beside_the_environment_does_not_speak_for_it() {
     let ready = || pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}));
     let (kind, _, mut database) = set(1);

@@ -26,7 +26,13 @@ pub(super) static STYLE: LazyLock<Named> = LazyLock::new(|| {
         stem: "style",
         extension: "css",
         media_type: "text/css; charset=utf-8",
-        content: concat!(include_str!("assets/style.css"), include_str!("assets/chat.css")),
+        content: concat!(
+            include_str!("assets/tokens.css"),
+            include_str!("assets/base.css"),
+            include_str!("assets/components.css"),
+            include_str!("assets/frame.css"),
+            include_str!("assets/chat.css"),
+        ),
     })
 });
 

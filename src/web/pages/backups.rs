@@ -6,7 +6,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::flash::{Deed, Told};
-use super::format::{commit, moment};
+use super::format::{bounded, commit, moment};
 use super::page_request::Visit;
 use super::see_other;
 use crate::operations::{BackupOutcome, Item, RestoreOrder, RestoreOutcome, Status, VOLUMES_NOTE};
@@ -24,14 +24,15 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
     let base = state.settings.server.base_path.as_str();
     let pages = found.total.div_ceil(limit).max(1);
     let content = html! {
-        h1 { "Backups" }
-        p { (VOLUMES_NOTE) }
-        (state_of(&status))
-        @if visit.may(Action::BackUp) {
-            form method="post" action=(format!("{base}/backups")) {
-                div.actions { button id="create" type="submit" { "Back up now" } }
+        div.head {
+            div { h1 { "Backups" } p { (VOLUMES_NOTE) } }
+            @if visit.may(Action::BackUp) {
+                form method="post" action=(format!("{base}/backups")) {
+                    button.primary id="create" type="submit" { "Back up now" }
+                }
             }
         }
+        (state_of(base, &status))
         section aria-labelledby="list" {
             h2 id="list" { "All backups" }
             @if let Some(why) = &found.stale {
@@ -40,11 +41,11 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
             @if found.items.is_empty() {
                 p { "There is no backup on this page." }
             } @else {
-                div.scroll tabindex="0" role="region" aria-labelledby="list" {
-                    table {
+                div.card.holds-table {
+                    table.cards {
                         thead { tr {
                             th scope="col" { "Backup" }
-                            th scope="col" { "Projects" }
+                            th.num scope="col" { "Projects" }
                             th scope="col" { "Commit" }
                             th scope="col" { "Kept" }
                             th scope="col" { "Restore" }
@@ -54,15 +55,15 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
                 }
             }
             @if pages > 1 {
-                nav aria-label="Pages" {
-                    @if page > 1 { a href=(format!("{base}/backups?page={}&limit={limit}", page - 1)) { "Newer" } " · " }
-                    "Page " (page) " of " (pages)
-                    @if page < pages { " · " a href=(format!("{base}/backups?page={}&limit={limit}", page + 1)) { "Older" } }
+                nav.pages aria-label="Pages" {
+                    @if page > 1 { a href=(format!("{base}/backups?page={}&limit={limit}", page - 1)) { "Newer" } }
+                    span { "Page " (page) " of " (pages) }
+                    @if page < pages { a href=(format!("{base}/backups?page={}&limit={limit}", page + 1)) { "Older" } }
                 }
             }
         }
         @if visit.may(Action::Export) {
-            p {
+            p.small {
                 a href=(format!("{base}/api/backup/export")) { "Download the state repository" }
                 " as it is now (tar.gz, with the encrypted secrets of all projects)."
             }
@@ -71,7 +72,7 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
     Ok(visit.page(&state, StatusCode::OK, "Backups", content))
 }
 
-fn state_of(status: &Status) -> Markup {
+fn state_of(base: &str, status: &Status) -> Markup {
     let is_bad = matches!(status.state, "failed" | "overdue");
     html! {
         @if is_bad {
@@ -79,13 +80,13 @@ fn state_of(status: &Status) -> Markup {
         } @else {
             p id="state" { (status.message) }
         }
-        dl {
+        div.card { dl.body {
             dt { "Last backup" }
             dd {
                 @match &status.last {
                     Some(last) => {
                         (moment(Some(&last.completed_at.to_string())))
-                        ", commit " (commit(&last.revision))
+                        ", commit " (commit(base, &last.revision))
                         @if last.pushed { ", pushed and read back" }
                     },
                     None => "none yet",
@@ -112,7 +113,7 @@ fn state_of(status: &Status) -> Markup {
             }
             dt { "Directory" }
             dd { code { (status.directory) } }
-        }
+        } }
     }
 }
 
@@ -121,8 +122,8 @@ fn row(base: &str, visit: &Visit, item: &Item) -> Markup {
     html! {
         tr {
             th scope="row" { code { (item.timestamp) } }
-            td { @match item.projects { Some(count) => (count), None => "–" } }
-            td { @match &item.revision { Some(revision) => (commit(revision)), None => "–" } }
+            td.num data-label="Projects" { @match item.projects { Some(count) => (count), None => "–" } }
+            td { @match &item.revision { Some(revision) => (commit(base, revision)), None => "–" } }
             td {
                 @match (item.is_local, item.is_remote) {
                     (true, true) => "here and in the repository",
@@ -134,7 +135,7 @@ fn row(base: &str, visit: &Visit, item: &Item) -> Markup {
                 @match &item.reason {
                     Some(reason) => span.small { (reason) },
                     None if visit.may(Action::Restore) => {
-                        a href=(format!("{base}/backups/restore?{query}")) { "Show the plan" }
+                        a.button.slim href=(format!("{base}/backups/restore?{query}")) { "Show plan" }
                     },
                     None => "by an administrator",
                 }
@@ -165,7 +166,8 @@ pub(in crate::web) async fn plan(State(state): State<AppState>, visit: Visit) ->
     let outcome = state.operations.restore_backup(&visit.actor(), order).await?;
     let title = format!("Restore {}", outcome.backup);
     let base = state.settings.server.base_path.as_str();
-    Ok(visit.page(&state, StatusCode::OK, &title, shown(base, &outcome, project.as_ref())))
+    let content = shown(base, &outcome, project.as_ref());
+    Ok(visit.page_below(&state, StatusCode::OK, &title, &[("Backups", "/backups")], content))
 }
 
 /// `POST /backups/restore`: only on the head that the plan was looked at for
@@ -192,7 +194,6 @@ fn shown(base: &str, outcome: &RestoreOutcome, project: Option<&ProjectName>) ->
     let restored = &outcome.restored;
     let name = project.map(ProjectName::as_str).unwrap_or_default();
     html! {
-        nav.crumbs aria-label="Breadcrumb" { a href=(format!("{base}/backups")) { "Backups" } }
         h1 { "Restore " code { (outcome.backup) } }
         form.filter method="get" action=(format!("{base}/backups/restore")) {
             input type="hidden" name="timestamp" value=(outcome.backup);
@@ -200,7 +201,7 @@ fn shown(base: &str, outcome: &RestoreOutcome, project: Option<&ProjectName>) ->
                 label for="project" { "Project" }
                 input id="project" name="project" value=(name) placeholder="all" spellcheck="false" autocapitalize="none";
             }
-            button.quiet type="submit" { "Show" }
+            button type="submit" { "Show plan" }
         }
         @for note in &restored.notes { p { (note) } }
         @if !restored.changed {
@@ -226,7 +227,7 @@ fn shown(base: &str, outcome: &RestoreOutcome, project: Option<&ProjectName>) ->
                                 " " (error)
                             }
                         }
-                        pre tabindex="0" { (planned.text()) }
+                        (bounded(&planned.text()))
                     },
                     Some(Err(why)) => div.notice.bad role="note" {
                         "The plan cannot be made now: " (why) ". The commit can be made all the same."
@@ -239,10 +240,10 @@ fn shown(base: &str, outcome: &RestoreOutcome, project: Option<&ProjectName>) ->
                 input type="hidden" name="project" value=(name);
                 input type="hidden" name="head" value=(restored.head);
                 div.actions {
-                    button.danger id="restore" type="submit" {
+                    button.danger.primary id="restore" type="submit" {
                         @match project { Some(name) => { "Restore " (name) }, None => "Restore everything" }
                     }
-                    a href=(format!("{base}/backups")) { "Cancel" }
+                    a.button.quiet href=(format!("{base}/backups")) { "Cancel" }
                 }
             }
         }

@@ -3,50 +3,82 @@
 //! Everything is rendered here; the script only asks for what is new as a fragment, and shows a block while it grows.
 
 mod event;
+pub(super) mod panel;
 mod request;
+mod window;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
+use super::credentials::missing;
 use super::format::{badge, moment};
+use super::icon::glyph;
+use super::list::none_yet;
 use super::page_request::Visit;
-use super::problem::sentence;
+use super::project_head::{Tab, head};
 use super::see_other;
-use crate::chat::{
-    Conversation, ConversationDetail, Event, EventKind, Id as ChatId, NewConversation, NewPrompt, State as ChatState,
-};
+use crate::chat::{Conversation, Event, Id as ChatId, NewConversation, NewPrompt};
 use crate::project::{Action, ProjectName};
 use crate::web::AppState;
 use crate::web::api::chat::{Place, Within, place_of, within_of};
 use crate::web::problem::Problem;
 use crate::web::request::{Id, name_of};
+use panel::{Panel, look_of, state_of};
+use window::{EVENTS, Keep, Window};
 
-/// How many events a page shows.
-const EVENTS: u64 = 200;
+/// How many conversations and projects `/chat` lists, and how many conversations stand beside the one that is read.
+const GLANCES: u32 = 50;
+const PROJECTS: usize = 100;
+const BESIDE: usize = 40;
 
-/// `GET /chat`: the projects, to choose one.
+/// `GET /chat`: what runs and what was used last, and the projects, to begin in one.
 pub(in crate::web) async fn choose(State(state): State<AppState>, visit: Visit) -> Result<Response, Problem> {
     visit.permit(Action::Read)?;
     let snapshot = state.operations.loaded()?;
+    let glances = state.chat.overview(GLANCES, &visit.actor()).await?;
     let base = state.settings.server.base_path.as_str();
     let content = html! {
         h1 { "Chat" }
         @if snapshot.projects.is_empty() {
-            p.empty { "There is no project to talk to. " a href=(format!("{base}/new")) { "Create one" } " first." }
+            (none_yet(base, visit.may(Action::Create)))
         } @else {
-            ul.talks {
-                @for (name, project) in &snapshot.projects {
-                    li {
-                        a href=(format!("{base}/projects/{name}/chat")) { bdi { (project.spec.as_ref().map_or(name.as_str(), |spec| spec.name.as_str())) } }
-                        " " (badge(project.status.phase))
+            @if !glances.is_empty() {
+                section aria-labelledby="recent" {
+                    h2 id="recent" { "Conversations" }
+                    ul.card.talks { @for glance in &glances { (line(base, &glance.project, &glance.conversation, true)) } }
+                }
+            }
+            section aria-labelledby="projects" {
+                h2 id="projects" { "Projects" }
+                ul.card.talks {
+                    @for (name, project) in snapshot.projects.iter().take(PROJECTS) {
+                        li {
+                            a href=(format!("{base}/projects/{name}/chat")) { bdi { (project.spec.as_ref().map_or(name.as_str(), |spec| spec.name.as_str())) } }
+                            (badge(project.status.phase))
+                        }
                     }
+                }
+                @if snapshot.projects.len() > PROJECTS {
+                    p.small { a href=(format!("{base}/projects")) { "Find another project" } " of " (snapshot.projects.len()) "." }
                 }
             }
         }
     };
     Ok(visit.page(&state, StatusCode::OK, "Chat", content))
+}
+
+/// A conversation in a list.
+fn line(base: &str, name: &ProjectName, conversation: &Conversation, with_project: bool) -> Markup {
+    html! {
+        li {
+            a href=(format!("{base}/projects/{name}/chat/{}", conversation.id)) { bdi { (title(conversation)) } }
+            @if with_project { span.mute { bdi { (name) } } }
+            (state_of(conversation.state))
+            span.mute { (moment(Some(&conversation.updated_at))) @if conversation.cost_usd > 0.0 { ", $" (format!("{:.2}", conversation.cost_usd)) } }
+        }
+    }
 }
 
 /// `GET /projects/{id}/chat`
@@ -56,31 +88,26 @@ pub(in crate::web) async fn list(State(state): State<AppState>, id: Id, visit: V
     let conversations = state.chat.list(&name, &visit.actor()).await?;
     let base = state.settings.server.base_path.as_str();
     let content = html! {
-        (crumbs(base, &name, false))
-        h1 { "Chat with " bdi { (name) } }
-        (missing(&state, &name).await)
+        (head(base, &name, Tab::Chat, &html! { "Chat with " bdi { (name) } }, &html! {}))
+        (missing(&state, &visit, &name).await)
         @if visit.may(Action::Chat) {
             form.composer method="post" action=(format!("{base}/projects/{name}/chat")) {
                 label for="text" { "New conversation" }
-                textarea id="text" name="text" rows="3" required placeholder="What shall Claude do?" {}
-                div.actions { button type="submit" { "Send" } }
+                textarea id="text" name="text" rows="3" required placeholder="Prompt" {}
+                div.actions { span.hint { "A stopped project is started by a commit." } button.primary type="submit" { "Send" } }
             }
         }
         section aria-labelledby="conversations" {
             h2 id="conversations" { "Conversations" }
-            @if conversations.is_empty() { p { "None yet." } }
-            ul.talks {
-                @for conversation in &conversations {
-                    li {
-                        a href=(format!("{base}/projects/{name}/chat/{}", conversation.id)) { bdi { (title(conversation)) } }
-                        " " (state_of(conversation.state))
-                        " " span.small { (moment(Some(&conversation.updated_at))) @if conversation.cost_usd > 0.0 { ", $" (format!("{:.2}", conversation.cost_usd)) } }
-                    }
-                }
+            @if conversations.is_empty() {
+                p.small { "There is no conversation yet." }
+            } @else {
+                ul.card.talks { @for conversation in &conversations { (line(base, &name, conversation, false)) } }
             }
         }
     };
-    Ok(visit.page(&state, StatusCode::OK, &format!("Chat with {name}"), content))
+    let above = [("Projects", "/projects"), (name.as_str(), &*format!("/projects/{name}"))];
+    Ok(visit.page_below(&state, StatusCode::OK, "Chat", &above, content))
 }
 
 /// `POST /projects/{id}/chat`: a new conversation with its first prompt.
@@ -102,7 +129,7 @@ pub(in crate::web) async fn begin(State(state): State<AppState>, id: Id, visit: 
     Ok(see_other(&state.settings.server, &format!("/projects/{name}/chat/{conversation}")))
 }
 
-/// `GET /projects/{id}/chat/{conversation}`
+/// `GET /projects/{id}/chat/{conversation}?from=SEQ` or `?before=SEQ`
 pub(in crate::web) async fn page(
     State(state): State<AppState>,
     place: Place,
@@ -112,46 +139,93 @@ pub(in crate::web) async fn page(
     let (name, conversation) = place_of(place)?;
     let actor = visit.actor();
     let detail = state.chat.detail(&name, &conversation, &actor).await?;
-    let newest = detail.conversation.last_seq.saturating_sub(EVENTS);
-    let from = visit.query()?.iter().find(|(key, _)| key == "from").map(|(_, value)| value.parse::<u64>());
-    let from = from.transpose().map_err(|_| Problem::field("from", "must be a whole number"))?;
-    let after = from.map_or(newest, |from| from.saturating_sub(1).min(newest));
+    let last_seq = detail.conversation.last_seq;
+    let query = visit.query()?;
+    let number = |key: &str| {
+        let given = query.iter().find(|(name, _)| name == key).map(|(_, value)| value.parse::<u64>());
+        given.transpose().map_err(|_| Problem::field(key, "must be a whole number"))
+    };
+    let (after, keep) = match (number("from")?, number("before")?) {
+        (Some(from), _) => (from.saturating_sub(1).min(last_seq), Keep::First),
+        (None, Some(before)) => (before.min(last_seq + 1).saturating_sub(EVENTS + 1), Keep::Last),
+        (None, None) => (last_seq.saturating_sub(EVENTS), Keep::Last),
+    };
+    let end = number("before")?.unwrap_or(u64::MAX).max(1);
     let page = state.chat.events(&name, &conversation, after, EVENTS, &actor).await?;
-    let events = read(&page.items);
-    let last = events.last().map_or(after, |event| event.seq);
+    let events: Vec<Event> = read(&page.items).into_iter().filter(|event| event.seq < end).collect();
+    let window = Window::of(&events, after, keep);
     let base = state.settings.server.base_path.as_str();
     let here = format!("{base}/projects/{name}/chat/{conversation}");
-    let panel = panel(&state, &visit, &name, &conversation, &detail).await?;
+    let parts = Panel::of(&state, &visit, &name, &conversation, &detail).await?;
+    let is_live = window.last >= last_seq;
+    let others = state.chat.list(&name, &actor).await?;
     let content = html! {
-        (crumbs(base, &name, true))
-        h1 { bdi { (title(&detail.conversation)) } }
-        (missing(&state, &name).await)
-        @if after > 0 { p { a href=(format!("{here}?from={}", after.saturating_sub(EVENTS) + 1)) { "Earlier" } } }
-        section.chat id="chat" aria-label="Conversation" data-socket=(format!("{base}/api/chat/ws"))
-            data-fragment=(format!("{base}/fragments/projects/{name}/chat/{conversation}"))
-            data-project=(name) data-conversation=(conversation) data-epoch=(page.epoch) data-last=(last)
-            data-live=[(last >= detail.conversation.last_seq).then_some("true")] {
-            div id="events" role="log" { @for event in &events { (event::markup(event)) } }
-            div.event.open id="open" hidden { div.md { } }
-            div id="panel" { (panel) }
-        }
-        @if last < detail.conversation.last_seq { p { a href=(format!("{here}?from={}", last + 1)) { "Later" } } }
-        @if visit.may(Action::Chat) {
-            form.composer id="composer" method="post" action=(here) {
-                input type="hidden" name="id" value=(ChatId::random());
-                label for="text" { "Prompt" }
-                textarea id="text" name="text" rows="3" required {}
-                div.actions {
-                    button type="submit" { "Send" }
-                    span.small id="connection" { "Reload the page to see what is new." }
+        (conversations(base, &name, &others, &detail.conversation))
+        section.talk aria-label="Conversation" {
+            header {
+                h1.clip { bdi { (title(&detail.conversation)) } }
+                @if let Some(model) = &detail.conversation.model { span.chip { bdi { (model) } } }
+                @if detail.conversation.cost_usd > 0.0 { span.mute { "$" (format!("{:.2}", detail.conversation.cost_usd)) } }
+                a.button.quiet.slim href=(format!("{base}/projects/{name}/chat")) { "New conversation" }
+            }
+            div.transcript tabindex="0" {
+                div id="chat" data-socket=(format!("{base}/api/chat/ws"))
+                    data-fragment=(format!("{base}/fragments/projects/{name}/chat/{conversation}"))
+                    data-project=(name) data-conversation=(conversation) data-epoch=(page.epoch) data-last=(window.last)
+                    data-live=[is_live.then_some("true")] {
+                    h2.unseen { "Transcript" }
+                    @for notice in visit.notices(&state) { (notice) }
+                    (missing(&state, &visit, &name).await)
+                    @if window.after > 0 { p { a.button.slim href=(format!("{here}?before={}", window.after + 1)) { "Show earlier" } } }
+                    div id="events" role="log" aria-label="Transcript" { @for event in &window.shown { (event) } }
+                    @if !is_live { p { a.button.slim href=(format!("{here}?from={}", window.last + 1)) { "Show later" } " " a.button.slim href=(here) { "Show latest" } } }
+                    div.open id="open" hidden { div.md { } }
+                    div id="panel" { (parts.panel) }
                 }
+            }
+            div.composer-bar {
+                div id="strip" { (parts.strip) }
+                @if visit.may(Action::Chat) {
+                    form.composer id="composer" method="post" action=(here) {
+                        input type="hidden" name="id" value=(ChatId::random());
+                        label for="text" { "Prompt" }
+                        textarea id="text" name="text" rows="2" required data-draft=(conversation) {}
+                        div.actions {
+                            span.hint id="keys" { "Reload the page to see what is new." }
+                            button.primary type="submit" { "Send" }
+                        }
+                    }
+                }
+                div.now id="now" { (parts.now) }
             }
         }
     };
-    Ok(visit.page(&state, StatusCode::OK, title(&detail.conversation), content))
+    let (project, list) = (format!("/projects/{name}"), format!("/projects/{name}/chat"));
+    let above = [("Projects", "/projects"), (name.as_str(), &*project), ("Chat", &*list)];
+    Ok(visit.chat_page(&state, title(&detail.conversation), &above, content))
 }
 
-/// `GET /fragments/projects/{id}/chat/{conversation}?after=SEQ`: the events after that, and the panel.
+/// The other conversations of the project, beside the one that is read.
+fn conversations(base: &str, name: &ProjectName, all: &[Conversation], this: &Conversation) -> Markup {
+    html! {
+        nav.convos aria-label="Conversations" {
+            p.group-name { bdi { (name) } }
+            ul {
+                @for one in all.iter().take(BESIDE) {
+                    @let (shape, word, class) = look_of(one.state);
+                    li {
+                        a href=(format!("{base}/projects/{name}/chat/{}", one.id)) aria-current=[(one.id == this.id).then_some("page")] {
+                            span.(class) { (glyph(shape)) } span.clip { bdi { (title(one)) } } (moment(Some(&one.updated_at)))
+                            small { (word) @if one.cost_usd > 0.0 { ", $" (format!("{:.2}", one.cost_usd)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `GET /fragments/projects/{id}/chat/{conversation}?after=SEQ`: the events after that, and the parts beside them.
 pub(in crate::web) async fn fragment(
     State(state): State<AppState>,
     place: Place,
@@ -161,15 +235,20 @@ pub(in crate::web) async fn fragment(
     let (name, conversation) = place_of(place)?;
     let actor = visit.actor();
     let after = visit.query()?.iter().find(|(key, _)| key == "after").and_then(|(_, value)| value.parse().ok());
-    let page = state.chat.events(&name, &conversation, after.unwrap_or(0), EVENTS, &actor).await?;
+    let after = after.unwrap_or(0);
+    let page = state.chat.events(&name, &conversation, after, EVENTS, &actor).await?;
     let detail = state.chat.detail(&name, &conversation, &actor).await?;
     let events = read(&page.items);
-    let panel = panel(&state, &visit, &name, &conversation, &detail).await?;
+    let window = Window::of(&events, after, Keep::First);
+    let has_more = window.is_cut || events.len() as u64 == EVENTS;
+    let parts = Panel::of(&state, &visit, &name, &conversation, &detail).await?;
     Ok(visit.fragment(&html! {
-        div data-part="events" data-epoch=(page.epoch) data-more=[(events.len() as u64 == EVENTS).then_some("true")] {
-            @for event in &events { (event::markup(event)) }
+        div data-part="events" data-epoch=(page.epoch) data-more=[has_more.then_some("true")] {
+            @for event in &window.shown { (event) }
         }
-        div data-part="panel" { (panel) }
+        div data-part="panel" { (parts.panel) }
+        div data-part="strip" { (parts.strip) }
+        div data-part="now" { (parts.now) }
     }))
 }
 
@@ -234,109 +313,10 @@ fn back(state: &AppState, name: &ProjectName, conversation: &ChatId) -> Response
     see_other(&state.settings.server, &format!("/projects/{name}/chat/{conversation}#composer"))
 }
 
-/// What changes beside the events: the state, open requests, the queue.
-async fn panel(
-    state: &AppState,
-    visit: &Visit,
-    name: &ProjectName,
-    conversation: &ChatId,
-    detail: &ConversationDetail,
-) -> Result<Markup, Problem> {
-    let mut requests = Vec::new();
-    for open in &detail.open_requests {
-        // All of a request is in its event, which may be older than the page.
-        let page = state.chat.events(name, conversation, open.seq.saturating_sub(1), 1, &visit.actor()).await?;
-        requests.extend(read(&page.items));
-    }
-    let here = format!("{}/projects/{name}/chat/{conversation}", state.settings.server.base_path);
-    let (may, now) = (visit.may(Action::Chat), detail.conversation.state);
-    Ok(html! {
-        @for asked in &requests {
-            @if let EventKind::Request { .. } = &asked.kind { (request::card(&here, asked, may)) }
-        }
-        @if !detail.queue.is_empty() {
-            section.queue aria-labelledby="queue" {
-                h2 id="queue" { "Queue" }
-                ul {
-                    @for (number, waiting) in detail.queue.iter().enumerate() {
-                        li {
-                            bdi { (waiting.text) }
-                            @if may {
-                                form method="post" action=(format!("{here}/cancel/{}", waiting.prompt_id)) {
-                                    button.quiet type="submit" id=(format!("cancel-{number}")) { "Take back" }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        div.now {
-            (state_of(now)) " " span.small { (what_next(now)) }
-            @if may && matches!(now, ChatState::Working | ChatState::NeedsYou) {
-                form method="post" action=(format!("{here}/interrupt")) { button.quiet type="submit" id="interrupt" { "Interrupt" } }
-            }
-        }
-    })
-}
-
-/// What Claude Code lacks in the environment, with the places where it goes.
-async fn missing(state: &AppState, name: &ProjectName) -> Markup {
-    let Some(problem) = state.chat.claude_problem(name).await else { return html! {} };
-    let base = state.settings.server.base_path.as_str();
-    html! {
-        div.notice.bad role="note" {
-            p { strong { "Claude Code cannot work here." } " " (sentence(&problem.message)) }
-            @if problem.code == crate::chat::word::NO_CREDENTIALS {
-                ul {
-                    li { "For this project, by the API: " code { "PUT " (base) "/api/projects/" (name) } " with " code { "anthropicApiKey" } ", " code { "claudeCodeOauthToken" } ", or " code { "anthropicBaseUrl" } " and " code { "anthropicAuthToken" } "." }
-                    li { "For this project, in Git: " code { "projects/" (name) "/secrets.sops.yaml" } ", edited with " code { "sops" } "." }
-                    li { "For all projects: " code { "secrets.sops.yaml" } " at the top of the state repository, or the setting " code { "DEFAULT_ANTHROPIC_API_KEY" } " before the first start." }
-                }
-            }
-        }
-    }
-}
-
-fn crumbs(base: &str, name: &ProjectName, in_one: bool) -> Markup {
-    html! {
-        nav.crumbs aria-label="Breadcrumb" {
-            a href=(format!("{base}/projects")) { "Projects" } " / " a href=(format!("{base}/projects/{name}")) { (name) }
-            @if in_one { " / " a href=(format!("{base}/projects/{name}/chat")) { "Chat" } }
-        }
-    }
-}
-
 fn title(conversation: &Conversation) -> &str {
     conversation.title.as_deref().filter(|title| !title.trim().is_empty()).unwrap_or("Untitled conversation")
 }
 
 fn read(items: &[Box<serde_json::value::RawValue>]) -> Vec<Event> {
     items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
-}
-
-/// A state: a sign and its word, coloured; either would do without the colour.
-fn state_of(state: ChatState) -> Markup {
-    let (sign, word, class) = match state {
-        ChatState::Idle => ("●", "Idle", "good"),
-        ChatState::Working => ("◉", "Working", "wait"),
-        ChatState::NeedsYou => ("◆", "Needs you", "needs"),
-        ChatState::Queued => ("◐", "Queued", "wait"),
-        ChatState::Starting => ("◐", "Starting", "wait"),
-        ChatState::Offline => ("■", "Offline", "calm"),
-        ChatState::Unknown => ("○", "Unknown", "calm"),
-    };
-    html! { span.badge.(class) { span aria-hidden="true" { (sign) } " " (word) } }
-}
-
-const fn what_next(state: ChatState) -> &'static str {
-    match state {
-        ChatState::Idle => "A prompt is started at once.",
-        ChatState::Working => "A turn runs; further prompts wait for its end.",
-        ChatState::NeedsYou => "Claude waits for an answer.",
-        ChatState::Queued => "Another conversation of this project works in the same files.",
-        ChatState::Starting => "The environment or Claude Code starts; the prompt is kept until then.",
-        ChatState::Offline => "The environment does not run. A prompt starts it.",
-        ChatState::Unknown => "",
-    }
 }

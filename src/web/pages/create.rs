@@ -10,8 +10,8 @@ use maud::{Markup, html};
 
 use super::flash::{Deed, Told};
 use super::form::Form;
+use super::format::sentence;
 use super::page_request::Visit;
-use super::problem::sentence;
 use crate::config::ProjectDefaults;
 use crate::project::{Action, FieldError, Image, Intent, ProjectName};
 use crate::web::api::body;
@@ -115,6 +115,17 @@ pub(in crate::web) async fn create(State(state): State<AppState>, visit: Visit) 
     }
 }
 
+/// Whether a field of a form must not be in any page.
+pub(super) fn is_secret(name: &str) -> bool {
+    let is_shown = |input: &Input| !matches!(input.kind, Kind::Secret | Kind::SecretLines);
+    SECRETS.iter().any(|input| input.name == name && !is_shown(input))
+}
+
+/// The form with what was typed in it before the session ended, without the secrets.
+pub(super) fn filled(state: &AppState, visit: &Visit, form: &Form) -> Response {
+    show(state, visit, StatusCode::OK, form, None)
+}
+
 /// A short name out of a name; empty when it has no letters that could be in one.
 fn suggestion(name: &str) -> String {
     let mut text = String::new();
@@ -144,13 +155,13 @@ fn show(state: &AppState, visit: &Visit, status: StatusCode, form: &Form, proble
     let content = html! {
         h1 { "New project" }
         @if let Some(problem) = problem { (summary(problem, errors)) }
-        form method="post" action=(format!("{base}/projects")) {
+        form.narrow method="post" action=(format!("{base}/projects")) {
             (group(FIRST))
-            details open[wrong(MORE) || used(MORE)] {
+            details.more open[wrong(MORE) || used(MORE)] {
                 summary { "Branch, image, resources, storage, ticket" }
                 (group(MORE))
             }
-            details open[wrong(SECRETS) || retype] {
+            details.more open[wrong(SECRETS) || retype] {
                 summary { "Credentials" }
                 p.hint {
                     "They are encrypted before they are committed, and no page shows them."
@@ -159,13 +170,13 @@ fn show(state: &AppState, visit: &Visit, status: StatusCode, form: &Form, proble
                 (group(SECRETS))
             }
             div.actions {
-                button type="submit" { "Make the project" }
-                a href=(format!("{base}/projects")) { "Cancel" }
+                button.primary type="submit" { "Create project" }
+                a.button.quiet href=(format!("{base}/projects")) { "Cancel" }
             }
         }
     };
     let title = if problem.is_some() { "Error: new project" } else { "New project" };
-    visit.page(state, status, title, content)
+    visit.page_below(state, status, title, &[("Projects", "/projects")], content)
 }
 
 fn error_of<'e>(input: &Input, errors: &'e [FieldError]) -> Option<&'e FieldError> {
@@ -178,7 +189,7 @@ fn summary(problem: &Problem, errors: &[FieldError]) -> Markup {
     let of = |error: &FieldError| inputs().find(|input| input.name == error.field);
     html! {
         div.notice.bad role="alert" {
-            p { strong { "The project was not made." } }
+            p { strong { "The project was not created." } }
             ul {
                 @for error in errors {
                     li {
@@ -241,7 +252,7 @@ fn field(input: &Input, form: &Form, errors: &[FieldError], defaults: &ProjectDe
     let required = input.kind == Kind::Required;
     html! {
         div.field {
-            label for=(id) { (input.label) @if required { " " span.small { "(required)" } } }
+            label for=(id) { (input.label) @if required { " " span.mute { "(required)" } } }
             @if let Some(error) = error { p.error id=(format!("{id}-error")) { (sentence(&error.message)) } }
             @match input.kind {
                 Kind::Lines | Kind::SecretLines => textarea id=(id) name=(input.name) rows="4" autocomplete="off" spellcheck="false"

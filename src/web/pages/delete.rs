@@ -10,12 +10,12 @@ use maud::{Markup, html};
 
 use super::flash::{Deed, Told};
 use super::form::Form;
+use super::format::sentence;
 use super::page_request::Visit;
-use super::problem::sentence;
 use super::project::operation;
 use crate::operations::{Deletion, ProjectState};
 use crate::plan::UnitPlan;
-use crate::project::{Action, ErrorKind, Intent, ProjectName, Volumes};
+use crate::project::{Action, ErrorKind, Intent, ProjectName, Reason, Volumes};
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::request::{Id, name_of};
@@ -69,16 +69,18 @@ async fn show(
 ) -> Result<Response, Problem> {
     let project = state.operations.project(name)?;
     let Some(overlay) = &project.overlay_id else {
-        return Err(Problem::of_kind(ErrorKind::Conflict, format!("{name} is being deleted already")));
+        let how = if project.status.reason == Reason::DeletionHeld {
+            "is gone from Git already, and its deletion is held; confirm it on the page of the plan"
+        } else {
+            "is being deleted already"
+        };
+        return Err(Problem::of_kind(ErrorKind::Conflict, format!("{name} {how}")));
     };
     let deletion = state.operations.preview_deletion(name).await;
     let base = state.settings.server.base_path.as_str();
     let wrong = faults.volumes.is_some() || faults.confirm.is_some();
     let title = format!("Delete {name}");
     let content = html! {
-        nav.crumbs aria-label="Breadcrumb" {
-            a href=(format!("{base}/projects")) { "Projects" } " / " a href=(format!("{base}/projects/{name}")) { (name) }
-        }
         h1 { "Delete " bdi { (display(name, &project)) } "?" }
         @if wrong {
             div.notice.bad role="alert" {
@@ -96,7 +98,7 @@ async fn show(
                  project. The commit can be made all the same; it is carried out as soon as the cluster answers."
             },
         }
-        form method="post" action=(format!("{base}/projects/{name}/delete")) {
+        form.narrow method="post" action=(format!("{base}/projects/{name}/delete")) {
             input type="hidden" name="overlay" value=(overlay);
             (choice(visit, name, form, deletion.as_ref(), faults))
             div.field {
@@ -107,13 +109,14 @@ async fn show(
                 @if let Some(fault) = &faults.confirm { p.error id="confirm-error" { (fault) } }
             }
             div.actions {
-                button.danger type="submit" { "Delete the project" }
-                a href=(format!("{base}/projects/{name}")) { "Cancel" }
+                button.danger.primary type="submit" { "Delete project" }
+                a.button.quiet href=(format!("{base}/projects/{name}")) { "Cancel" }
             }
         }
     };
     let status = if wrong { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    Ok(visit.page(state, status, &title, content))
+    let above = [("Projects", "/projects"), (name.as_str(), &*format!("/projects/{name}"))];
+    Ok(visit.page_below(state, status, &title, &above, content))
 }
 
 fn display<'p>(name: &'p ProjectName, project: &'p ProjectState) -> &'p str {
@@ -135,7 +138,7 @@ fn plan(deletion: &Deletion) -> Markup {
                         li { strong { (operation(&action.operation)) } " " (action.key) }
                     }
                 }
-                p { "One commit removes the overlay from the state repository. Git keeps the history; `git revert` restores it." }
+                p { "One commit removes the overlay from the state repository. Git keeps the history; " code { "git revert" } " restores it." }
             }
         }
         @if !held.is_empty() {

@@ -4,6 +4,7 @@
 use axum::http::{HeaderMap, HeaderValue};
 use maud::{Markup, html};
 
+use super::format::{commit, commit_of};
 use crate::config::ServerSettings;
 use crate::project::{ProjectName, Revision};
 use crate::web::same_origin::{cookie, set_cookie};
@@ -28,6 +29,7 @@ pub(super) enum Deed {
     Stopped,
     Suspended,
     Resumed,
+    Changed,
     Deleted,
     Applied,
     BackedUp,
@@ -35,12 +37,13 @@ pub(super) enum Deed {
 }
 
 impl Deed {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Created,
         Self::Started,
         Self::Stopped,
         Self::Suspended,
         Self::Resumed,
+        Self::Changed,
         Self::Deleted,
         Self::Applied,
         Self::BackedUp,
@@ -56,6 +59,7 @@ impl Deed {
             Self::Stopped => "stopped",
             Self::Suspended => "suspended",
             Self::Resumed => "resumed",
+            Self::Changed => "changed",
             Self::Deleted => "deleted",
             Self::Applied => "applied",
             Self::BackedUp => "backed-up",
@@ -97,7 +101,7 @@ impl Told {
         };
         let name = self.project.as_ref().map(ProjectName::as_str).unwrap_or_default();
         html! {
-            div.notice.good role="status" {
+            div.notice.good role="status" { p {
                 @match (self.changed, self.deed) {
                     (false, _) => { (link) " was as wanted already; nothing had to be committed." }
                     (true, Deed::Created) => { (link) " is made" }
@@ -105,15 +109,20 @@ impl Told {
                     (true, Deed::Stopped) => { (link) " is to stop" }
                     (true, Deed::Suspended) => { (link) " is left alone from now on" }
                     (true, Deed::Resumed) => { (link) " is looked after again" }
+                    (true, Deed::Changed) => { (link) " is changed" }
                     (true, Deed::Deleted) => { (name) " is to be deleted" }
                     (true, Deed::Applied) => { (link) " is as its plan was" }
                     (true, Deed::BackedUp) => { (link) " is backed up" }
                     (true, Deed::Restored) => { (link) " is restored" }
                 }
                 @if self.changed {
-                    ": commit " code title=(self.commit) { (self.commit.short()) } "."
+                    ": commit "
+                    @match &self.project {
+                        Some(project) => (commit_of(base, project, &self.commit)),
+                        None => (commit(base, &self.commit)),
+                    }
                 }
-            }
+            } }
         }
     }
 }

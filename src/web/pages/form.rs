@@ -19,12 +19,22 @@ impl Form {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(Problem::new(status, "media-type", "The body has the wrong type", detail));
         }
-        Ok(Self(form_urlencoded::parse(body).into_owned().collect()))
+        Ok(Self::of_pairs(body))
+    }
+
+    /// Reads pairs in the encoding of forms.
+    pub(super) fn of_pairs(text: &[u8]) -> Self {
+        Self(form_urlencoded::parse(text).into_owned().collect())
     }
 
     /// What was typed into an input; empty when there is no such input.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0.iter().rev().find(|(found, _)| found == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// All inputs with what is in them, in their order.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Everything that was chosen in inputs of one name.

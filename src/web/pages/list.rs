@@ -61,27 +61,30 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
     let content = html! {
         div.head {
             h1 { "Projects" }
-            @if may_create && asked.all > 0 { a.button href=(format!("{base}/new")) { "New project" } }
+            @if may_create && asked.all > 0 { a.button.primary href=(format!("{base}/new")) { "New project" } }
         }
         @if asked.all == 0 {
-            div.empty {
-                p { "There is no project yet. A project is a Claude Code environment for one Git repository." }
-                @if may_create {
-                    a.button href=(format!("{base}/new")) { "Create the first project" }
-                } @else {
-                    p { "Your role can only read. An operator can create a project." }
-                }
-            }
+            (none_yet(base, may_create))
         } @else {
             (filter(base, &asked))
             (refreshed("list", &format!("{base}/fragments/projects{}", asked.query(None)), &rows(base, &asked)))
         }
-        p.small {
-            a href=(format!("{base}/plan")) { "Plan of everything" }
-            @if visit.may(Action::Upgrade) { " · " a href=(format!("{base}/upgrade")) { "Base of the environments" } }
-        }
     };
     Ok(visit.page(&state, StatusCode::OK, "Projects", content))
+}
+
+/// What a page says before there is a project.
+pub(super) fn none_yet(base: &str, may_create: bool) -> Markup {
+    html! {
+        div.empty {
+            p { "There is no project yet. A project is a Claude Code environment for one Git repository." }
+            @if may_create {
+                a.button.primary href=(format!("{base}/new")) { "Create the first project" }
+            } @else {
+                p { "Your role can only read. An operator can create a project." }
+            }
+        }
+    }
 }
 
 /// `GET /fragments/projects`: the part of the page that changes.
@@ -108,8 +111,8 @@ fn filter(base: &str, asked: &Asked) -> Markup {
                     }
                 }
             }
-            button.quiet type="submit" { "Filter" }
-            @if !asked.pairs.is_empty() { a href=(format!("{base}/projects")) { "Show all" } }
+            button type="submit" { "Filter" }
+            @if !asked.pairs.is_empty() { a.button.quiet href=(format!("{base}/projects")) { "Show all" } }
         }
     }
 }
@@ -120,13 +123,18 @@ fn rows(base: &str, asked: &Asked) -> Markup {
         @if list.items.is_empty() {
             p.empty { "No project matches." }
         } @else {
-            table.cards {
-                caption.unseen { "Projects with their phase" }
-                thead {
-                    tr { th scope="col" { "Project" } th scope="col" { "Phase" } th scope="col" { "Repository" } th scope="col" { "Last change" } }
-                }
-                tbody {
-                    @for project in &list.items { (row(base, project)) }
+            div.card.holds-table {
+                table.cards {
+                    caption.unseen { "Projects with their phase" }
+                    thead {
+                        tr {
+                            th scope="col" { "Project" } th scope="col" { "Status" } th scope="col" { "Ticket" }
+                            th scope="col" { "Last change" }
+                        }
+                    }
+                    tbody {
+                        @for project in &list.items { (row(base, project)) }
+                    }
                 }
             }
         }
@@ -143,20 +151,22 @@ fn rows(base: &str, asked: &Asked) -> Markup {
 }
 
 fn row(base: &str, project: &Project) -> Markup {
+    let repository = project.git_repository.as_deref().unwrap_or_default();
     html! {
         tr {
-            th scope="row" {
+            th.main scope="row" {
                 a href=(format!("{base}/projects/{}", project.id)) { bdi { (project.name) } }
-                @if project.name != project.id.as_str() { " " span.small { (project.id) } }
+                span.sub { @if project.name != project.id.as_str() { (project.id) " · " } @if repository.is_empty() { "No repository" } @else { bdi { (short_address(repository)) } } }
             }
-            td { (badge(project.phase)) " " span.reason { (project.message) } }
-            td data-label="Repository" {
-                @match project.git_repository.as_deref().unwrap_or_default() {
-                    "" => span.small { "none" },
-                    address => bdi.address { (address) },
-                }
-            }
-            td data-label="Last change" { (moment(project.updated_at.as_deref())) }
+            td.wide { (badge(project.phase)) span.sub { (project.message) } }
+            td data-label=[project.jira_issue.is_some().then_some("Ticket")] { @if let Some(issue) = &project.jira_issue { span.chip { bdi { (issue) } } } }
+            td data-label="Changed" { (moment(project.updated_at.as_deref())) }
         }
     }
+}
+
+/// The address of a repository without what is the same in all of them.
+fn short_address(address: &str) -> &str {
+    let short = address.strip_prefix("https://").unwrap_or(address);
+    short.strip_suffix(".git").unwrap_or(short)
 }

@@ -6,8 +6,9 @@ use axum::response::Response;
 use futures::StreamExt as _;
 use maud::html;
 
+use super::format::sentence;
 use super::page_request::Visit;
-use super::problem::sentence;
+use super::project_head::{Tab, head};
 use crate::operations::{LogQuery, LogStream};
 use crate::project::{Action, ErrorKind};
 use crate::web::AppState;
@@ -18,7 +19,7 @@ use crate::web::request::{Id, name_of};
 /// How many lines a page shows, unless its address says otherwise.
 const LINES: u32 = 200;
 /// The most bytes on one page; of a longer log the end counts.
-const MAX_PAGE: usize = 512 * 1024;
+const MAX_PAGE: usize = 64 * 1024;
 
 /// `GET /projects/{id}/logs`
 pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: Visit) -> Result<Response, Problem> {
@@ -39,10 +40,7 @@ pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: V
     };
     let base = state.settings.server.base_path.as_str();
     let content = html! {
-        nav.crumbs aria-label="Breadcrumb" {
-            a href=(format!("{base}/projects")) { "Projects" } " / " a href=(format!("{base}/projects/{name}")) { (name) }
-        }
-        h1 { "Log of " (name) }
+        (head(base, &name, Tab::Logs, &html! { "Log of " bdi { (name) } }, &html! {}))
         form.filter method="get" action=(format!("{base}/projects/{name}/logs")) {
             div.field {
                 label for="lines" { "Last lines" }
@@ -56,8 +54,8 @@ pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: V
                 input id="previous" name="previous" type="checkbox" value="true" checked[query.previous];
                 label for="previous" { "Of the run before" }
             }
-            button.quiet type="submit" { "Show" }
-            button.quiet type="button" id="follow" hidden { "Follow" }
+            button type="submit" { "Show log" }
+            button type="button" id="follow" hidden { "Follow" }
         }
         @match &log {
             Ok(text) => {
@@ -67,8 +65,8 @@ pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: V
             Err(problem) => div.notice role="note" { strong { (problem.title()) } " " (sentence(problem.detail())) },
         }
     };
-    let title = format!("Log of {name}");
-    Ok(visit.page(&state, StatusCode::OK, &title, content))
+    let above = [("Projects", "/projects"), (name.as_str(), &*format!("/projects/{name}"))];
+    Ok(visit.page_below(&state, StatusCode::OK, "Logs", &above, content))
 }
 
 /// Where the script reads on: only what is new, since the page has the rest.

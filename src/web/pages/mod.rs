@@ -10,36 +10,43 @@
 pub(super) mod assets;
 pub(super) mod backups;
 pub(super) mod chat;
+pub(super) mod config;
 pub(super) mod create;
+pub(super) mod credentials;
+pub(super) mod dashboard;
 pub(super) mod delete;
 mod flash;
 mod form;
 mod format;
+mod held_deletions;
+mod icon;
+mod kept_form;
 mod layout;
 pub(super) mod list;
 pub(super) mod log;
+mod markdown;
+mod navigation;
 mod page_request;
 pub(super) mod plan;
 mod problem;
 pub(super) mod project;
+mod project_head;
+pub(super) mod settings;
 pub(super) mod sign_in;
+mod thread;
 pub(super) mod tickets;
 pub(super) mod upgrade;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{ACCEPT, LOCATION};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
-use super::AppState;
 use crate::config::ServerSettings;
 
+pub(super) use kept_form::is_kept;
+pub(super) use page_request::Here;
 pub(super) use problem::put as put_problem;
-
-/// `GET /`
-pub(super) async fn home(State(state): State<AppState>) -> Response {
-    see_other(&state.settings.server, "/projects")
-}
 
 /// Whether the answer is for a person in front of a browser rather than for a program.
 pub(super) fn is_wanted(server: &ServerSettings, request: &Request) -> bool {

@@ -1,8 +1,10 @@
 //! One request for a page: who asks, what is in the form, and the page around the answer.
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, SET_COOKIE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
@@ -11,27 +13,44 @@ use super::layout::{Frame, put_headers};
 use super::project::tag;
 use super::{flash, see_other};
 use crate::operations::Snapshot;
-use crate::project::{Action, Actor, Source, allows};
+use crate::project::{Action, Actor, Principal, Source, allows};
 use crate::web::AppState;
+use crate::web::middleware::RequestId;
 use crate::web::problem::Problem;
 use crate::web::request::Call;
 
 /// A request of somebody who is signed in.
 pub(in crate::web) struct Visit {
     call: Call,
+    /// The address below BASE_PATH.
+    here: String,
 }
 
 impl FromRequest<AppState> for Visit {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        let here = request.extensions().get::<Here>().map(|here| here.0.clone()).unwrap_or_default();
         let mut call = Call::from_request(request, state).await?;
         call.actor.source = Source::Ui;
-        Ok(Self { call })
+        Ok(Self { call, here })
     }
 }
 
 impl Visit {
+    /// The visit of somebody who has just signed in, to the page `here` below BASE_PATH.
+    pub(super) fn begun(principal: Principal, here: &str, parts: &Parts) -> Self {
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let call = Call {
+            actor: Actor { principal, source: Source::Ui, request_id },
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        Self { call, here: here.to_owned() }
+    }
+
     /// Whether the policy lets the visitor do this; a problem that says so when not.
     pub(super) fn permit(&self, action: Action) -> Result<(), Problem> {
         self.call.permit(action)
@@ -62,19 +81,45 @@ impl Visit {
 
     /// The page with `content`. Tells once what the page before has done.
     pub(super) fn page(&self, state: &AppState, status: StatusCode, title: &str, content: Markup) -> Response {
+        self.page_below(state, status, title, &[], content)
+    }
+
+    /// The same with the pages above it, by their labels and their addresses below BASE_PATH.
+    pub(super) fn page_below(
+        &self,
+        state: &AppState,
+        status: StatusCode,
+        title: &str,
+        above: &[(&str, &str)],
+        content: Markup,
+    ) -> Response {
+        self.frame(state, status, Frame { title, above, content, ..Frame::default() })
+    }
+
+    /// The same for a page that fills the window; its content has to show [`Visit::notices`].
+    pub(super) fn chat_page(&self, state: &AppState, title: &str, above: &[(&str, &str)], content: Markup) -> Response {
+        self.frame(state, StatusCode::OK, Frame { title, above, content, is_chat: true, ..Frame::default() })
+    }
+
+    fn frame(&self, state: &AppState, status: StatusCode, frame: Frame<'_>) -> Response {
         let server = &state.settings.server;
-        let told = flash::read(&self.call.headers);
-        let mut notices: Vec<Markup> = told.iter().map(|told| told.notice(&server.base_path)).collect();
-        notices.extend(troubles(&state.operations.snapshot()));
-        let frame =
-            Frame { base: &server.base_path, title, principal: Some(&self.call.actor.principal), notices, content };
+        let (principal, notices) = (Some(&self.call.actor.principal), self.notices(state));
+        let frame = Frame { base: &server.base_path, here: &self.here, principal, notices, ..frame };
         let mut response = frame.answer(status);
-        if told.is_some()
+        if flash::read(&self.call.headers).is_some()
             && let Some(header) = flash::take_away(server)
         {
             response.headers_mut().append(SET_COOKIE, header);
         }
         response
+    }
+
+    /// What was just done, and what is wrong with everything.
+    pub(super) fn notices(&self, state: &AppState) -> Vec<Markup> {
+        let told = flash::read(&self.call.headers);
+        let mut notices: Vec<Markup> = told.iter().map(|told| told.notice(&state.settings.server.base_path)).collect();
+        notices.extend(troubles(&state.operations.snapshot()));
+        notices
     }
 
     /// A part of a page, for the script; 304 when it is what the script has.
@@ -100,6 +145,19 @@ impl Visit {
             response.headers_mut().append(SET_COOKIE, header);
         }
         response
+    }
+}
+
+/// The path of a request below BASE_PATH. The outermost layer sets it: nested routers see less of the address.
+#[derive(Clone, Default)]
+pub(in crate::web) struct Here(pub(in crate::web) String);
+
+impl Here {
+    /// Of a request whose address is whole.
+    pub(in crate::web) fn of(base: &str, request: &Request) -> Self {
+        let path = request.uri().path();
+        let below = path.strip_prefix(base).unwrap_or(path);
+        Self(if below.is_empty() { "/".to_owned() } else { below.to_owned() })
     }
 }
 

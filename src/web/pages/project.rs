@@ -7,11 +7,15 @@ use maud::{Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use super::flash::{Deed, Told};
-use super::format::{badge, commit, moment};
+use super::format::{badge, commit_of, moment};
+use super::icon::{Icon, icon};
 use super::page_request::Visit;
-use crate::operations::{Folder, LogEntry, ProjectState};
+use super::project_head::{Tab, head};
+use super::thread::{outcome_of, thread};
+use super::{config, credentials};
+use crate::operations::{CommitOutcome, Folder, ProjectState};
 use crate::plan::{self, Operation};
-use crate::project::{Action, Intent, Phase, ProjectChange, ProjectName};
+use crate::project::{Action, Intent, Phase, ProjectChange, ProjectName, Reason};
 use crate::web::AppState;
 use crate::web::api::parse;
 use crate::web::api::project_json::{Project, of_state};
@@ -19,7 +23,7 @@ use crate::web::problem::Problem;
 use crate::web::request::{Id, name_of};
 
 /// How many commits are shown.
-const COMMITS: usize = 20;
+const COMMITS: usize = 8;
 /// How many differing objects are listed.
 const DIFFERENCES: usize = 50;
 
@@ -29,32 +33,35 @@ pub(in crate::web) async fn page(State(state): State<AppState>, id: Id, visit: V
     let name = name_of(id)?;
     let found = &*state.operations.project(&name)?;
     let project = of_state(&state.settings.server, &name, found);
-    // Its last change has the same overlay as the head, and spares the way there.
     let folder = match found.revision.or(state.operations.snapshot().head) {
         Some(revision) => state.operations.overlay(revision, &name, COMMITS).await?,
         None => Folder::default(),
     };
+    let outcomes = state.operations.history(&name).await?;
     let base = state.settings.server.base_path.as_str();
+    let heading = html! { bdi { (project.name) } };
+    let beside = html! {
+        @if project.name != name.as_str() { span.mute { (name) } }
+        @if let Some(issue) = &project.jira_issue { span.chip { bdi { (issue) } } }
+        @if found.spec.is_some() { a.button.primary href=(format!("{base}/projects/{name}/chat")) { (icon(Icon::Chat)) "Chat" } }
+    };
+    let now = status(base, &visit, &name, &project, found, &outcomes);
     let content = html! {
-        nav.crumbs aria-label="Breadcrumb" { a href=(format!("{base}/projects")) { "Projects" } }
-        div.head {
-            h1 { bdi { (project.name) } }
-            @if project.name != name.as_str() { span.small { (name) } }
-            @if found.spec.is_some() { a.button href=(format!("{base}/projects/{name}/chat")) { "Chat" } }
-        }
-        (refreshed("status", &format!("{base}/fragments/projects/{name}"), &status(base, &visit, &name, &project, found)))
-        (facts(&project))
-        (overlay(&name, &folder))
-        (commits(&folder.commits))
-        @if visit.may(Action::Change) && found.spec.is_some() { (suspension(base, &name, project.suspended.as_deref())) }
-        @if visit.may(Action::Delete) && project.phase != Phase::Deleting {
-            section aria-labelledby="end" {
-                h2 id="end" { "Delete" }
-                p { "The next page shows what is deleted and what is kept. " a.danger href=(format!("{base}/projects/{name}/delete")) { "Delete this project…" } }
+        (head(base, &name, Tab::Overview, &heading, &beside))
+        (credentials::missing(&state, &visit, &name).await)
+        div.split {
+            div.stack {
+                (refreshed("status", &format!("{base}/fragments/projects/{name}"), &now))
+                (config::commits(base, &name, &folder.commits, &outcomes))
+            }
+            div.stack {
+                (managed(base, &name, &folder, found))
+                (facts(base, &name, &project))
             }
         }
     };
-    Ok(visit.page(&state, StatusCode::OK, &project.name, content))
+    let above = [("Projects", "/projects")];
+    Ok(visit.page_below(&state, StatusCode::OK, &project.name, &above, content))
 }
 
 /// `GET /fragments/projects/{id}`: the part of the page that changes.
@@ -63,7 +70,8 @@ pub(in crate::web) async fn fragment(State(state): State<AppState>, id: Id, visi
     let name = name_of(id)?;
     let found = &*state.operations.project(&name)?;
     let server = &state.settings.server;
-    Ok(visit.fragment(&status(&server.base_path, &visit, &name, &of_state(server, &name, found), found)))
+    let (project, outcomes) = (of_state(server, &name, found), state.operations.history(&name).await?);
+    Ok(visit.fragment(&status(&server.base_path, &visit, &name, &project, found, &outcomes)))
 }
 
 /// `POST /projects/{id}/start`
@@ -120,24 +128,24 @@ async fn suspend_as(
 }
 
 /// Leaving a project alone, and looking after it again.
-fn suspension(base: &str, name: &ProjectName, suspended: Option<&str>) -> Markup {
+pub(super) fn suspension(base: &str, name: &ProjectName, suspended: Option<&str>) -> Markup {
     html! {
         section aria-labelledby="suspension" {
             h2 id="suspension" { "Suspend" }
             @match suspended {
                 Some(why) => {
-                    p { "Suspended, no changes are applied: " bdi { (why) } }
+                    p { "Suspended: no changes are applied. Reason: " bdi { (why) } }
                     form method="post" action=(format!("{base}/projects/{name}/resume")) {
                         div.actions { button id="resume" type="submit" { "Resume" } }
                     }
                 }
                 None => {
-                    form method="post" action=(format!("{base}/projects/{name}/suspend")) {
+                    form.narrow method="post" action=(format!("{base}/projects/{name}/suspend")) {
                         div.field {
                             label for="why" { "Reason for suspending (commits and drift repair stop until you resume)" }
                             input id="why" name="why" required maxlength="200";
                         }
-                        div.actions { button.quiet id="suspend" type="submit" { "Suspend" } }
+                        div.actions { button id="suspend" type="submit" { "Suspend" } }
                     }
                 }
             }
@@ -159,24 +167,45 @@ pub(super) fn tag(content: &Markup) -> String {
     format!("\"{}\"", digest[..12].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
-fn status(base: &str, visit: &Visit, name: &ProjectName, project: &Project, state: &ProjectState) -> Markup {
+fn status(
+    base: &str,
+    visit: &Visit,
+    name: &ProjectName,
+    project: &Project,
+    state: &ProjectState,
+    outcomes: &[CommitOutcome],
+) -> Markup {
     let wants_pod = project.replicas.unwrap_or(0) > 0;
     let may_scale = visit.may(Action::Scale) && project.replicas.is_some() && project.phase != Phase::Deleting;
+    let verb = if wants_pod { "stop" } else { "start" };
+    let held = project.reason == Reason::DeletionHeld;
     html! {
         section.status aria-labelledby="now" {
             h2.unseen id="now" { "Status" }
             p.phase data-news=(format!("{}: {}", project.phase.as_str(), project.message)) {
-                (badge(project.phase)) " " (project.message)
+                (badge(project.phase)) " " span { (project.message) }
             }
             div.actions {
-                @if may_scale && wants_pod {
-                    form method="post" action=(format!("{base}/projects/{name}/stop")) { button id="stop" type="submit" { "Stop" } }
-                }
-                @if may_scale && !wants_pod {
-                    form method="post" action=(format!("{base}/projects/{name}/start")) { button id="start" type="submit" { "Start" } }
+                @if may_scale {
+                    span.commits { (icon(Icon::Commit)) "commits " code { (name) ": " (verb) } }
+                    form method="post" action=(format!("{base}/projects/{name}/{verb}")) {
+                        button id=(verb) type="submit" { @if wants_pod { "Stop" } @else { "Start" } }
+                    }
                 }
                 a.button.quiet id="logs" href=(format!("{base}/projects/{name}/logs")) { "Logs" }
                 a.button.quiet id="plan" href=(format!("{base}/plan?project={name}")) { "Plan" }
+            }
+        }
+        @if held {
+            div.notice.needs role="note" {
+                p { strong { "The deletion of this project is held." } " Nothing is deleted until a person confirms it." }
+                a.button href=(format!("{base}/plan")) { "Show held deletions" }
+            }
+        }
+        @if let Some(revision) = &project.revision {
+            section.card aria-labelledby="change" {
+                header { h2 id="change" { "Last change" } (commit_of(base, name, revision)) }
+                div.body { (thread(project.updated_at.as_deref(), outcome_of(outcomes, revision), Some(project.phase))) }
             }
         }
         (differences(state))
@@ -216,7 +245,32 @@ pub(super) const fn operation(operation: &Operation) -> &'static str {
     }
 }
 
-fn facts(project: &Project) -> Markup {
+/// The source of truth, in short.
+fn managed(base: &str, name: &ProjectName, folder: &Folder, state: &ProjectState) -> Markup {
+    html! {
+        section.card.git aria-labelledby="managed" {
+            header { h2 id="managed" { "Managed in Git" } }
+            div.body {
+                @if folder.text.is_some() {
+                    p.small { "This file defines the project. Edit it here or in Git; the cluster follows." }
+                    code { "projects/" (name) "/kustomization.yaml" }
+                    p.small {
+                        @match state.plan.actions.len() {
+                            0 => "The cluster is as Git says.",
+                            1 => "1 object differs from Git.",
+                            count => { (count) " objects differ from Git." }
+                        }
+                    }
+                } @else {
+                    p.small { "The state repository has no overlay of this project any more." }
+                }
+                div.actions { a.button.slim href=(format!("{base}/projects/{name}/config")) { "Config and history" } }
+            }
+        }
+    }
+}
+
+fn facts(base: &str, name: &ProjectName, project: &Project) -> Markup {
     let quantity = |quantity: Option<&crate::project::Quantity>| {
         quantity.map_or_else(|| "the template's".to_owned(), ToString::to_string)
     };
@@ -226,11 +280,10 @@ fn facts(project: &Project) -> Markup {
             h2 id="facts" { "Project" }
             dl {
                 @if let Some(repository) = project.git_repository.as_deref().filter(|text| !text.is_empty()) {
-                    dt { "Repository" } dd { bdi.address { (repository) } }
+                    dt { "Repository" } dd { bdi { (repository) } }
                 }
                 @if let Some(branch) = &project.git_branch { dt { "Branch" } dd { bdi { (branch) } } }
-                @if let Some(issue) = &project.jira_issue { dt { "Ticket" } dd { bdi { (issue) } } }
-                @if let Some(image) = &project.image { dt { "Image" } dd { bdi.address { (image) } } }
+                @if let Some(image) = &project.image { dt { "Image" } dd { code { bdi { (image) } } } }
                 @if let Some(resources) = resources {
                     dt { "CPU, memory" } dd { (quantity(resources.cpu.as_ref())) ", " (quantity(resources.memory.as_ref())) }
                 }
@@ -241,65 +294,11 @@ fn facts(project: &Project) -> Markup {
                         @if let Some(class) = &storage.storage_class { " of the class " bdi { (class) } }
                     }
                 }
-                @if let Some(created) = &project.created_at { dt { "Made" } dd { (moment(Some(created))) } }
+                @if let Some(created) = &project.created_at { dt { "Created" } dd { (moment(Some(created))) } }
                 dt { "Last change" }
-                dd {
-                    (moment(project.updated_at.as_deref()))
-                    @if let Some(revision) = &project.revision { ", commit " (commit(revision)) }
-                }
-                @if let Some(revision) = &project.applied_revision { dt { "Applied" } dd { "commit " (commit(revision)) } }
+                dd { (moment(project.updated_at.as_deref())) }
+                @if let Some(revision) = &project.applied_revision { dt { "Applied" } dd { (commit_of(base, name, revision)) } }
             }
         }
     }
-}
-
-fn overlay(name: &ProjectName, folder: &Folder) -> Markup {
-    html! {
-        section aria-labelledby="overlay" {
-            h2 id="overlay" { "Managed in Git" }
-            @match &folder.text {
-                Some(text) => {
-                    p { "This file in the state repository defines the project. Edit it here or in Git; the cluster follows." }
-                    figure {
-                        figcaption { code { "projects/" (name) "/kustomization.yaml" } }
-                        pre tabindex="0" { (text) }
-                    }
-                }
-                None => p { "The state repository has no overlay of this project any more." },
-            }
-        }
-    }
-}
-
-fn commits(commits: &[LogEntry]) -> Markup {
-    html! {
-        section aria-labelledby="commits" {
-            h2 id="commits" { "Commits" }
-            @if commits.is_empty() {
-                p { "No commit changes this project." }
-            } @else {
-                table.cards {
-                    caption.unseen { "The newest commits of this project" }
-                    thead { tr { th scope="col" { "Commit" } th scope="col" { "Subject" } th scope="col" { "Author" } th scope="col" { "When" } } }
-                    tbody {
-                        @for entry in commits {
-                            tr {
-                                td { (commit(&entry.revision)) }
-                                th scope="row" { bdi { (entry.subject) } }
-                                td data-label="Author" { bdi title=(entry.author.email) { (entry.author.name) } (source(entry)) }
-                                td data-label="When" { (moment(Some(&entry.time.to_string()))) }
-                            }
-                        }
-                    }
-                }
-                @if commits.len() == COMMITS { p.small { "Older ones: " code { "git log" } " in the state repository." } }
-            }
-        }
-    }
-}
-
-/// By which way a commit came, as its trailer says.
-fn source(entry: &LogEntry) -> Markup {
-    let source = entry.trailers.iter().find(|(key, _)| key == "Source").map(|(_, value)| value.as_str());
-    html! { @if let Some(source) = source { " " span.small { "by " (source) } } }
 }

@@ -6,11 +6,13 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, SET_COOKIE};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use maud::html;
 
 use super::form::Form;
+use super::kept_form::{self, KeptForm};
 use super::layout::Frame;
 use super::{see_other, to};
 use crate::auth::{Refusal, SignInError};
@@ -29,6 +31,8 @@ enum Hint {
     Wrong,
     Elsewhere,
     SignedOut,
+    /// A form was sent after the session had ended.
+    Ended,
 }
 
 /// `GET /sign-in`, with a token in the link or without.
@@ -47,7 +51,7 @@ pub(in crate::web) async fn look(State(state): State<AppState>, request: Request
             "out" => Hint::SignedOut,
             _ => Hint::Nothing,
         };
-        return Ok(form(server, StatusCode::OK, &next, hint));
+        return Ok(form(server, StatusCode::OK, &next, hint, None));
     }
     if is_foreign_link(request.headers()) {
         return Ok(without_token(server, &next, "elsewhere"));
@@ -70,11 +74,43 @@ pub(in crate::web) async fn sign_in(State(state): State<AppState>, request: Requ
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let given = Form::parse(content_type.unwrap_or_default(), &body)?;
     let next = local(server, given.get("next"));
+    let kept = KeptForm::of_sign_in(&given).filter(|kept| local(server, &kept.to) == kept.to);
     match open(&state, given.get("token"), &next).await {
-        Ok(response) => Ok(response),
-        Err(SignInError::Refused(Refusal::Unknown)) => Ok(form(server, StatusCode::UNAUTHORIZED, &next, Hint::Wrong)),
+        Ok(response) => match kept {
+            Some(kept) => continued(&state, &kept, response.headers().get(SET_COOKIE).cloned(), &parts).await,
+            None => Ok(response),
+        },
+        Err(SignInError::Refused(Refusal::Unknown)) => {
+            Ok(form(server, StatusCode::UNAUTHORIZED, &next, Hint::Wrong, kept.as_ref()))
+        }
         Err(error) => Err(problem(error)),
     }
+}
+
+/// Asks the sender of a form whose session has ended to sign in, and keeps what was typed.
+pub(in crate::web) async fn ask_again(state: &AppState, request: Request) -> Response {
+    let server = &state.settings.server;
+    let kept = kept_form::read(request).await;
+    form(server, StatusCode::UNAUTHORIZED, &local(server, ""), Hint::Ended, kept.as_ref())
+}
+
+/// The filled form, in the session whose cookie `set` sets.
+async fn continued(
+    state: &AppState,
+    kept: &KeptForm,
+    set: Option<HeaderValue>,
+    parts: &Parts,
+) -> Result<Response, Problem> {
+    let server = &state.settings.server;
+    let cookie = set.as_ref().and_then(|set| set.to_str().ok()?.split(';').next()?.split_once('='));
+    let (_, cookie) = cookie.ok_or_else(|| Problem::internal("a session without a cookie".to_owned()))?;
+    let session = state.auth.session(&state.store, cookie, now().as_second()).await?;
+    let principal =
+        session.ok_or_else(|| Problem::internal("a session that has just begun is not there".to_owned()))?;
+    let here = kept.to.strip_prefix(server.base_path.as_str()).unwrap_or(&kept.to);
+    let mut response = kept.page(state, principal, here, parts);
+    response.headers_mut().extend(set.map(|set| (SET_COOKIE, set)));
+    Ok(response)
 }
 
 /// `POST /sign-out`
@@ -136,7 +172,7 @@ fn without_token(server: &ServerSettings, next: &str, hint: &str) -> Response {
     see_other(server, &format!("/sign-in?{}", query.finish()))
 }
 
-fn form(server: &ServerSettings, status: StatusCode, next: &str, hint: Hint) -> Response {
+fn form(server: &ServerSettings, status: StatusCode, next: &str, hint: Hint, kept: Option<&KeptForm>) -> Response {
     let base = server.base_path.as_str();
     let wrong = matches!(hint, Hint::Wrong);
     let content = html! {
@@ -150,10 +186,16 @@ fn form(server: &ServerSettings, status: StatusCode, next: &str, hint: Hint) -> 
                 "You came by a link on another page, which does not sign anybody in. Paste the token here, or open the \
                  link from where the manager printed it."
             },
+            Hint::Ended if kept.is_some() => div.notice.needs role="alert" {
+                "Your session has ended, so nothing was sent. What you typed is kept: sign in, and the form is shown again. \
+                 Secrets have to be typed again."
+            },
+            Hint::Ended => div.notice.needs role="alert" { "Your session has ended, and nothing was sent." },
             Hint::SignedOut => div.notice.good role="status" { "You are signed out." },
         }
         form.narrow method="post" action=(format!("{base}/sign-in")) {
             input type="hidden" name="next" value=(next);
+            @if let Some(kept) = kept { (kept.hidden()) }
             div.field {
                 label for="token" { "Administrator token" }
                 input id="token" name="token" type="password" autocomplete="current-password" required autofocus
@@ -163,10 +205,10 @@ fn form(server: &ServerSettings, status: StatusCode, next: &str, hint: Hint) -> 
                     "The manager prints a link with it when it starts; " code { "claude-manager token show" } " prints the token."
                 }
             }
-            button type="submit" { "Sign in" }
+            div.actions { button.primary type="submit" { "Sign in" } }
         }
     };
-    Frame { base, title: "Sign in", principal: None, notices: Vec::new(), content }.answer(status)
+    Frame { base, title: "Sign in", content, ..Frame::default() }.answer(status)
 }
 
 #[cfg(test)]

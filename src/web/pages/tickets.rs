@@ -5,7 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::format::moment;
+use super::format::{self, moment};
+use super::icon::Glyph;
 use super::page_request::Visit;
 use super::see_other;
 use crate::project::Action;
@@ -27,37 +28,37 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
     let word = only.map_or("", DeliveryState::as_str);
     let other = |page: usize| format!("{base}/tickets?page={page}&limit={limit}&state={word}");
     let content = html! {
-        div.page-head { div {
+        div.head { div {
             h1 { "Tickets" }
             p { (standing.message) "." }
         } }
         @if standing.standing == Standing::Fails {
-            div.banner.tone-danger.notice.bad role="alert" { p { strong { "JIRA cannot be used." } " Answers are written once it can be." } }
+            div.notice.bad role="alert" { p { strong { "JIRA cannot be used." } " Answers are written once it can be." } }
         }
         @if standing.dead > 0 {
-            div.banner.tone-danger.notice.bad role="note" {
+            div.notice.bad role="note" {
                 p { strong { (standing.dead) " failed." } " See why below, correct it, then replay." }
-                a.btn.small href=(format!("{base}/tickets?state=dead")) { "Show" }
+                a href=(format!("{base}/tickets?state=dead")) { "Show" }
             }
         }
-        section.card aria-labelledby="list" {
-            header { h2 id="list" { "Deliveries" } }
-            form.toolbar.filter method="get" action=(format!("{base}/tickets")) {
-                div.field {
+        section aria-labelledby="list" {
+            h2 id="list" { "Deliveries" }
+            form.filter method="get" action=(format!("{base}/tickets")) {
+                div {
                     label for="state" { "Outcome" }
-                    select.input id="state" name="state" {
+                    select id="state" name="state" {
                         option value="" selected[only.is_none()] { "All" }
                         @for one in DeliveryState::ALL {
                             option value=(one.as_str()) selected[only == Some(one)] { (label(one)) }
                         }
                     }
                 }
-                button.btn.quiet type="submit" { "Filter" }
+                button type="submit" { "Filter" }
             }
             @if found.items.is_empty() {
                 p.empty { "There is no delivery here. JIRA sends one for each event once its webhook is set up." }
             } @else {
-                div.scroll tabindex="0" role="region" aria-labelledby="list" { table.table role="table" {
+                div.card.holds-table { table.cards {
                     thead { tr {
                         th scope="col" { "Received" }
                         th scope="col" { "Event" }
@@ -69,10 +70,10 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
                 } }
             }
             @if pages > 1 {
-                nav.pager aria-label="Pages" {
-                    @if page > 1 { a.btn.small href=(other(page - 1)) { "Newer" } }
+                nav.pages aria-label="Pages" {
+                    @if page > 1 { a href=(other(page - 1)) { "Newer" } }
                     span { "Page " (page) " of " (pages) }
-                    @if page < pages { a.btn.small href=(other(page + 1)) { "Older" } }
+                    @if page < pages { a href=(other(page + 1)) { "Older" } }
                 }
             }
         }
@@ -93,11 +94,11 @@ const fn label(state: DeliveryState) -> &'static str {
 
 fn row(base: &str, visit: &Visit, delivery: &Delivery) -> Markup {
     let received = jiff::Timestamp::from_millisecond(delivery.received_at).unwrap_or_default().to_string();
-    let (class, sign) = match delivery.state {
-        DeliveryState::Waiting | DeliveryState::Parked => ("queued", "◐"),
-        DeliveryState::Done => ("done", "✓"),
-        DeliveryState::Ignored => ("cancelled", "✕"),
-        DeliveryState::Dead => ("failed", "▲"),
+    let (class, shape) = match delivery.state {
+        DeliveryState::Waiting | DeliveryState::Parked => ("wait", Glyph::Changing),
+        DeliveryState::Done => ("good", Glyph::Done),
+        DeliveryState::Ignored => ("calm", Glyph::Cancelled),
+        DeliveryState::Dead => ("bad", Glyph::Failed),
     };
     html! {
         tr id=(format!("d-{}", delivery.id)) {
@@ -108,7 +109,7 @@ fn row(base: &str, visit: &Visit, delivery: &Delivery) -> Markup {
                 @if !delivery.actor.is_empty() { span.sub.small { " by " bdi { (delivery.actor) } } }
             }
             td.wide data-label="Outcome" {
-                span.status.(class) { span aria-hidden="true" { (sign) } " " (label(delivery.state)) }
+                (format::state(shape, label(delivery.state), class))
                 @if !delivery.outcome.is_empty() { span.sub.small { " " (delivery.outcome) } }
                 @if delivery.attempts > 0 { span.sub.small { " (" (delivery.attempts) " failed tries)" } }
             }
@@ -116,7 +117,7 @@ fn row(base: &str, visit: &Visit, delivery: &Delivery) -> Markup {
             td.tight {
                 @if visit.may(Action::Chat) {
                     form method="post" action=(format!("{base}/tickets/{}/replay", delivery.id)) {
-                        button.btn.small.quiet type="submit" aria-label=(format!("Replay {} {}", delivery.issue_key, delivery.event)) { "Replay" }
+                        button.slim type="submit" aria-label=(format!("Replay {} {}", delivery.issue_key, delivery.event)) { "Replay" }
                     }
                 }
             }

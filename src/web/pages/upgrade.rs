@@ -33,7 +33,7 @@ pub(in crate::web) async fn page(State(state): State<AppState>, visit: Visit) ->
                     code { "rollout.restarts" } " in " code { "claude-manager.yaml" } " says, idle ones first."
                 }
                 form method="post" action=(format!("{base}/upgrade")) {
-                    div.actions { button type="submit" { "Commit the new base" } }
+                    div.actions { button.primary type="submit" { "Commit new base" } }
                 }
             }
         }

@@ -25,6 +25,7 @@ const PROMPT: &str = "00000000-0000-4000-8000-000000000001";
 struct Agent {
     sent: Arc<Mutex<Vec<(String, Value)>>>,
     problem: Arc<Mutex<Option<(u16, &'static str)>>>,
+    refusals: Arc<AtomicU8>,
 }
 
 fn summary(last_seq: u64) -> Value {
@@ -45,13 +46,22 @@ fn events() -> Value {
 impl Agent {
     /// Answers as the agent of `alpha` from now on.
     async fn start(app: &TestApp) -> Self {
+        Self::default().serve(app).await
+    }
+
+    /// The same with answers to prompts that are set already.
+    async fn serve(self, app: &TestApp) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(10);
         let ip: std::net::IpAddr = [127, 0, 77, NEXT.fetch_add(1, Ordering::Relaxed)].into();
-        let agent = Self::default();
+        let agent = self;
         let place = "/agent/v1/conversations/{id}";
         let router = Router::new()
             .route("/agent/v1/status", get(|| async { StatusCode::NOT_FOUND }))
-            .route("/agent/v1/conversations", get(|| async { Json(json!({"items": [summary(4)]})) }))
+            .route(
+                "/agent/v1/conversations",
+                get(|| async { Json(json!({"items": [summary(4)]})) })
+                    .post(|| async { (StatusCode::CREATED, Json(summary(0))) }),
+            )
             .route(
                 place,
                 get(|| async {
@@ -90,6 +100,7 @@ impl Agent {
     async fn prompt(State(agent): State<Self>, Json(body): Json<Value>) -> Response {
         let problem = *agent.problem.lock().unwrap();
         if let Some((status, word)) = problem {
+            agent.refusals.fetch_add(1, Ordering::Relaxed);
             let body = json!({"type": format!("tag:x,2026:problem/{word}"), "title": "t", "status": status,
                 "detail": "give an API key"});
             return (StatusCode::from_u16(status).unwrap(), Json(body)).into_response();
@@ -310,14 +321,30 @@ async fn the_page_shows_the_history_and_its_forms_answer() {
 
     let page = app.send("GET", &here, &browser, "").await;
     check(&here, &page.text);
-    for shown in
-        ["Hello &lt;script&gt;", "ls &amp; rm", "Shop &lt;b&gt;", "touch x", "Allow once", "Deny", "Bash(touch *)"]
-    {
+    for shown in [
+        "Hello &lt;script&gt;",
+        "ls &amp; rm",
+        "Shop &lt;b&gt;",
+        "touch x",
+        "Allow once",
+        "Deny",
+        "Bash(touch *)",
+        "class=\"ask-strip\"",
+    ] {
         assert!(page.text.contains(shown), "{shown} is missing in {}", page.text);
     }
     assert!(page.text.contains("data-last=\"4\"") && !page.text.contains("<script>") && !page.text.contains("```"));
+    assert!(
+        page.text.contains("<div class=\"code\"><header>sh</header><pre tabindex=\"0\">"),
+        "Markdown: {}",
+        page.text
+    );
     let fragment = app.send("GET", &format!("/fragments{here}?after=2"), &browser, "").await;
+    let block = |text: &str| text.split("data-seq=\"3\"").nth(1).unwrap().split("data-seq").next().unwrap().to_owned();
+    assert_eq!(block(&fragment.text), block(&page.text), "a block that grew is the block that is loaded");
     assert!(fragment.text.contains("data-seq=\"3\"") && !fragment.text.contains("data-seq=\"1\""), "{}", fragment.text);
+    let dashboard = app.send("GET", "/", &browser, "").await.text;
+    check("/", &dashboard);
     for path in ["/chat", "/projects/alpha/chat", "/projects/beta/chat"] {
         check(path, &app.send("GET", path, &browser, "").await.text);
     }
@@ -339,4 +366,48 @@ async fn the_page_shows_the_history_and_its_forms_answer() {
     assert!(reply.header("location").starts_with("/projects/beta/chat/"), "{}", reply.text);
     let waiting = app.send("GET", reply.header("location"), &browser, "").await.text;
     assert!(waiting.contains("Starting") && waiting.contains("Take back"), "{waiting}");
+}
+
+#[tokio::test]
+async fn a_prompt_that_the_agent_refuses_is_kept_with_the_reason_until_it_is_taken_back() {
+    let app = TestApp::new().await;
+    let cookie = super::sessions::sign_in(&app, "admin").await;
+    let browser = [("accept", "text/html"), ("cookie", cookie.as_str())];
+    let here = format!("/projects/alpha/chat/{CONVERSATION}");
+    app.json("POST", "/api/projects/alpha/conversations", &[], &json!({"id": CONVERSATION})).await;
+    let prompt = json!({"id": PROMPT, "text": "Do <i>it</i>"});
+    assert_eq!(app.json("POST", &path("alpha", "/prompts"), &[], &prompt).await.status, StatusCode::ACCEPTED);
+    let waiting = app.send("GET", &here, &browser, "").await.text;
+    assert!(waiting.contains("waits for the environment") && waiting.contains("Kept by the manager"), "{waiting}");
+
+    let agent = Agent::default();
+    *agent.problem.lock().unwrap() = Some((422, "invalid"));
+    let agent = agent.serve(&app).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let page = loop {
+        let page = app.send("GET", &here, &browser, "").await.text;
+        if page.contains("not delivered") {
+            break page;
+        }
+        assert!(Instant::now() < deadline, "{page}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    check(&here, &page);
+    assert!(
+        page.contains("Refused: ") && page.contains("give an API key") && page.contains("Do &lt;i&gt;it"),
+        "{page}"
+    );
+
+    // It is not tried again, though the outbox would by now.
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(agent.refusals.load(Ordering::Relaxed), 1);
+
+    // The next one is not held up by it.
+    *agent.problem.lock().unwrap() = None;
+    let second = json!({"id": "00000000-0000-4000-8000-000000000002", "text": "more"});
+    assert_eq!(app.json("POST", &path("alpha", "/prompts"), &[], &second).await.status, StatusCode::ACCEPTED);
+    assert_eq!(agent.sent.lock().unwrap().len(), 1);
+    let operator = [("authorization", "Bearer operator")];
+    app.send("DELETE", &path("alpha", &format!("/prompts/{PROMPT}")), &operator, "").await;
+    assert!(!app.send("GET", &here, &browser, "").await.text.contains("not delivered"));
 }

@@ -1,5 +1,6 @@
 //! Pages as browsers meet them: what they say, what their forms do, and that every one of them is sound.
 
+mod frame;
 mod goldens;
 mod html_check;
 mod plan;
@@ -314,7 +315,7 @@ async fn a_fragment_that_has_not_changed_is_not_sent_again() {
 async fn pages_allow_no_code_but_our_file_and_no_frame() {
     let app = app().await;
     let ana = Browser::new(&app, "admin").await;
-    for path in ["/projects", "/new", "/projects/alpha", "/projects/alpha/delete", "/projects/alpha/logs", "/nothing"] {
+    for path in ["/", "/projects", "/new", "/projects/alpha", "/projects/alpha/config", "/settings", "/nothing"] {
         let page = ana.get(path).await;
         let policy = page.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{path}: {policy}");
@@ -351,9 +352,23 @@ async fn below_a_prefix_every_link_and_form_stays_below_it() {
     let cookie = cookie.header("set-cookie").split(';').next().unwrap().to_owned();
     for path in ["/c", "/c/"] {
         let reply = app.send("GET", path, &[BROWSER, ("cookie", &cookie)], "").await;
-        assert_eq!((reply.status, reply.header("location")), (StatusCode::SEE_OTHER, "/c/projects"), "{path}");
+        assert_eq!(reply.status, StatusCode::OK, "{path}");
+        assert!(reply.text.contains("<a href=\"/c/\" aria-current=\"page\">"), "{path}: {}", reply.text);
     }
-    for path in ["/projects", "/new", "/projects/alpha", "/projects/alpha/delete", "/projects/alpha/logs", "/nothing"] {
+    for path in [
+        "/",
+        "/projects",
+        "/new",
+        "/projects/alpha",
+        "/projects/alpha/config",
+        "/projects/alpha/delete",
+        "/projects/alpha/logs",
+        "/projects/alpha/chat",
+        "/chat",
+        "/plan",
+        "/settings",
+        "/nothing",
+    ] {
         let page = app.send("GET", &format!("/c{path}"), &[BROWSER, ("cookie", &cookie)], "").await.text;
         check(path, &page);
         for attribute in ["href=\"", "src=\"", "action=\"", "data-refresh=\"", "data-follow=\""] {
@@ -385,9 +400,14 @@ async fn whatever_names_say_stays_text() {
     let ana = Browser::new(&app, "admin").await;
     for path in [
         "/projects",
+        "/",
         "/projects/alpha",
+        "/projects/alpha/config",
+        "/projects/alpha/commits/2222222222222222222222222222222222222222",
         "/projects/alpha/delete",
         "/projects/alpha/logs",
+        "/projects/alpha/chat",
+        "/plan",
         "/fragments/projects/alpha",
         "/projects?q=%3Cscript%3E%22",
         "/projects?%3Cscript%3E=1",
@@ -431,7 +451,7 @@ async fn the_log_page_shows_the_log_or_why_there_is_none() {
     let app = TestApp::with(&[], |script| script.log = || Err(LogError::NoPod)).await;
     let ana = Browser::new(&app, "admin").await;
     let page = ana.get("/projects/beta/logs").await;
-    assert!(page.status == StatusCode::OK && page.text.contains("Beta is stopped"), "{}", page.text);
+    assert!(page.status == StatusCode::OK && page.text.contains("beta is stopped"), "{}", page.text);
     assert_eq!(ana.get("/projects/gamma/logs").await.status, StatusCode::NOT_FOUND);
 }
 

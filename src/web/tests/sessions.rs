@@ -194,3 +194,67 @@ async fn whoever_is_signed_in_needs_no_sign_in_page() {
     let reply = app.send("GET", "/sign-in?next=%2Fnew", &[BROWSER, ("cookie", &cookie)], "").await;
     assert_eq!((reply.status, reply.header("location")), (StatusCode::SEE_OTHER, "/new"));
 }
+
+/// The value of a hidden field of a page.
+fn hidden(page: &str, name: &str) -> String {
+    let rest = page.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap_or_else(|| panic!("no {name}: {page}"));
+    rest.split('"').next().unwrap().replace("&amp;", "&")
+}
+
+#[tokio::test]
+async fn a_form_of_an_ended_session_is_kept_and_shown_again_after_the_sign_in() {
+    let app = TestApp::new().await;
+    let ended = sign_in(&app, "admin").await;
+    app.send("POST", "/sign-out", &[("cookie", &ended), HERE, BROWSER], "").await;
+    let cookie = ("cookie", ended.as_str());
+    let new = "name=My+%22Shop%22&shortName=&gitRepository=https%3A%2F%2Fgit.example%2Fs.git&anthropicApiKey=hunter2";
+    let prompt = "id=00000000-0000-4000-8000-000000000001&text=Fix+%3Cb%3E+it%0D%0Anow";
+    for (path, body, shown) in [
+        ("/projects", new, vec!["value=\"My &quot;Shop&quot;\"", "https://git.example/s.git", "Create project"]),
+        (
+            "/projects/alpha/chat",
+            prompt,
+            vec!["Fix &lt;b&gt; it", "action=\"/projects/alpha/chat\"", "8000-000000000001"],
+        ),
+    ] {
+        let asked = app.send("POST", path, &[BROWSER, HERE, FORM, cookie], body).await;
+        assert_eq!(asked.status, StatusCode::UNAUTHORIZED, "{path}");
+        assert!(asked.text.contains("Your session has ended") && !asked.text.contains("hunter2"), "{}", asked.text);
+        super::pages::check(path, &asked.text);
+        let (to, kept) = (hidden(&asked.text, "to"), hidden(&asked.text, "kept"));
+        let with = |token: &str| {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.append_pair("token", token).append_pair("to", &to).append_pair("kept", &kept).finish()
+        };
+        // A wrong token keeps it, too.
+        let wrong = app.send("POST", "/sign-in", &[BROWSER, HERE, FORM], &with("nonsense")).await;
+        assert_eq!((wrong.status, hidden(&wrong.text, "kept")), (StatusCode::UNAUTHORIZED, kept.clone()));
+        let page = app.send("POST", "/sign-in", &[BROWSER, HERE, FORM], &with("admin")).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        assert!(sign_in_works(&app, &page).await);
+        super::pages::check(path, &page.text);
+        for text in shown {
+            assert!(page.text.contains(text), "{text}: {}", page.text);
+        }
+    }
+    assert_eq!(app.submitted(), 0, "nothing is sent without another press of the button");
+
+    // Nothing is kept for strangers and foreign pages.
+    for headers in [
+        vec![BROWSER, HERE, FORM],
+        vec![BROWSER, ("sec-fetch-site", "cross-site"), FORM, cookie],
+        vec![BROWSER, FORM, cookie],
+    ] {
+        let reply = app.send("POST", "/projects", &headers, new).await;
+        assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{headers:?}");
+        assert!(!reply.text.contains("git.example"), "{}", reply.text);
+    }
+    let elsewhere = "token=admin&to=https%3A%2F%2Fevil.example%2F&kept=a%3Db";
+    let reply = app.send("POST", "/sign-in", &[BROWSER, HERE, FORM], elsewhere).await;
+    assert_eq!((reply.status, reply.header("location")), (StatusCode::SEE_OTHER, "/projects"));
+}
+
+/// Whether the cookie that an answer sets is good.
+async fn sign_in_works(app: &TestApp, reply: &Reply) -> bool {
+    app.send("GET", "/api/projects", &[("cookie", &cookie(reply))], "").await.status == StatusCode::OK
+}

@@ -9,7 +9,7 @@ async fn converse(scripts: bool) {
     let Some(browser) = Browser::start(scripts).await else { return };
     let mut scene = Scene::start(&program).await;
     scene.script_a_tool("make");
-    scene.script_a_text("more", "And <b>more</b>.");
+    scene.script_a_text("more", "And <b>more</b>, **in bold**.");
     browser.goto(&scene.manager, &format!("/sign-in?token={}", scene.manager.token())).await;
     browser.arrives("/projects").await;
     browser.goto(&scene.manager, "/projects/shop/chat").await;
@@ -22,6 +22,7 @@ async fn converse(scripts: bool) {
     }
     browser.until(".card h2", "permission", !scripts).await;
     assert!(browser.text(".card pre").await.contains("touch made.txt"));
+    assert!(browser.text(".ask-strip").await.contains("touch made.txt"), "in reach above the composer, too");
     browser.click(".card button[value=allow]").await;
     browser.until("#events", "Made.", !scripts).await;
     browser.until(".now .badge", "Idle", !scripts).await;
@@ -36,9 +37,23 @@ async fn converse(scripts: bool) {
     browser.until("#events", "Made.", false).await;
     assert_eq!(browser.text("#events").await, before);
     scene.prompt_in_the_newest("more").await;
-    browser.until("#events", "And <b>more</b>.", !scripts).await;
+    browser.until("#events", "And <b>more</b>, in bold.", !scripts).await;
     let shown = browser.text("#events").await;
     assert_eq!(shown.matches("Made.").count(), 1, "{shown}");
+    assert_eq!(browser.text("#events .md strong").await, "in bold", "Markdown by the server");
+
+    // A page that grew is the page that is loaded.
+    let grown = browser.html("#events").await;
+    browser.client.refresh().await.expect("a reload");
+    assert_eq!(browser.html("#events").await, grown);
+    if scripts {
+        // Enter sends, Shift and Enter makes a line.
+        browser.fill("#text", &format!("ec{}ho", '\u{E008}'.to_string() + "\u{E007}" + "\u{E000}")).await;
+        assert_eq!(browser.value("#text").await, "ec\nho");
+        browser.fill("#text", "\u{E007}").await;
+        browser.until("#events", "ec\nho", false).await;
+        assert_eq!(browser.value("#text").await, "");
+    }
     browser.close().await;
 }
 

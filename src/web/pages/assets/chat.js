@@ -8,7 +8,7 @@
   const events = document.getElementById("events");
   const open = document.getElementById("open");
   const panel = document.getElementById("panel");
-  const told = document.getElementById("connection");
+  const keys = document.getElementById("keys");
   const composer = document.getElementById("composer");
   const place = { project: chat.dataset.project, conversation: chat.dataset.conversation };
   let epoch = chat.dataset.epoch;
@@ -18,11 +18,11 @@
   let block = "";
   let asking = false;
   let again = false;
+  let sending = "";
 
   if (!chat.dataset.live) return;
-  const say = (text) => { if (told) told.textContent = text; };
-  const atEnd = () => window.innerHeight + window.scrollY >= document.body.scrollHeight - 80;
-  const toEnd = (was) => { if (was) window.scrollTo(0, document.body.scrollHeight); };
+  const KEYS = "Enter sends, Shift Enter makes a new line.";
+  const say = (text) => { if (keys) keys.textContent = text; };
 
   // Asks for what is new; while one request runs, the next one waits for it.
   const refresh = async () => {
@@ -32,11 +32,12 @@
       do {
         again = false;
         const answer = await fetch(`${chat.dataset.fragment}?after=${last}`, { cache: "no-store" });
-        if (answer.status === 401 || answer.status === 404) { location.reload(); return; }
+        if (answer.status === 404) { location.reload(); return; }
+        if (answer.status === 401) { connection.ended(); return; }
         if (!answer.ok) break;
+        connection.ok();
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const part = page.querySelector("[data-part=events]");
-        const was = atEnd();
         for (const event of part.querySelectorAll("[data-seq]")) {
           const seq = Number(event.dataset.seq);
           if (seq <= last) continue;
@@ -45,10 +46,12 @@
           events.append(document.adoptNode(event));
         }
         if (part.dataset.more) again = true;
-        const next = page.querySelector("[data-part=panel]");
-        const typing = panel.contains(document.activeElement) && /INPUT|TEXTAREA/.test(document.activeElement.tagName);
-        if (next.innerHTML !== panel.innerHTML && !(typing && sameCards(next, panel))) panel.replaceChildren(...next.childNodes);
-        toEnd(was);
+        for (const id of ["panel", "strip", "now"]) {
+          const next = page.querySelector(`[data-part=${id}]`);
+          const area = document.getElementById(id);
+          const typing = area.contains(document.activeElement) && /INPUT|TEXTAREA/.test(document.activeElement.tagName);
+          if (next.innerHTML !== area.innerHTML && !(typing && sameCards(next, area))) area.replaceChildren(...next.childNodes);
+        }
       } while (again);
     } catch {
       // Without a socket the next connection asks again.
@@ -72,14 +75,12 @@
         if (frame.event.seq > last) refresh();
         break;
       case "delta": {
-        const was = atEnd();
         if (frame.block !== block) { close(); block = frame.block; }
         const area = open.firstElementChild;
         const have = [...area.textContent];
         area.textContent = have.slice(0, frame.offset).join("") + frame.text;
         open.classList.toggle("thinking", frame.kind === "thinking");
         open.hidden = false;
-        toEnd(was);
         break;
       }
       case "state":
@@ -91,6 +92,8 @@
         break;
       case "error":
         say(frame.problem.detail);
+        // What was not taken can be mended and sent again.
+        if (frame.ref === "p" && composer?.elements.text.value === "") composer.elements.text.value = sending;
         break;
       default:
     }
@@ -102,7 +105,8 @@
     socket = new WebSocket(address);
     socket.onopen = () => {
       wait = 500;
-      say("");
+      say(KEYS);
+      connection.ok();
       const from = epoch === "" ? {} : { epoch, after: last };
       socket.send(JSON.stringify({ type: "subscribe", ref: "s", ...place, ...from }));
     };
@@ -112,7 +116,7 @@
       take(frame);
     };
     socket.onclose = () => {
-      say("Not connected; trying again.");
+      say("Not connected. A prompt is sent as a form.");
       // A refusal of the socket does not say why; the fragment does, and leads to the sign-in.
       setTimeout(() => { refresh(); connect(); }, wait * (0.5 + Math.random()));
       wait = Math.min(wait * 2, 15000);
@@ -127,7 +131,9 @@
     if (text.trim() === "") return;
     const field = composer.elements.id;
     socket.send(JSON.stringify({ type: "prompt", ref: "p", ...place, id: field.value, text }));
+    sending = text;
     composer.elements.text.value = "";
+    sessionStorage.removeItem(`draft:${place.conversation}`);
     const bytes = crypto.getRandomValues(new Uint8Array(16));
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
@@ -135,26 +141,30 @@
     field.value = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
   });
   composer?.elements.text.addEventListener("keydown", (key) => {
-    if (key.key === "Enter" && (key.ctrlKey || key.metaKey)) composer.requestSubmit();
+    if (key.key !== "Enter" || key.shiftKey || key.isComposing) return;
+    key.preventDefault();
+    composer.requestSubmit();
   });
 
-  // Answers and other forms of the panel, without leaving the page.
-  panel.addEventListener("submit", async (sent) => {
-    sent.preventDefault();
-    const form = sent.target;
-    const body = new URLSearchParams(new FormData(form, sent.submitter));
-    sent.submitter.disabled = true;
-    try {
-      const answer = await fetch(form.action, { method: "POST", body, redirect: "manual" });
-      if (answer.type !== "opaqueredirect" && !answer.ok) say("That was not taken; the page shows how it is now.");
-    } catch {
-      say("Not connected; try again.");
-    }
-    sent.submitter.disabled = false;
-    if (document.activeElement) document.activeElement.blur();
-    refresh();
-  });
+  // Answers and other forms beside the transcript, without leaving the page.
+  for (const id of ["panel", "strip", "now"]) {
+    document.getElementById(id).addEventListener("submit", async (sent) => {
+      sent.preventDefault();
+      const form = sent.target;
+      const body = new URLSearchParams(new FormData(form, sent.submitter));
+      if (sent.submitter) sent.submitter.disabled = true;
+      try {
+        const answer = await fetch(form.action, { method: "POST", body, redirect: "manual" });
+        if (answer.status === 401) connection.ended();
+        else if (answer.type !== "opaqueredirect" && !answer.ok) say("That was not taken; the page shows how it is now.");
+      } catch {
+        connection.lost();
+      }
+      if (sent.submitter) sent.submitter.disabled = false;
+      if (document.activeElement) document.activeElement.blur();
+      refresh();
+    });
+  }
 
-  toEnd(true);
   connect();
 })();

@@ -1,6 +1,70 @@
 // Comfort for pages that work without it: what changes refreshes by itself, a short name is suggested, a log is followed.
 "use strict";
 
+// --- The connection: whether the manager answers, and whether the session still is.
+
+const connection = (() => {
+  const place = document.getElementById("conn");
+  let state = "";
+  const show = (next, text, link) => {
+    if (place === null || state === next) return;
+    state = next;
+    place.classList.toggle("bad", next !== "ok");
+    place.textContent = text;
+    if (link) {
+      const way = document.createElement("a");
+      way.href = link;
+      way.textContent = "Sign in";
+      place.append(" ", way);
+    }
+  };
+  const next = () => encodeURIComponent(location.pathname + location.search);
+  return {
+    ok: () => show("ok", "Connected"),
+    lost: () => show("lost", "The manager does not answer. Trying again."),
+    ended: () => show("ended", "Your session has ended.", `${place?.dataset.signIn}?next=${next()}`),
+    // A page outlives its session and its manager: what was typed stays, and the reader is told.
+    async probe() {
+      try {
+        const answer = await fetch(place.dataset.probe, { cache: "no-store" });
+        if (!answer.ok) this.lost();
+        else if (state !== "ended") this.ok();
+      } catch {
+        this.lost();
+      }
+    },
+  };
+})();
+if (document.getElementById("conn")) {
+  connection.probe();
+  setInterval(() => {
+    if (!document.hidden) connection.probe();
+  }, 3000);
+}
+
+// --- Relative times grow older.
+
+const UNITS = [[60, 1, ""], [3600, 60, "min"], [86400, 3600, "h"], [2592000, 86400, "d"]];
+setInterval(() => {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    if (!/ ago$|^just now$/.test(time.textContent)) continue;
+    const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
+    const unit = UNITS.find(([most]) => seconds < most);
+    if (!unit || Number.isNaN(seconds)) continue;
+    const text = unit[2] === "" ? "just now" : `${Math.floor(seconds / unit[1])} ${unit[2]} ago`;
+    if (time.textContent !== text) time.textContent = text;
+  }
+}, 30000);
+
+// --- A draft of a prompt outlives the page until it is sent.
+
+for (const area of document.querySelectorAll("textarea[data-draft]")) {
+  const key = `draft:${area.dataset.draft}`;
+  if (area.value === "") area.value = sessionStorage.getItem(key) || "";
+  area.addEventListener("input", () => sessionStorage.setItem(key, area.value));
+  area.form.addEventListener("submit", () => sessionStorage.removeItem(key));
+}
+
 // --- What changes: [data-refresh] is asked for again, with its tag, while somebody looks.
 
 const EVERY = 2000;
@@ -15,10 +79,12 @@ for (const area of document.querySelectorAll("[data-refresh]")) {
     timer = 0;
     try {
       const answer = await fetch(area.dataset.refresh, { headers: { "If-None-Match": tag }, cache: "no-store" });
-      if (answer.status === 401 || answer.status === 404) {
+      if (answer.status === 404) {
         location.reload();
         return;
       }
+      if (answer.status === 401) connection.ended();
+      else connection.ok();
       if (answer.ok) {
         const text = await answer.text();
         if (!isSelected(area)) {
@@ -28,6 +94,7 @@ for (const area of document.querySelectorAll("[data-refresh]")) {
       }
       wait = answer.ok || answer.status === 304 ? EVERY : Math.min(wait * 2, SLOWEST);
     } catch {
+      connection.lost();
       wait = Math.min(wait * 2, SLOWEST);
     }
     plan();
@@ -56,12 +123,13 @@ function isSelected(area) {
 
 // Replaces the content; what was open, focused or scrolled to stays so, and a new phase is told to screen readers.
 function put(area, text) {
-  const focused = area.contains(document.activeElement) ? document.activeElement.id : "";
+  const active = area.contains(document.activeElement) ? document.activeElement : null;
+  const focused = active && (active.id ? `#${CSS.escape(active.id)}` : `[href="${CSS.escape(active.getAttribute("href") || "")}"]`);
   const open = [...area.querySelectorAll("details[open]")].map((details) => details.id);
   const before = news(area);
   area.innerHTML = text;
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  if (focused) (document.getElementById(focused) || document.getElementById("content")).focus({ preventScroll: true });
+  if (focused) (area.querySelector(focused) || document.getElementById("content")).focus({ preventScroll: true });
   const after = news(area);
   if (after && after !== before) document.getElementById("news").textContent = after;
 }

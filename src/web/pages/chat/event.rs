@@ -1,17 +1,24 @@
-//! How an event of a conversation looks. All text of it is written as text; of Markdown only fences of code are shown as such.
+//! How an event of a conversation looks. Claude's text is Markdown; everything else is written as text.
 
 use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::chat::{Answer, Event, EventKind, NoticeLevel, Outcome};
+use crate::web::pages::format::span;
+use crate::web::pages::markdown::markdown;
 
-/// The longest input of a tool on the page in characters; the API has all of it.
+/// The longest input and result of a tool on the page in characters; the API has all of it.
 const INPUT: usize = 4000;
+const RESULT: usize = 4000;
 
-/// An event; empty where it says nothing to a person.
+/// An event; empty where it says nothing to a person. The same event always gives the same markup, so that a page that grew
+/// is the page that is loaded.
 pub(super) fn markup(event: &Event) -> Markup {
-    let body = body(&event.kind);
-    html! { div.event data-seq=(event.seq) data-block=[block(&event.kind)] { (body) } }
+    let body = body(event);
+    let is_tool = matches!(event.kind, EventKind::ToolUse { .. } | EventKind::ToolResult { .. });
+    html! {
+        div.event.tools[is_tool].sub[of_subagent(&event.kind)] id=(format!("e{}", event.seq)) data-seq=(event.seq) data-block=[block(&event.kind)] { (body) }
+    }
 }
 
 fn block(kind: &EventKind) -> Option<&str> {
@@ -21,78 +28,93 @@ fn block(kind: &EventKind) -> Option<&str> {
     }
 }
 
-fn body(kind: &EventKind) -> Markup {
+fn of_subagent(kind: &EventKind) -> bool {
     match kind {
-        EventKind::Prompt { text: said, source, actor, attachments, .. } => html! {
-            div.said {
-                p.small { bdi { (actor) } " by " (source) }
-                (text(said))
-                @for file in attachments { p.small { "With " bdi { (file.name) } ", " (file.size) " bytes" } }
+        EventKind::Text { parent, .. }
+        | EventKind::Thinking { parent, .. }
+        | EventKind::ToolUse { parent, .. }
+        | EventKind::ToolResult { parent, .. } => parent.is_some(),
+        _ => false,
+    }
+}
+
+fn body(event: &Event) -> Markup {
+    match &event.kind {
+        EventKind::Prompt { text, source, actor, attachments, .. } => html! {
+            article.prompt {
+                header { (avatar(actor)) b { bdi { (actor) } } span { "by " (source) } span.end { (at(event)) } }
+                p.plain-text { (text) }
+                @for file in attachments { p.mute { "With " bdi { (file.name) } ", " (file.size) " bytes" } }
             }
         },
         EventKind::PromptCancelled { actor, .. } => {
-            html! { p.small { "A prompt was taken back by " bdi { (actor) } "." } }
+            html! { p.mute { "A prompt was taken back by " bdi { (actor) } "." } }
         }
-        EventKind::Text { text: said, partial, parent, .. } => html! {
-            div.md.sub[parent.is_some()] { (text(said)) }
-            @if *partial { p.small { "Cut off here." } }
+        EventKind::TurnStarted { .. } => html! {
+            p.turn { span.avatar.claude aria-hidden="true" { "C" } b { "Claude" } span.end { (at(event)) } }
         },
-        EventKind::Thinking { text: thought, .. } => html! {
-            @if !thought.is_empty() { details.thinking { summary { "Thought" } (text(thought)) } }
+        EventKind::Text { text, partial, .. } => html! {
+            div.md { (markdown(text)) }
+            @if *partial { p.mute { "Cut off here." } }
+        },
+        EventKind::Thinking { text, .. } => html! {
+            @if !text.is_empty() { details.thinking { summary { "Thought" } p.plain-text { (text) } } }
         },
         EventKind::ToolUse { name, input, truncated, .. } => html! {
             details.tool {
-                summary { strong { (name) } " " code { (brief(input)) } }
+                summary { strong { (name) } " " code.clip { (brief(input)) } }
                 pre tabindex="0" { (pretty(input)) }
-                @if *truncated { p.small { "The input is longer." } }
+                @if *truncated { p.mute { "The input is longer." } }
             }
         },
-        EventKind::ToolResult { text: result, is_error, truncated, .. } => html! {
+        EventKind::ToolResult { text, is_error, truncated, .. } => html! {
             details.tool.failed[*is_error] {
-                summary { @if *is_error { "Failed" } @else { "Result" } " " code { (line(result)) } }
-                pre tabindex="0" { (result) }
-                @if *truncated { p.small { "The result is longer." } }
+                summary { strong { @if *is_error { "Failed" } @else { "Result" } } " " code.clip { (line(text)) } }
+                pre tabindex="0" { (cut(text, RESULT)) }
+                @if *truncated || text.chars().count() > RESULT { p.mute { "The result is longer; the API has more of it." } }
             }
         },
         EventKind::Request { tool, description, .. } => html! {
-            p.small { "Asked about " strong { (tool) } @if let Some(text) = description { ": " (text) } }
+            p.mute { "Asked about " strong { (tool) } @if let Some(text) = description { ": " (text) } }
         },
         EventKind::RequestAnswered { answer, actor, message, answers, .. } => html! {
-            p.small {
+            p.mute {
                 bdi { (actor) } " " (answered(*answer))
                 @if let Some(message) = message { ": " bdi { (message) } }
                 @for (question, answer) in answers { "; " bdi { (question) } " " strong { (answer) } }
             }
         },
-        EventKind::RequestWithdrawn { .. } => html! { p.small { "The request was withdrawn." } },
-        EventKind::TurnEnded { outcome, cost_usd, duration_ms, message, .. } => html! {
-            p.end {
-                span.small {
-                    (ended(*outcome)) " after " (format!("{:.1} s", *duration_ms as f64 / 1000.0))
-                    @if *cost_usd > 0.0 { ", $" (format!("{cost_usd:.4}")) }
-                    @if let Some(message) = message { ". " (message) }
-                }
+        EventKind::RequestWithdrawn { .. } => html! { p.mute { "The request was withdrawn." } },
+        EventKind::TurnEnded { outcome, cost_usd, duration_ms, message, usage, .. } => html! {
+            p.ended {
+                strong { (ended(*outcome)) }
+                span { "after " (span(i64::try_from(*duration_ms).unwrap_or(i64::MAX))) }
+                @if usage.output_tokens > 0 { span { (usage.output_tokens) " tokens written" } }
+                @if *cost_usd > 0.0 { span { "$" (format!("{cost_usd:.4}")) } }
+                @if let Some(message) = message { span { (message) } }
             }
         },
         EventKind::Notice { level, text, .. } => html! {
             div.notice.bad[matches!(level, NoticeLevel::Error | NoticeLevel::Warning)] role="note" { (text) }
         },
-        EventKind::TurnStarted { .. } | EventKind::Unknown(_) => html! {},
+        EventKind::Unknown(_) => html! {},
     }
 }
 
-/// A text in paragraphs as they were written, with fenced code apart.
-fn text(text: &str) -> Markup {
-    html! {
-        @for (index, part) in text.split("\n```").enumerate() {
-            @let part = if index == 0 { part.strip_prefix("```").map_or((false, part), |code| (true, code)) } else { (index % 2 == 1, part) };
-            @if part.0 {
-                pre tabindex="0" { code { (part.1.split_once('\n').map_or("", |(_, code)| code)) } }
-            } @else if !part.1.trim().is_empty() {
-                p.plain { (part.1.trim_matches('\n')) }
-            }
-        }
+/// When an event happened, as a link to it. Relative times would make the same event another markup.
+fn at(event: &Event) -> Markup {
+    match event.at.parse::<jiff::Timestamp>() {
+        Ok(time) => html! {
+            time datetime=(event.at) title=(time.strftime("%Y-%m-%d %H:%M:%S UTC")) { (time.strftime("%-d %b %H:%M")) }
+        },
+        Err(_) => html! {},
     }
+}
+
+/// The first letters of a name.
+pub(super) fn avatar(actor: &str) -> Markup {
+    let letters: String = actor.chars().filter(|c| c.is_alphanumeric()).take(2).flat_map(char::to_uppercase).collect();
+    html! { span.avatar aria-hidden="true" { (letters) } }
 }
 
 fn answered(answer: Answer) -> &'static str {
@@ -115,18 +137,21 @@ fn ended(outcome: Outcome) -> &'static str {
 }
 
 /// What a tool is used with, in one line: its most telling field.
-fn brief(input: &Value) -> String {
+pub(super) fn brief(input: &Value) -> String {
     let telling = ["command", "file_path", "pattern", "url", "query", "description", "prompt"];
     let found = telling.into_iter().find_map(|name| input.get(name)?.as_str());
     line(found.unwrap_or_default())
 }
 
 fn line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(120).collect()
+    cut(text.lines().next().unwrap_or_default(), 120)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
 }
 
 /// An input as indented JSON.
 pub(super) fn pretty(input: &Value) -> String {
-    let text = serde_json::to_string_pretty(input).unwrap_or_default();
-    text.chars().take(INPUT).collect()
+    cut(&serde_json::to_string_pretty(input).unwrap_or_default(), INPUT)
 }

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::event::pretty;
 use crate::chat::{Answer, Event, EventKind, NewAnswer, RequestKind};
 use crate::web::pages::form::Form;
+use crate::web::pages::format::moment;
+use crate::web::pages::icon::{Glyph, glyph};
+use crate::web::pages::markdown::markdown;
 use crate::web::problem::Problem;
 
 /// The most questions of a request that a form takes.
@@ -19,32 +22,37 @@ pub(super) fn card(here: &str, event: &Event, may: bool) -> Markup {
     };
     let place = format!("request-{}", event.seq);
     let title = match request_kind {
-        RequestKind::Question => "Claude asks",
-        RequestKind::Plan => "Claude has a plan",
+        RequestKind::Question => "Claude asks a question",
+        RequestKind::Plan => "Claude proposes a plan",
         RequestKind::Permission | RequestKind::Unknown => "Claude asks for permission",
     };
+    let details = format!("{place}-more");
+    let (first, further): (Vec<&Answer>, Vec<&Answer>) = choices.iter().partition(|choice| **choice == Answer::Allow);
     html! {
-        section.card aria-labelledby=(place) {
-            h2 id=(place) { span aria-hidden="true" { "◆ " } (title) }
-            form method="post" action=(format!("{here}/requests/{request_id}")) {
+        section.card.needs aria-labelledby=(place) {
+            header { span.needs { (glyph(Glyph::Needs)) } h2 id=(place) { (title) } span.end { (moment(Some(&event.at))) } }
+            form.body method="post" action=(format!("{here}/requests/{request_id}")) {
                 @match request_kind {
                     RequestKind::Question => (questions(event.seq, input)),
-                    RequestKind::Plan => div.plan { p.plain { (input["plan"].as_str().unwrap_or_default()) } },
+                    RequestKind::Plan => div.md { (markdown(input["plan"].as_str().unwrap_or_default())) },
                     RequestKind::Permission | RequestKind::Unknown => {
                         p { strong { (tool) } @if let Some(text) = description { ": " (text) } }
                         pre tabindex="0" { (input["command"].as_str().map_or_else(|| pretty(input), str::to_owned)) }
-                        @if !rules.is_empty() { p.small { "More than once means: " @for rule in rules { code { (rule) } " " } } }
+                        @if !rules.is_empty() { p.mute { "Allowing it more than once adds: " @for rule in rules { code { (rule) } " " } } }
                     }
                 }
                 @if may {
-                    div.field {
-                        label for=(format!("{place}-message")) { "Reason for a denial" }
-                        input id=(format!("{place}-message")) name="message" autocomplete="off";
+                    @if choices.contains(&Answer::Deny) {
+                        div.field {
+                            label for=(format!("{place}-message")) { "Reason for a denial" }
+                            input id=(format!("{place}-message")) name="message" autocomplete="off" aria-describedby=(details);
+                            p.hint id=(details) { "Claude reads it." }
+                        }
                     }
                     div.actions {
-                        @for choice in choices {
-                            button.quiet[*choice != Answer::Allow] type="submit" name="answer" value=(word(*choice)) {
-                                (label(*choice, *request_kind))
+                        @for choice in first.iter().chain(&further) {
+                            button.primary[**choice == Answer::Allow].danger[**choice == Answer::Deny] type="submit" name="answer" value=(word(**choice)) {
+                                (label(**choice, *request_kind))
                             }
                         }
                     }
@@ -70,7 +78,7 @@ fn questions(seq: u64, input: &Value) -> Markup {
                             value=(option["label"].as_str().unwrap_or_default());
                         label for=(id) {
                             (option["label"].as_str().unwrap_or_default())
-                            @if let Some(text) = option["description"].as_str() { " " span.small { (text) } }
+                            @if let Some(text) = option["description"].as_str() { " " span.sub { (text) } }
                         }
                     }
                 }

@@ -160,3 +160,57 @@ async fn the_button_below_a_plan_carries_its_hash() {
     assert_eq!(vera.post("/plan", &[("plan", &hash)]).await.status, StatusCode::FORBIDDEN);
     assert!(!ana.get("/plan?revision=main").await.text.contains("id=\"apply\""));
 }
+
+/// `count` projects are gone from Git, and their deletion is held; `alpha` stays.
+fn hold_deletions(app: &TestApp, count: usize) {
+    let mut new = snapshot();
+    for number in 0..count {
+        let gone = name(&format!("gone-{number}"));
+        let mut project =
+            state(spec(gone.as_str(), "Gone", "2026-11-01T00:00:00Z"), Phase::Running, Reason::DeletionHeld);
+        project.status.message = "Nothing is deleted yet: too many are gone at once.".to_owned();
+        (project.spec, project.overlay_id) = (None, None);
+        let actions = vec![delete("StatefulSet", &format!("{gone}-env"))];
+        project.plan = Arc::new(UnitPlan { unit: Unit::Project(gone.clone()), actions, held: Vec::new() });
+        new.projects.insert(gone, Arc::new(project));
+    }
+    *app.script.snapshot.lock().unwrap() = Arc::new(new);
+}
+
+fn hash_in(page: &str) -> String {
+    page.split("name=\"plan\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_mass_deletion_is_confirmed_by_its_number_and_one_by_its_name() {
+    let app = TestApp::new().await;
+    let olga = Browser::new(&app, "operator").await;
+    for (count, query, button, word) in [
+        (8, "", "Delete 8 projects", "8"),
+        (1, "", "Delete gone-0", "gone-0"),
+        (8, "?project=gone-3", "Delete gone-3", "gone-3"),
+    ] {
+        hold_deletions(&app, count);
+        let page = olga.get(&format!("/plan{query}")).await.text;
+        assert!(page.contains("class=\"danger primary\" id=\"apply\"") && page.contains(button), "{page}");
+        assert!(page.contains("too many are gone at once"), "and why it is held: {page}");
+        assert!(!page.contains("Apply this plan"), "the ordinary button confirms none: {page}");
+        let hash = hash_in(&page);
+        let project = query.trim_start_matches("?project=");
+        for wrong in ["", "9", "yes", "gone"] {
+            let fields = [("plan", hash.as_str()), ("project", project), ("confirm", wrong)];
+            let refused = olga.post("/plan", &fields).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
+            assert!(refused.text.contains("Nothing was done"), "{}", refused.text);
+        }
+        assert!(app.script.applied.lock().unwrap().is_empty());
+        let done = olga.post("/plan", &[("plan", &hash), ("project", project), ("confirm", word)]).await;
+        assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+        assert_eq!(std::mem::take(&mut *app.script.applied.lock().unwrap()), [hash]);
+    }
+    let vera = Browser::new(&app, "viewer").await;
+    let page = vera.get("/plan").await.text;
+    assert!(page.contains("8 deletions are held") && !page.contains("id=\"apply\""), "{page}");
+    let page = vera.get("/projects/gone-1").await.text;
+    assert!(page.contains("The deletion of this project is held") && !page.contains("/delete\""), "{page}");
+}
