@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::cleartext;
 use crate::desired::{self, Reader, Root, Verdicts, judge_change};
-use crate::git::{GitError, NewEntry, NewKind, Repository, Tree};
+use crate::git::{GitError, NewEntry, NewKind, PushStage, Repository, Tree};
 use crate::plan::{POLICY_FILE, Policy};
 use crate::project::layout::project_of;
 use crate::project::{Files, ProjectName, RepoPath, Revision, Unit};
@@ -33,13 +33,30 @@ struct Update {
 /// Judges a push. `updates` is what git gives the hook: a line `old new ref` for each ref. With `identities` encrypted files
 /// have to be readable by them; without any, what can be seen of the files is judged.
 ///
-/// Waits for the lock that API writes hold, so that it judges against a head that stands still.
+/// Takes no lock: git moves the branch only if it still is where the client saw it, and that is what the push is judged
+/// against. The branch is reserved meanwhile, within bounds, so that writes do not outrun every push.
 ///
 /// # Errors
 /// The reasons for refusing it, each naming the file and the way out.
 pub fn check_push(repository: &Repository, updates: &str, identities: &Arc<Vec<Identity>>) -> Result<(), Vec<String>> {
     let internal = |error: GitError| vec![error.to_string()];
-    let _lock = repository.lock().map_err(internal)?;
+    let head = repository.head().map_err(internal)?;
+    let moves = |line: &str| line.ends_with(&format!(" {}", repository.branch()));
+    let reserved = head.filter(|_| updates.lines().any(moves));
+    if let Some(head) = reserved {
+        repository.reserve(head, PushStage::Judging).map_err(internal)?;
+    }
+    let reasons = judge_updates(repository, updates, identities);
+    match (&reasons, reserved) {
+        (Ok(()), Some(head)) => repository.reserve(head, PushStage::Accepted).map_err(internal)?,
+        (Err(_), Some(_)) => repository.release(),
+        (_, None) => {}
+    }
+    reasons
+}
+
+fn judge_updates(repository: &Repository, updates: &str, identities: &Arc<Vec<Identity>>) -> Result<(), Vec<String>> {
+    let internal = |error: GitError| vec![error.to_string()];
     let mut reasons = Vec::new();
     for line in updates.lines().filter(|line| !line.is_empty()) {
         let update = parse(line).ok_or_else(|| vec![format!("{line:?} is no update of a ref")])?;
@@ -108,6 +125,10 @@ fn check_update(
     let head = repository.head()?;
     check_commits(repository, update, new, head, reasons)?;
     if !is_state {
+        return Ok(());
+    }
+    if update.old != head {
+        reasons.push(format!("{} has moved during the push; fetch, rebase or merge, and push again", update.name));
         return Ok(());
     }
     if let Some(head) = head

@@ -27,6 +27,7 @@ pub struct Batch {
 impl Batch {
     pub(super) fn begin(repository: &Repository) -> Result<Self, GitError> {
         let lock = repository.lock()?;
+        repository.wait_for_push()?;
         let start = repository.head()?;
         let objects = Arc::new(repository.staging());
         Ok(Self { repository: repository.clone(), lock, start, tip: start, objects })

@@ -11,6 +11,7 @@
 //!
 //! *Caveats.* Everything here blocks; callers on an async runtime go through `spawn_blocking`.
 
+mod abandoned;
 mod archive;
 mod batch;
 mod commit;
@@ -29,6 +30,7 @@ mod reader;
 mod refs;
 mod remote;
 mod repository;
+mod reservation;
 mod tree;
 mod version;
 mod walk;
@@ -46,6 +48,7 @@ pub use new_entries::{NewEntry, NewKind};
 pub use reader::{Folder, Reader};
 pub use remote::{Credentials, Remote, RemoteError};
 pub use repository::Repository;
+pub use reservation::PushStage;
 pub use tree::Tree;
 pub use version::{OLDEST, Version, VersionError, version};
 pub use walk::{Item, ItemKind};

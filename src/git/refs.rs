@@ -4,7 +4,7 @@
 //! look whether the branch still is where the commit was made, and rename the lock onto the ref. A process killed
 //! between the two leaves the lock behind, and then nobody could write again. So our lock is made as a hard link to a
 //! file of ours: whoever holds the write lock and finds a branch lock with that file behind it knows that its maker is
-//! dead, and takes it away. A lock of another program is never touched.
+//! dead, and takes it away. A lock of another program is removed only when no process can hold it ([`abandoned`]).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind as IoErrorKind, Write};
@@ -18,11 +18,11 @@ use gix::refs::file::Store;
 
 use super::durable::sync;
 use super::objects::revision;
-use super::{CommitError, GitError, WriteLock};
+use super::{CommitError, GitError, WriteLock, abandoned};
 use crate::project::Revision;
 
 /// How long another program may hold the branch.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// Our file behind the lock, in the repository's directory.
 const OWN: &str = "claude-manager.ref";
 
@@ -81,7 +81,7 @@ pub(super) fn compare_and_swap(
     fs::create_dir_all(directory).map_err(|error| GitError::io("making", directory, &error))?;
 
     let own = git_dir.join(OWN);
-    take_lock(&own, &lock, new)?;
+    take_lock(git_dir, &own, &lock, new)?;
     let outcome = (|| {
         let found = find(refs, name)?.map(|id| revision(&id));
         if found != expected {
@@ -99,7 +99,7 @@ pub(super) fn compare_and_swap(
 }
 
 /// Makes `lock` with the new value in it, synced.
-fn take_lock(own: &Path, lock: &Path, new: ObjectId) -> Result<(), CommitError> {
+fn take_lock(git_dir: &Path, own: &Path, lock: &Path, new: ObjectId) -> Result<(), CommitError> {
     remove_stale(own, lock);
     remove(own);
     write_value(own, new, OpenOptions::new().create(true).truncate(true).write(true))?;
@@ -116,6 +116,9 @@ fn take_lock(own: &Path, lock: &Path, new: ObjectId) -> Result<(), CommitError> 
             },
         }
         if Instant::now() >= deadline {
+            if abandoned::remove(git_dir, lock) {
+                continue;
+            }
             remove(own);
             return Err(CommitError::Locked(lock.display().to_string()));
         }

@@ -140,6 +140,7 @@ impl Repository {
         let lock = self.lock()?;
         let branch_lock = self.0.path.join(format!("{}.lock", self.0.branch));
         refs::remove_stale(&refs::own_file(&self.0.path), &branch_lock);
+        super::abandoned::remove(&self.0.path, &branch_lock);
         let objects = self.0.path.join("objects");
         super::hook::remove_abandoned(&objects);
         durable::write_objects(&objects, &Storage::default(), &lock)
@@ -271,10 +272,23 @@ impl Repository {
         Ok(made)
     }
 
-    /// Waits for the lock that writes and the checks of pushes share.
+    /// Returns what keeps writes out when another program's lock on the branch is older than a ref update takes.
+    #[must_use]
+    pub fn write_obstacle(&self) -> Option<String> {
+        let lock = self.0.path.join(format!("{}.lock", self.0.branch));
+        let age = super::abandoned::age(&lock).filter(|age| *age >= refs::PATIENCE)?;
+        Some(format!(
+            "writes wait for {}, which a git program made {} seconds ago; it is removed at the next write if that program \
+             has ended, else end it",
+            lock.display(),
+            age.as_secs()
+        ))
+    }
+
+    /// Waits for the lock that the manager's writes share.
     ///
     /// # Errors
-    /// [`GitError::Io`] when the lock file cannot be made.
+    /// [`GitError::Io`] when the lock file cannot be made, or another process keeps it for too long.
     pub fn lock(&self) -> Result<WriteLock, GitError> {
         WriteLock::acquire(&self.0.path)
     }
@@ -304,6 +318,7 @@ impl Repository {
         lock: &WriteLock,
     ) -> Result<(), CommitError> {
         durable::write_objects(&self.0.path.join("objects"), staged, lock)?;
+        self.wait_for_push()?;
         if self.0.remote.is_some() {
             self.push(expected, tip, lock)?;
         }

@@ -1,6 +1,7 @@
 //! How the manager itself is doing, part by part.
 
 use super::Operations;
+use super::services::ask;
 
 /// A part of the manager, or something that it needs.
 #[derive(Clone, Debug)]
@@ -57,6 +58,10 @@ impl Operations {
             (None, _) => (Health::Down, "the state repository has not been read yet".to_owned()),
             (Some(head), None) => (Health::Ok, format!("at commit {}", head.short())),
             (Some(_), Some(error)) => (Health::Degraded, error.clone()),
+        };
+        let repository = match ask!(self, services => services.write_obstacle()) {
+            Some(obstacle) => (Health::Down, obstacle),
+            None => repository,
         };
         let kubernetes = match &snapshot.cluster {
             None => (Health::Ok, "the cluster answers".to_owned()),

@@ -64,6 +64,11 @@ impl Script {
         }
     }
 
+    #[allow(clippy::unused_self, reason = "the live services have the same method")]
+    pub(super) const fn write_obstacle(&self) -> Option<String> {
+        None
+    }
+
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.lock().unwrap().clone()
     }

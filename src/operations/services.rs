@@ -56,6 +56,11 @@ impl Live {
         self.reconciler.snapshot()
     }
 
+    /// What keeps writes out of the state repository.
+    pub(super) fn write_obstacle(&self) -> Option<String> {
+        self.parts.repository.write_obstacle()
+    }
+
     /// Commits an intent. The snapshot has the commit before this returns, so that a read after a write shows it.
     pub(super) async fn submit(
         &self,

@@ -88,6 +88,12 @@ fn child_that_judges_a_push() {
     let is_deletion = |update: &str| update.split(' ').nth(1) == Some(&"0".repeat(40));
     assert!(quarantine.is_some() || updates.lines().all(is_deletion), "git names the quarantine");
     let outcome = check_push(&repository, &updates, &Arc::default());
+    if let Some(marker) = std::env::var_os("CHANGE_TEST_STOP") {
+        // Behind the verdict, with all that the hook holds.
+        let pid = std::process::id().to_string();
+        std::fs::write(marker, format!("{pid}\n")).unwrap();
+        std::process::Command::new("kill").args(["-STOP", &pid]).status().unwrap();
+    }
     drop(repository);
     if let Err(reasons) = outcome {
         eprintln!("{}", reasons.join("\n"));
@@ -383,6 +389,55 @@ async fn a_secret_in_clear_is_refused_on_any_branch_and_even_when_a_later_commit
         let (taken, words) = try_git(&clone, &["push", "origin", target]);
         assert!(!taken && words.contains("x.yaml in commit") && !words.contains("aHVudGVyMg"), "{words}");
     }
+}
+
+#[tokio::test]
+async fn a_push_is_judged_without_the_lock_of_writes() {
+    let fixture = Fixture::new();
+    fixture.submit(create("one")).await.unwrap();
+    fixture.install_hook();
+    let clone = fixture.clone_state("clone");
+    git(&clone, &["commit", "-q", "--allow-empty", "-m", "by hand"]);
+    let held = fixture.repository.lock().unwrap();
+    let push = tokio::task::spawn_blocking(move || try_git(&clone, &["push", "-q", "origin", "main"]));
+    let pushed = tokio::time::timeout(std::time::Duration::from_secs(8), push).await;
+    drop(held);
+    let (taken, said) = pushed.expect("the hook waits for the lock").unwrap();
+    assert!(taken, "{said}");
+}
+
+#[tokio::test]
+async fn a_hook_that_is_stopped_keeps_no_write_out() {
+    let fixture = Fixture::new();
+    fixture.submit(create("one")).await.unwrap();
+    fixture.install_hook();
+    let clone = fixture.clone_state("clone");
+    git(&clone, &["commit", "-q", "--allow-empty", "-m", "by hand"]);
+    let marker = fixture.directory.path().join("hook.pid");
+    let mut pushing = std::process::Command::new("git")
+        .args(["push", "-q", "origin", "main"])
+        .current_dir(&clone)
+        .env("CHANGE_TEST_STOP", &marker)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let stopped = loop {
+        if let Some(pid) = std::fs::read_to_string(&marker).ok().filter(|text| text.ends_with('\n')) {
+            break pid.trim().to_owned();
+        }
+        assert!(std::time::Instant::now() < deadline, "the hook did not begin");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    let begun = std::time::Instant::now();
+    let written = fixture.submit(create("two"));
+    let written = tokio::time::timeout(std::time::Duration::from_secs(30), written).await;
+    let waited = begun.elapsed();
+    std::process::Command::new("kill").args(["-CONT", &stopped]).status().unwrap();
+    let taken = pushing.wait().unwrap().success();
+    written.expect("the write is answered").unwrap();
+    assert!(waited < std::time::Duration::from_secs(8), "{waited:?}");
+    assert!(!taken, "the push lost its race, and is told so");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use claude_manager::git::{CommitError, CommitMeta, Credentials, GitError, Person, Remote, Repository};
+use claude_manager::git::{CommitError, CommitMeta, Credentials, GitError, Person, PushStage, Remote, Repository};
 use claude_manager::project::{ChangeSet, Entry, Files, FilesError, ProjectName, RepoPath, Revision};
 use tempfile::TempDir;
 
@@ -217,6 +217,64 @@ fn a_lock_of_another_program_is_respected_and_a_stale_one_of_ours_is_not() {
     assert!(matches!(refused, Err(CommitError::Locked(_))), "{refused:?}");
     assert!(lock.exists());
     assert_eq!(fixture.head(), head);
+}
+
+/// What a `git receive-pack` that is killed between its lock and its rename leaves.
+fn leave_lock(repository: &Path) -> PathBuf {
+    let lock = repository.join("refs/heads/main.lock");
+    std::fs::write(&lock, "").unwrap();
+    let minute_ago = std::time::SystemTime::now() - Duration::from_secs(60);
+    std::fs::File::options().write(true).open(&lock).unwrap().set_modified(minute_ago).unwrap();
+    lock
+}
+
+#[test]
+fn a_lock_that_a_killed_git_left_is_removed_at_a_write_and_at_the_start() {
+    let fixture = Fixture::new();
+    let lock = leave_lock(&fixture.path());
+    assert!(fixture.repository.write_obstacle().is_some_and(|text| text.contains("main.lock")));
+    fixture.commit(&write("b", "1"), "b");
+    assert!(!lock.exists());
+    assert_eq!(fixture.repository.write_obstacle(), None);
+
+    leave_lock(&fixture.path());
+    Repository::open_or_init(&fixture.path(), "main", &ChangeSet::default(), &meta("Begin")).unwrap();
+    assert!(!lock.exists());
+}
+
+#[test]
+fn an_old_lock_stays_while_a_git_program_works_in_the_repository() {
+    let fixture = Fixture::new();
+    let mut living = Command::new("git")
+        .args(["cat-file", "--batch"])
+        .current_dir(fixture.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lock = leave_lock(&fixture.path());
+    let refused = fixture.repository.commit(Some(fixture.head()), &write("c", "1"), &meta("c"));
+    let is_there = lock.exists();
+    living.kill().unwrap();
+    living.wait().unwrap();
+    assert!(matches!(refused, Err(CommitError::Locked(_))) && is_there, "{refused:?}");
+}
+
+#[test]
+fn a_push_that_is_reserved_is_waited_for_and_not_for_ever() {
+    let fixture = Fixture::new();
+    let head = fixture.head();
+    fixture.repository.reserve(head, PushStage::Accepted).unwrap();
+    let begun = Instant::now();
+    fixture.commit(&write("b", "1"), "b");
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_millis(700) && waited < Duration::from_secs(4), "{waited:?}");
+
+    // A note about another head holds nobody up.
+    fixture.repository.reserve(head, PushStage::Accepted).unwrap();
+    let begun = Instant::now();
+    fixture.commit(&write("c", "1"), "c");
+    assert!(begun.elapsed() < Duration::from_millis(700), "{:?}", begun.elapsed());
 }
 
 #[test]
