@@ -30,6 +30,8 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     /// DATA_DIR: everything that this process keeps on disk.
     pub data_dir: PathBuf,
+    /// CLAUDE_BIN: the program that environments of the embedded cluster run; the first `claude` in PATH when absent.
+    pub claude_bin: Option<PathBuf>,
     /// DATABASE_URL: a PostgreSQL server; without it a file in `data_dir`.
     pub database_url: Option<SecretString>,
     /// How lines are logged.
@@ -197,6 +199,7 @@ impl Settings {
         let kubeconfig = reader.optional("KUBECONFIG", path);
         let data_dir = reader.with_default("DATA_DIR", "./data", path);
         let database_url = reader.secret("DATABASE_URL", database_url);
+        let claude_bin = reader.optional("CLAUDE_BIN", path);
         let format = reader.with_default("NODE_ENV", "development", |text| {
             Ok(if text == "production" { LogFormat::Json } else { LogFormat::Text })
         });
@@ -249,6 +252,7 @@ impl Settings {
                 namespace: namespace?,
                 kubeconfig,
                 data_dir: data_dir?,
+                claude_bin,
                 database_url,
                 log: LogSettings { format: format?, level: level? },
                 server: ServerSettings {

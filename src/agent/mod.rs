@@ -16,8 +16,8 @@ mod token;
 
 pub use client::{Address, AgentSocket, Client, ClientError, EventLines, Frame, Reach};
 pub use program::{
-    AgentError, ClaudeOptions, CredentialRequest, Holder, LaunchOptions, Options, credential, encode_variables, holder,
-    install, launch, run, run_child,
+    AgentError, ClaudeOptions, CredentialRequest, Holder, LaunchOptions, Options, credential, encode_variables,
+    find_claude, holder, install, launch, run, run_child,
 };
 pub use protocol::{PORT, PROTOCOL, Readiness, Repository, Status, chat};
 pub use token::{Claims, KeyError, MAX_LIFETIME, PublicKey, Refusal, Signer, Verifier};

@@ -39,7 +39,7 @@ use crate::project::ProjectName;
 use layout::Layout;
 use source::Source;
 
-pub use claude::run_child;
+pub use claude::{find_claude, run_child};
 pub use credential::{CredentialRequest, answer as credential};
 pub use install::install;
 pub use launch::{LaunchOptions, encode as encode_variables, launch};

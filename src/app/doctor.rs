@@ -2,6 +2,7 @@
 //!
 //! Each check gives [`Finding`]s; one that cannot be made because of an earlier one is left out, not guessed.
 
+mod claude;
 mod cluster;
 mod jira;
 mod machine;
@@ -79,6 +80,7 @@ pub(super) async fn doctor(settings: anyhow::Result<Settings>) -> anyhow::Result
     };
     report.tell_all(repository::check(&settings, identities));
     report.tell(repository::backup(&settings));
+    report.tell_all(claude::check(&settings).await);
     report.tell(jira::check(&settings).await);
     report.tell_all(cluster::check(&settings).await);
     Ok(report.end())

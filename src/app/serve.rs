@@ -230,7 +230,9 @@ impl Pods {
     async fn run(wired: &Wired, settings: &Settings) -> anyhow::Result<Self> {
         let Some(cluster) = &wired.embedded else { return Ok(Self(None)) };
         let program = std::env::current_exe().context("where this program is")?;
-        let options = embedded::Options { data: settings.data_dir.clone(), program };
+        // Agents work elsewhere, where a relative path would mean another file.
+        let claude = settings.claude_bin.as_ref().map(std::path::absolute).transpose().context("CLAUDE_BIN")?;
+        let options = embedded::Options { data: settings.data_dir.clone(), program, claude };
         Ok(Self(Some(LocalRuntime::start(cluster, options).await?)))
     }
 

@@ -56,6 +56,12 @@ pub const SETTINGS: &[Setting] = &[
         "File that names the cluster; in a pod the pod's own account is used, elsewhere the embedded cluster.",
     ),
     setting(
+        "CLAUDE_BIN",
+        "",
+        "/usr/local/bin/claude",
+        "Claude Code for the environments of the embedded cluster; without it the first `claude` in PATH.",
+    ),
+    setting(
         "STATE_GIT_REPOSITORY",
         "",
         "https://git.example.com/team/state.git",

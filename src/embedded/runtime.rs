@@ -99,6 +99,8 @@ pub struct Options {
     pub data: PathBuf,
     /// The program that is started as `PROGRAM agent …`.
     pub program: PathBuf,
+    /// CLAUDE_BIN of agents whose pod names none.
+    pub claude: Option<PathBuf>,
 }
 
 /// Pods being run.
@@ -120,6 +122,7 @@ struct Shared {
     handle: Runtime,
     layout: Layout,
     program: PathBuf,
+    claude: Option<PathBuf>,
     objects: Objects,
     volumes: Volumes,
     addresses: Addresses,
@@ -151,6 +154,7 @@ impl LocalRuntime {
         let shared = Shared {
             handle,
             program: options.program,
+            claude: options.claude,
             objects: Objects::default(),
             volumes: Volumes::new(layout.clone()),
             addresses: Addresses::new(&data),

@@ -225,3 +225,26 @@ async fn jira_is_asked_where_it_is_set_up() {
     assert!(said.starts_with("WARN") && said.contains("cannot be reached") && said.contains("JIRA_EMAIL"), "{said}");
     assert!(!told.contains("hidden-word"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claude_code_and_its_default_credentials_are_looked_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("claude");
+    fs::write(&program, "#!/bin/sh\necho '2.1.332 (Claude Code)'\n").expect("a program");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it runs");
+    let manager = Manager::embedded();
+    let found = program.display().to_string();
+
+    let (told, content) = doctor(&manager, &[("CLAUDE_BIN", &found)]);
+    assert!(content, "{told}");
+    assert_eq!(about(&told, "Claude Code"), [format!("ok    Claude Code       2.1.332, {found}")]);
+    let said = about(&told, "credentials").join(" ");
+    assert!(said.starts_with("WARN"), "{told}");
+    for way in ["anthropic-api-key", "claude setup-token", "anthropic-base-url", "secrets.sops.yaml"] {
+        assert!(said.contains(way), "{way}: {said}");
+    }
+
+    let (told, _) = doctor(&manager, &[("CLAUDE_BIN", "/nowhere/claude")]);
+    let said = about(&told, "Claude Code").join(" ");
+    assert!(said.starts_with("WARN") && said.contains("/nowhere/claude") && said.contains("npm install"), "{said}");
+}

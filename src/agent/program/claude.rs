@@ -23,6 +23,7 @@ pub use child::run_child;
 pub(super) use command::Start;
 pub(super) use credentials::Credentials;
 pub(super) use find::Install;
+pub use find::find_claude;
 pub(super) use home::Home;
 pub(super) use line::Ask;
 pub(super) use problem::Problem;

@@ -14,7 +14,7 @@ use crate::project::PASSED;
 /// Whether a variable of this machine is the agent's business: where programs, certificates and proxies are, and how the
 /// person reads.
 pub(super) fn passed(name: &str) -> bool {
-    const OWN: [&str; 6] = ["CLAUDE_BIN", "HOME", "LANG", "TZ", "TERM", "NODE_EXTRA_CA_CERTS"];
+    const OWN: [&str; 5] = ["HOME", "LANG", "TZ", "TERM", "NODE_EXTRA_CA_CERTS"];
     PASSED.contains(&name) || OWN.contains(&name) || name.starts_with("LC_")
 }
 
@@ -199,7 +199,7 @@ mod tests {
         for name in ["SOPS_AGE_KEY", "DATABASE_URL", "JIRA_API_KEY", "DATA_DIR", "SSH_AUTH_SOCK", "LCX"] {
             assert!(!passed(name), "{name}");
         }
-        for name in ["CLAUDE_BIN", "PATH", "LC_ALL", "HTTPS_PROXY", "TZ"] {
+        for name in ["PATH", "LC_ALL", "HTTPS_PROXY", "TZ"] {
             assert!(passed(name), "{name}");
         }
     }

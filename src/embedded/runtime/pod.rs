@@ -173,7 +173,10 @@ impl Pod {
         };
         self.address = Some(address);
         let values = |reference: &super::spec::Reference| objects.values(reference);
-        let variables = environment::of_pod(&self.spec, &address.to_string(), &values).map_err(Problem::config)?;
+        let mut variables = environment::of_pod(&self.spec, &address.to_string(), &values).map_err(Problem::config)?;
+        if let Some(path) = &self.shared.claude {
+            variables.entry("CLAUDE_BIN".to_owned()).or_insert_with(|| path.display().to_string());
+        }
         let log = self.logs().begin().map_err(|error| Problem::run(format!("its log cannot be written: {error}")))?;
         let launch = Launch {
             program: &self.shared.program,

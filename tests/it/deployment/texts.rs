@@ -24,6 +24,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("SOPS_AGE_KEY", "secret"),
     ("WEBHOOK_SECRET", "secret"),
     ("ALLOWED_HOSTS", "only for a manager on the loopback address"),
+    ("CLAUDE_BIN", "the environment's image has it"),
     ("KUBECONFIG", "the pod has an account of its own"),
     ("KUBERNETES_NAMESPACE", "the namespace of the pod, in the Deployment"),
     ("SOPS_AGE_KEY_FILE", "the Secret's key sops-age-key"),

@@ -28,7 +28,7 @@ impl Local {
     pub(super) async fn with(program: PathBuf) -> Self {
         let data = tempfile::tempdir().unwrap();
         let cluster = Cluster::open(&data.path().join("cluster")).unwrap();
-        let options = Options { data: data.path().to_owned(), program };
+        let options = Options { data: data.path().to_owned(), program, claude: None };
         let runtime = LocalRuntime::start(&cluster, options).await.unwrap();
         Self { data, client: cluster.client(), runtime }
     }

@@ -31,6 +31,14 @@ struct Known {
     version: Result<String, String>,
 }
 
+/// Path and version of the Claude Code that an agent of this machine would run.
+///
+/// # Errors
+/// What is missing, and the way to bring it.
+pub async fn find_claude(configured: Option<PathBuf>) -> Result<(PathBuf, String), String> {
+    Install::new(configured).ask().await.map_err(|problem| problem.message())
+}
+
 /// Tells one file from its successor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp(u64, u64, i64, i64);
