@@ -46,8 +46,8 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Write).await?;
     terminal.say(&format!("  cluster     {}, namespace {}", wired.cluster, settings.namespace));
     settings.defaults.local_repositories = wired.embedded.is_some();
-    let auth =
-        Auth::open(&settings.data_dir, settings.secrets.admin_token.as_ref()).context("the administrator token")?;
+    let (admin, jwt) = (settings.secrets.admin_token.as_ref(), settings.secrets.jwt_secret.as_ref());
+    let auth = Auth::open(&settings.data_dir, admin, jwt).context("the sign-in")?;
     let mut signals = Signals::new().context("the signals")?;
     // Before the reconciler looks: what runs since before is running, and no project seems to start anew.
     let runtime = Pods::run(&wired, &settings).await?;

@@ -15,12 +15,13 @@ const MAP: &[(&str, &[&str])] = &[
     ("config", &["project"]),
     ("metrics", &["project"]),
     ("private_file", &[]),
+    ("jwt_crypto", &[]),
     // Adapters never name one another.
     ("git", &["project", "metrics"]),
     ("cluster", &["project", "plan", "kustomize", "metrics"]),
     ("store", &["project", "metrics"]),
     ("sops", &["project", "kustomize", "desired"]),
-    ("agent", &["project", "metrics", "private_file"]),
+    ("agent", &["project", "metrics", "private_file", "jwt_crypto"]),
     // Services.
     ("change", &["project", "kustomize", "edit", "plan", "desired", "git", "sops", "store", "metrics"]),
     (
@@ -35,7 +36,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("chat", &["project", "store", "agent", "metrics", "operations"]),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
-    ("auth", &["project", "store", "metrics", "private_file"]),
+    ("auth", &["project", "store", "metrics", "private_file", "jwt_crypto"]),
     ("web", &["project", "config", "plan", "store", "metrics", "auth", "operations", "chat"]),
     (
         "app",

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets;
-use crate::project::{Action, Principal, allows};
+use crate::project::{Action, Principal};
 
 /// Nothing but our own files, no code or style inside a page, no frame around it, no form to elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -59,7 +59,7 @@ impl Frame<'_> {
                                 a href=(format!("{base}/chat")) { "Chat" }
                                 a href=(format!("{base}/plan")) { "Plan" }
                                 a href=(format!("{base}/backups")) { "Backups" }
-                                @if allows(principal.role, Action::Upgrade) { a href=(format!("{base}/upgrade")) { "Upgrade" } }
+                                @if principal.may(Action::Upgrade) { a href=(format!("{base}/upgrade")) { "Upgrade" } }
                                 a href=(format!("{base}/new")) { "New project" }
                             }
                             form.out method="post" action=(format!("{base}/sign-out")) {

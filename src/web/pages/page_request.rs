@@ -11,7 +11,7 @@ use super::layout::{Frame, put_headers};
 use super::project::tag;
 use super::{flash, see_other};
 use crate::operations::Snapshot;
-use crate::project::{Action, Actor, Source, allows};
+use crate::project::{Action, Actor, Source};
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::request::Call;
@@ -39,7 +39,7 @@ impl Visit {
 
     /// Whether the policy lets the visitor do this: what nobody may do is not offered.
     pub(super) const fn may(&self, action: Action) -> bool {
-        allows(self.call.actor.principal.role, action)
+        self.call.actor.principal.may(action)
     }
 
     /// Who acts, by way of a page.

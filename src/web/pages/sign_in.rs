@@ -54,7 +54,7 @@ pub(in crate::web) async fn look(State(state): State<AppState>, request: Request
     }
     match open(&state, token, &next).await {
         Ok(response) => Ok(response),
-        Err(SignInError::Refused(Refusal::Unknown)) => Ok(without_token(server, &next, "wrong")),
+        Err(SignInError::Refused(Refusal::Unknown | Refusal::Expired)) => Ok(without_token(server, &next, "wrong")),
         Err(error) => Err(problem(error)),
     }
 }
@@ -72,7 +72,9 @@ pub(in crate::web) async fn sign_in(State(state): State<AppState>, request: Requ
     let next = local(server, given.get("next"));
     match open(&state, given.get("token"), &next).await {
         Ok(response) => Ok(response),
-        Err(SignInError::Refused(Refusal::Unknown)) => Ok(form(server, StatusCode::UNAUTHORIZED, &next, Hint::Wrong)),
+        Err(SignInError::Refused(Refusal::Unknown | Refusal::Expired)) => {
+            Ok(form(server, StatusCode::UNAUTHORIZED, &next, Hint::Wrong))
+        }
         Err(error) => Err(problem(error)),
     }
 }
@@ -144,7 +146,7 @@ fn form(server: &ServerSettings, status: StatusCode, next: &str, hint: Hint) -> 
         @match hint {
             Hint::Nothing => {}
             Hint::Wrong => div.notice.bad id="token-error" role="alert" {
-                "This token is not valid. A link from an earlier start of the manager may carry an older one."
+                "This token is not valid, or it has expired. A link from an earlier start of the manager may carry an older one."
             },
             Hint::Elsewhere => div.notice role="alert" {
                 "You came by a link on another page, which does not sign anybody in. Paste the token here, or open the \
@@ -155,12 +157,13 @@ fn form(server: &ServerSettings, status: StatusCode, next: &str, hint: Hint) -> 
         form.narrow method="post" action=(format!("{base}/sign-in")) {
             input type="hidden" name="next" value=(next);
             div.field {
-                label for="token" { "Administrator token" }
+                label for="token" { "Token" }
                 input id="token" name="token" type="password" autocomplete="current-password" required autofocus
                     aria-describedby=(if wrong { "token-error token-hint" } else { "token-hint" })
                     aria-invalid=[wrong.then_some("true")];
                 p.hint id="token-hint" {
-                    "The manager prints a link with it when it starts; " code { "claude-manager token show" } " prints the token."
+                    "The manager prints a link with the administrator's when it starts; " code { "claude-manager token show" }
+                    " prints that token, and " code { "claude-manager token create --role viewer" } " makes others."
                 }
             }
             button type="submit" { "Sign in" }

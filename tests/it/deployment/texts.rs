@@ -20,6 +20,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("BACKUP_SSH_PRIVATE_KEY", "secret"),
     ("DATABASE_URL", "secret"),
     ("DEFAULT_ANTHROPIC_API_KEY", "secret"),
+    ("JWT_SECRET", "secret"),
     ("SOPS_AGE_KEY", "secret"),
     ("WEBHOOK_SECRET", "secret"),
     ("ALLOWED_HOSTS", "only for a manager on the loopback address"),
@@ -38,7 +39,7 @@ const DIFFERENT: &[(&str, &str)] = &[
 ];
 
 /// Keys of the Secret that no setting of this program reads yet, or that only ssh reads.
-const KEYS_WITHOUT_SETTING: &[&str] = &["backup-ssh-public-key", "jira-api-key", "jwt-secret"];
+const KEYS_WITHOUT_SETTING: &[&str] = &["backup-ssh-public-key", "jira-api-key"];
 
 #[test]
 fn every_setting_is_in_the_configmap_with_its_default_or_elsewhere_on_purpose() {
