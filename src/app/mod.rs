@@ -7,6 +7,7 @@ pub mod cli;
 mod commands;
 mod directory;
 mod doctor;
+mod files;
 mod serve;
 pub mod telemetry;
 mod wiring;

@@ -38,6 +38,7 @@ pub struct Metrics {
     last_backup: IntGauge,
     health: IntGaugeVec,
     errors: IntCounterVec,
+    connections_closed: IntCounterVec,
     chat_messages: IntCounterVec,
     chat_connections: IntGaugeVec,
 }
@@ -147,6 +148,11 @@ impl Metrics {
             },
             health: gauge("system_health_status", "Health of a component: 1 works, 0 does not.", &["component"])?,
             errors: counter("errors_total", "Errors by kind.", &["type"])?,
+            connections_closed: counter(
+                "http_connections_closed_total",
+                "Connections that the manager refused or ended, by reason.",
+                &["reason"],
+            )?,
             chat_messages: counter(
                 "chat_messages_total",
                 "Prompts that were accepted and answers that were given, by way.",
@@ -163,6 +169,9 @@ impl Metrics {
             let _ = metrics.chat_messages.with_label_values(&["prompt", source]);
         }
         metrics.chat_connections.with_label_values::<&str>(&[]).set(0);
+        for reason in ["refused", "evicted", "slow-head", "idle", "stalled"] {
+            let _ = metrics.connections_closed.with_label_values(&[reason]);
+        }
         Ok(metrics)
     }
 
@@ -278,6 +287,11 @@ impl Metrics {
         self.errors.with_label_values(&[kind]).inc();
     }
 
+    /// Counts a connection that was refused or ended: `refused`, `evicted`, `slow-head`, `idle`, `stalled`.
+    pub fn connection_closed(&self, reason: &'static str) {
+        self.connections_closed.with_label_values(&[reason]).inc();
+    }
+
     /// Everything in the text format of Prometheus.
     #[must_use]
     pub fn render(&self) -> String {
@@ -330,6 +344,7 @@ mod tests {
         metrics.backup(Outcome::Success, Duration::from_secs(1));
         metrics.set_last_backup(1_700_000_000);
         metrics.chat_message("prompt", "api");
+        metrics.connection_closed("evicted");
         let _open = metrics.chat_connection();
         drop(metrics.chat_connection());
 
@@ -353,6 +368,8 @@ mod tests {
             "backup_last_success_timestamp_seconds 1700000000",
             "chat_messages_total{kind=\"prompt\",source=\"api\"} 1",
             "active_chat_connections 1",
+            "http_connections_closed_total{reason=\"evicted\"} 1",
+            "http_connections_closed_total{reason=\"refused\"} 0",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

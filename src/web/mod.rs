@@ -15,6 +15,7 @@ mod problem;
 mod request;
 mod router;
 mod same_origin;
+mod server;
 mod websocket;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::operations::Operations;
 use crate::store::Store;
 
 pub use router::router;
+pub use server::{Limits, serve};
 
 /// What handlers work with; cheap to clone.
 #[derive(Clone)]
