@@ -104,6 +104,8 @@ pub struct ServerSettings {
     pub metrics_open: bool,
     /// HEALTH_OPEN: whether the health report needs no token.
     pub health_open: bool,
+    /// MAX_CONNECTIONS: how many connections are served at a time.
+    pub max_connections: usize,
 }
 
 /// What a new project gets where its request is silent.
@@ -179,6 +181,8 @@ pub struct Secrets {
     pub agent_signing_key: Option<SecretString>,
     /// ADMIN_TOKEN, `admin-token`: the administrator's token; without it one is made in `data_dir`.
     pub admin_token: Option<SecretString>,
+    /// JWT_SECRET, `jwt-secret`: signs tokens with a role; without it one is made in `data_dir`.
+    pub jwt_secret: Option<SecretString>,
     /// WEBHOOK_SECRET, `webhook-secret`: signs what calls the webhooks without a token.
     pub webhook_secret: Option<SecretString>,
     /// JIRA_API_KEY, `jira-api-key`: the API token (Cloud) or personal access token (Data Center) of the manager's account.
@@ -212,6 +216,7 @@ impl Settings {
         let allowed_hosts = reader.optional("ALLOWED_HOSTS", host_names).unwrap_or_default();
         let metrics_open = reader.with_default("METRICS_OPEN", "true", boolean);
         let health_open = reader.with_default("HEALTH_OPEN", "true", boolean);
+        let max_connections = reader.with_default("MAX_CONNECTIONS", "2048", max_connections);
         let storage_class = reader.optional("DEFAULT_STORAGE_CLASS", storage_class);
         let workspace_size = reader.with_default("DEFAULT_WORKSPACE_SIZE", "20Gi", size);
         let config_size = reader.with_default("DEFAULT_CONFIG_SIZE", "5Gi", size);
@@ -241,6 +246,7 @@ impl Settings {
             git_ssh_private_key: reader.secret("BACKUP_SSH_PRIVATE_KEY", anything),
             agent_signing_key: reader.secret("AGENT_SIGNING_KEY", anything),
             admin_token: reader.secret("ADMIN_TOKEN", anything),
+            jwt_secret: reader.secret("JWT_SECRET", anything),
             webhook_secret: reader.secret("WEBHOOK_SECRET", anything),
             jira_api_key: reader.secret("JIRA_API_KEY", one_word),
             files: Vec::new(),
@@ -264,6 +270,7 @@ impl Settings {
                     allowed_hosts,
                     metrics_open: metrics_open?,
                     health_open: health_open?,
+                    max_connections: max_connections?,
                 },
                 defaults: ProjectDefaults {
                     storage_class,
@@ -308,6 +315,7 @@ impl Secrets {
             (&mut self.git_ssh_private_key, "backup-ssh-private-key"),
             (&mut self.agent_signing_key, "agent-signing-key"),
             (&mut self.admin_token, "admin-token"),
+            (&mut self.jwt_secret, "jwt-secret"),
             (&mut self.sops_age_key, "sops-age-key"),
             (&mut self.webhook_secret, "webhook-secret"),
             (&mut self.jira_api_key, "jira-api-key"),
@@ -415,6 +423,13 @@ fn boolean(text: &str) -> Result<bool, String> {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
         _ => Err("must be true or false".to_owned()),
+    }
+}
+
+fn max_connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 16..=65_536) => Ok(count),
+        _ => Err("must be a number of connections from 16 to 65536".to_owned()),
     }
 }
 

@@ -8,6 +8,7 @@
 //!             plan/      (desired, observed, now) -> actions and status
 //!             desired/   (tree, policy) -> objects or verdict of each unit: the one reading of a tree
 //! beside it   config/  settings   metrics/  counters   private_file  keys and tokens on disk
+//!             jwt_crypto  signatures of tokens
 //! adapters    git/  cluster/  store/  sops/  agent/  jira/   one outside system each
 //! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)  backup/
 //!             operations/  what the product can do, once, for every edge
@@ -57,6 +58,7 @@ pub mod edit;
 pub mod embedded;
 pub mod git;
 pub mod jira;
+mod jwt_crypto;
 pub mod metrics;
 pub mod operations;
 pub mod plan;

@@ -7,7 +7,6 @@
 //! followed.
 
 mod key;
-mod provider;
 mod verify;
 
 use std::fmt;
@@ -18,6 +17,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 
+use crate::jwt_crypto;
 use crate::project::ProjectName;
 
 pub use key::{KeyError, PublicKey};
@@ -117,7 +117,7 @@ impl Signer {
     /// # Errors
     /// When the key cannot sign, which would be a defect.
     pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
-        provider::install();
+        jwt_crypto::install();
         jsonwebtoken::encode(&self.inner.header, claims, &self.inner.key)
             .map_err(|error| KeyError::Sign(error.to_string()))
     }

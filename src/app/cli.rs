@@ -173,6 +173,34 @@ pub enum Reorder {
 pub enum Token {
     /// Prints the administrator's token, for whoever may read the data directory or the Secret anyway. Makes none.
     Show,
+    /// Prints a new token with a role, for API, pages and Git. The manager need not run; the token ends at its time, or when
+    /// the key jwt-secret is replaced.
+    Create {
+        /// What the token allows: a viewer reads, an operator also changes projects and sends prompts, an administrator does
+        /// everything.
+        #[arg(long, value_name = "ROLE", value_enum)]
+        role: RoleName,
+        /// How long it is good for: 30m, 12h, 90d; at most 366d.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = crate::auth::parse_ttl)]
+        ttl: std::time::Duration,
+        /// The author of commits that are made with it.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// The author's address.
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<String>,
+    },
+}
+
+/// Roles, each including the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Reads.
+    Viewer,
+    /// Also changes projects and sends prompts.
+    Operator,
+    /// Does everything.
+    Administrator,
 }
 
 /// Hooks of the state repository.

@@ -5,15 +5,17 @@ use std::num::NonZero;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 
-use super::cli::{Build, LoadRestrictor, Reorder};
+use super::cli::{Build, LoadRestrictor, Reorder, RoleName};
 use super::directory::Directory;
 use super::wiring::{self, Access};
 use crate::config::Settings;
 use crate::git::{Quarantine, Repository};
 use crate::operations::{self, OnceReport};
+use crate::project::Role;
 use crate::{auth, change, plan};
 
 /// `build DIR`.
@@ -118,6 +120,25 @@ fn tell(report: &OnceReport) -> bool {
 /// `token show`.
 pub(super) fn show_token(settings: &Settings) -> anyhow::Result<ExitCode> {
     let token = auth::existing_administrator_token(&settings.data_dir, settings.secrets.admin_token.as_ref())?;
+    print(&format!("{token}\n"))
+}
+
+/// `token create --role ROLE --ttl TIME`.
+pub(super) fn create_token(
+    settings: &Settings,
+    role: RoleName,
+    ttl: Duration,
+    name: Option<String>,
+    email: Option<String>,
+) -> anyhow::Result<ExitCode> {
+    let key = auth::existing_token_key(&settings.data_dir, settings.secrets.jwt_secret.as_ref())?;
+    let role = match role {
+        RoleName::Viewer => Role::Viewer,
+        RoleName::Operator => Role::Operator,
+        RoleName::Administrator => Role::Administrator,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970; set it")?;
+    let token = key.create(&auth::NewToken { role, ttl, name, email }, now.as_secs())?;
     print(&format!("{token}\n"))
 }
 

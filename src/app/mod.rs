@@ -7,6 +7,7 @@ pub mod cli;
 mod commands;
 mod directory;
 mod doctor;
+mod files;
 mod serve;
 pub mod telemetry;
 mod wiring;
@@ -29,6 +30,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Hook { hook: Hook::PreReceive }) => return commands::pre_receive(),
         Some(Command::Init { directory }) => return commands::init(&directory, &settings(None)?),
         Some(Command::Token { token: Token::Show }) => return commands::show_token(&settings(cli.kubeconfig)?),
+        Some(Command::Token { token: Token::Create { role, ttl, name, email } }) => {
+            return commands::create_token(&settings(cli.kubeconfig)?, role, ttl, name, email);
+        }
         // Neither a `.env` file nor a runtime of several threads: an agent is none of the manager's processes.
         Some(Command::Agent(agent)) => return agent::run(agent),
         None

@@ -1,6 +1,5 @@
 //! `serve`: everything, until it is told to stop.
 
-use std::future::IntoFuture;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::telemetry;
 use super::wiring::{self, Access, Wired};
+use super::{files, telemetry};
 use crate::auth::{self, Auth};
 use crate::change::Changes;
 use crate::chat::Chat;
@@ -40,6 +39,7 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("{address} cannot be listened on; stop what uses it, or set PORT to another port"))?;
     let address = listener.local_addr().context("the port")?;
+    let limits = web::Limits::new(files::connections(settings.server.max_connections));
     let terminal = Terminal::of_this_process();
     terminal.say(&format!("Claude Manager {} is starting", env!("CARGO_PKG_VERSION")));
     terminal.say(&format!("  data        {}", settings.data_dir.display()));
@@ -47,8 +47,8 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let wired = wiring::wire(&settings, Access::Write).await?;
     terminal.say(&format!("  cluster     {}, namespace {}", wired.cluster, settings.namespace));
     settings.defaults.local_repositories = wired.embedded.is_some();
-    let auth =
-        Auth::open(&settings.data_dir, settings.secrets.admin_token.as_ref()).context("the administrator token")?;
+    let (admin, jwt) = (settings.secrets.admin_token.as_ref(), settings.secrets.jwt_secret.as_ref());
+    let auth = Auth::open(&settings.data_dir, admin, jwt).context("the sign-in")?;
     let mut signals = Signals::new().context("the signals")?;
     // Before the reconciler looks: what runs since before is running, and no project seems to start anew.
     let runtime = Pods::run(&wired, &settings).await?;
@@ -102,9 +102,10 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
         let _ = stopping.changed().await;
         operations.close_streams();
     };
-    let mut server = axum::serve(listener, router).with_graceful_shutdown(told).into_future();
+    let metrics = wired.parts.metrics.clone();
+    let mut server = std::pin::pin!(web::serve(listener, router, limits, metrics, told));
     let fault = tokio::select! {
-        served = &mut server => anyhow::bail!("serving ended ({served:?}), see the log; start again"),
+        () = &mut server => anyhow::bail!("serving ended, see the log; start again"),
         () = signals.next() => None,
         () = reconciler.ended() => Some("the reconciler ended, see the log; start again"),
         () = runtime.ended() => Some("what runs the environments ended, see the log; start again"),
@@ -116,7 +117,7 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let hurry = async move { signals.next().await }.boxed().shared();
     let last_calls = async {
         tokio::select! {
-            _ = server => {}
+            () = server => {}
             () = hurry.clone() => {}
             () = tokio::time::sleep(LAST_CALLS) => tracing::warn!("calls that did not end are cut off"),
         }

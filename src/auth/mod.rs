@@ -1,14 +1,17 @@
 //! Who sends a request.
 //!
-//! Takes a request's headers, gives a [`Principal`] or a [`Refusal`]. Today everybody is the administrator, who knows
-//! the token of the settings or else that in `DATA_DIR/admin-token`; further tokens and people are further entries of the
-//! same table. Browsers show the token once and a cookie from then on (`session`). No setting switches the sign-in off.
+//! Takes a request's headers, gives a [`Caller`] or a [`Refusal`]. The administrator knows the token of the settings or else
+//! that in `DATA_DIR/admin-token`. Everybody else has a token with a role, signed with the key of the settings or that in
+//! `DATA_DIR/jwt-secret` (`jwt`). Browsers show a token once and a cookie from then on (`session`); `grant` ends what outlives
+//! the token or the session. No setting switches the sign-in off.
 //!
 //! A wrong token costs a second, and only so many are looked at in one: guessing gains nothing, and a right token never
 //! waits, so that nobody can be kept out by somebody who guesses.
 //!
 //! **Architecture invariant:** no token is kept in memory, logged or compared as text: only digests are, in constant time.
 
+mod grant;
+mod jwt;
 mod session;
 mod token_file;
 
@@ -16,27 +19,39 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 
 use crate::project::{Principal, Role};
 
+pub use grant::{Caller, Ended, Grant};
+pub use jwt::{NewToken, NewTokenError, TokenKey, parse_ttl};
 pub use session::{SESSION, SignInError};
 pub use token_file::AuthError;
+use token_file::{ADMIN_TOKEN, JWT_SECRET};
 
 /// How long a wrong token waits for its answer.
 const WRONG: Duration = Duration::from_secs(1);
 /// How many wrong tokens wait at the same time; more are sent away at once.
 const WRONG_AT_ONCE: usize = 32;
 
+/// How many sign-outs a slow listener may be behind before it looks its session up instead.
+const SIGN_OUTS: usize = 64;
+
 /// Everybody who may send requests; cheap to clone.
 #[derive(Clone)]
 pub struct Auth {
     entries: Arc<[Entry]>,
+    /// Signs and verifies tokens with a role.
+    key: Option<Arc<TokenKey>>,
+    /// The digests of cookies whose sessions are signed out.
+    signed_out: broadcast::Sender<String>,
     wrong: Arc<Semaphore>,
     delay: Duration,
 }
@@ -51,15 +66,22 @@ struct Entry {
 pub enum Refusal {
     /// Nothing was shown.
     #[error(
-        "send the administrator token, as in 'Authorization: Bearer <token>'; `claude-manager token show` prints it"
+        "send a token, as in 'Authorization: Bearer <token>'; `claude-manager token create --role viewer` makes one, and \
+         `claude-manager token show` prints the administrator's"
     )]
     Missing,
     /// The header is no bearer token.
     #[error("the Authorization header must be 'Bearer <token>'")]
     Malformed,
     /// The token is nobody's.
-    #[error("the token is not valid; `claude-manager token show` prints the administrator's")]
+    #[error(
+        "the token is not valid; `claude-manager token create --role viewer` makes one, and `claude-manager token show` \
+         prints the administrator's"
+    )]
     Unknown,
+    /// The token was good, and its time is over.
+    #[error("the token has expired; `claude-manager token create` makes a new one")]
+    Expired,
     /// Too many wrong tokens at the same time. Whether this one was good is not said: it was not.
     #[error("too many wrong tokens were sent at the same time; try again in a moment")]
     TooMany,
@@ -72,7 +94,7 @@ impl Refusal {
         match self {
             Self::Missing => "Bearer realm=\"claude-manager\"",
             Self::Malformed => "Bearer realm=\"claude-manager\", error=\"invalid_request\"",
-            Self::Unknown | Self::TooMany => "Bearer realm=\"claude-manager\", error=\"invalid_token\"",
+            Self::Unknown | Self::Expired | Self::TooMany => "Bearer realm=\"claude-manager\", error=\"invalid_token\"",
         }
     }
 }
@@ -83,8 +105,8 @@ impl Refusal {
 /// [`AuthError`] when the given one is too short to be safe, or the file cannot be read, made or protected.
 pub fn administrator_token(data_dir: &Path, given: Option<&SecretString>) -> Result<String, AuthError> {
     match given {
-        Some(given) => token_file::check_given(given.expose_secret()),
-        None => token_file::read_or_create(data_dir),
+        Some(given) => ADMIN_TOKEN.check_given(given.expose_secret()),
+        None => ADMIN_TOKEN.read_or_create(data_dir),
     }
 }
 
@@ -94,19 +116,48 @@ pub fn administrator_token(data_dir: &Path, given: Option<&SecretString>) -> Res
 /// Those of [`administrator_token`], and [`AuthError::NoneYet`] before the first start.
 pub fn existing_administrator_token(data_dir: &Path, given: Option<&SecretString>) -> Result<String, AuthError> {
     match given {
-        Some(given) => token_file::check_given(given.expose_secret()),
-        None => token_file::read(data_dir),
+        Some(given) => ADMIN_TOKEN.check_given(given.expose_secret()),
+        None => ADMIN_TOKEN.read(data_dir),
     }
 }
 
+/// The key of tokens with a role: of the secret `given` by the settings, else that in `data_dir`, which the first start makes.
+///
+/// # Errors
+/// [`AuthError`] when the given one is too short to be safe, or the file cannot be read, made or protected.
+pub fn token_key(data_dir: &Path, given: Option<&SecretString>) -> Result<TokenKey, AuthError> {
+    let secret = match given {
+        Some(given) => JWT_SECRET.check_given(given.expose_secret())?,
+        None => JWT_SECRET.read_or_create(data_dir)?,
+    };
+    Ok(TokenKey::new(&secret))
+}
+
+/// As [`token_key`], but makes no secret.
+///
+/// # Errors
+/// Those of [`token_key`], and [`AuthError::NoneYet`] before the first start.
+pub fn existing_token_key(data_dir: &Path, given: Option<&SecretString>) -> Result<TokenKey, AuthError> {
+    let secret = match given {
+        Some(given) => JWT_SECRET.check_given(given.expose_secret())?,
+        None => JWT_SECRET.read(data_dir)?,
+    };
+    Ok(TokenKey::new(&secret))
+}
+
 impl Auth {
-    /// Knows the administrator by [`administrator_token`].
+    /// Knows the administrator by [`administrator_token`], and others by tokens of [`token_key`].
     ///
     /// # Errors
-    /// Those of [`administrator_token`].
-    pub fn open(data_dir: &Path, given: Option<&SecretString>) -> Result<Self, AuthError> {
-        let token = administrator_token(data_dir, given)?;
-        Ok(Self::with_tokens([(token.as_str(), administrator())]).slowing(WRONG))
+    /// Those of [`administrator_token`] and [`token_key`].
+    pub fn open(
+        data_dir: &Path,
+        admin_token: Option<&SecretString>,
+        jwt_secret: Option<&SecretString>,
+    ) -> Result<Self, AuthError> {
+        let token = administrator_token(data_dir, admin_token)?;
+        let key = token_key(data_dir, jwt_secret)?;
+        Ok(Self::with_tokens([(token.as_str(), administrator())]).knowing(key).slowing(WRONG))
     }
 
     /// Principals by their tokens.
@@ -114,7 +165,14 @@ impl Auth {
     pub fn with_tokens<'a>(tokens: impl IntoIterator<Item = (&'a str, Principal)>) -> Self {
         let entries = tokens.into_iter().map(|(token, principal)| Entry { digest: digest(token), principal });
         let wrong = Arc::new(Semaphore::new(WRONG_AT_ONCE));
-        Self { entries: entries.collect(), wrong, delay: Duration::ZERO }
+        let signed_out = broadcast::Sender::new(SIGN_OUTS);
+        Self { entries: entries.collect(), key: None, signed_out, wrong, delay: Duration::ZERO }
+    }
+
+    /// The same, with tokens of this key as well.
+    #[must_use]
+    pub fn knowing(self, key: TokenKey) -> Self {
+        Self { key: Some(Arc::new(key)), ..self }
     }
 
     /// The same, with this delay before the answer to a wrong token.
@@ -123,22 +181,46 @@ impl Auth {
         Self { delay, ..self }
     }
 
-    /// Whose request this is.
+    /// Whose request this is, by its bearer token.
     ///
     /// # Errors
     /// [`Refusal`] says what is missing or wrong.
-    pub fn authenticate(&self, headers: &HeaderMap) -> Result<&Principal, Refusal> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let header = values.next().ok_or(Refusal::Missing)?;
-        if values.next().is_some() {
-            return Err(Refusal::Malformed);
-        }
-        let (scheme, token) =
-            header.to_str().ok().and_then(|text| text.trim().split_once(' ')).ok_or(Refusal::Malformed)?;
+    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let (scheme, token) = authorization(headers)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Refusal::Malformed);
         }
-        self.find(token.trim()).map(|entry| &entry.principal).ok_or(Refusal::Unknown)
+        self.caller(token)
+    }
+
+    /// As [`Self::authenticate`], and also takes the token as the password of HTTP Basic, beside any user name: Git sends
+    /// nothing else. Elsewhere Basic is refused, since a browser would repeat it for the pages of others.
+    ///
+    /// # Errors
+    /// Those of [`Self::authenticate`].
+    pub fn authenticate_git(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let (scheme, value) = authorization(headers)?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return self.authenticate(headers);
+        }
+        let decoded = STANDARD.decode(value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = decoded.ok_or(Refusal::Malformed)?;
+        let (_, token) = decoded.split_once(':').ok_or(Refusal::Malformed)?;
+        self.caller(token)
+    }
+
+    /// Whose token this is.
+    fn caller(&self, token: &str) -> Result<Caller, Refusal> {
+        if let Some(entry) = self.find(token) {
+            return Ok(Caller { principal: entry.principal.clone(), grant: Grant::default() });
+        }
+        let claims = self.claims(token)?;
+        let until = i64::try_from(claims.exp).ok();
+        Ok(Caller { principal: claims.principal(), grant: Grant { until, session: None } })
+    }
+
+    fn claims(&self, token: &str) -> Result<jwt::Claims, Refusal> {
+        self.key.as_ref().ok_or(Refusal::Unknown)?.verify(token)
     }
 
     /// Lets a refusal of a token take its time; others say nothing of a token and pass at once. Gives the refusal to
@@ -161,6 +243,18 @@ impl Auth {
         }
         self.entries.get(found as usize)
     }
+}
+
+/// The scheme and the value of the one Authorization header.
+fn authorization(headers: &HeaderMap) -> Result<(&str, &str), Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let header = values.next().ok_or(Refusal::Missing)?;
+    if values.next().is_some() {
+        return Err(Refusal::Malformed);
+    }
+    let (scheme, value) =
+        header.to_str().ok().and_then(|text| text.trim().split_once(' ')).ok_or(Refusal::Malformed)?;
+    Ok((scheme, value.trim()))
 }
 
 /// Who holds the token file.
@@ -194,7 +288,7 @@ mod tests {
         for header in headers {
             map.append(AUTHORIZATION, header.parse().unwrap());
         }
-        auth.authenticate(&map).map(|principal| principal.id.clone())
+        auth.authenticate(&map).map(|caller| caller.principal.id)
     }
 
     #[test]
@@ -221,5 +315,52 @@ mod tests {
         let mut map = HeaderMap::new();
         map.insert(AUTHORIZATION, "Bearer x".parse().unwrap());
         assert_eq!(nobody.authenticate(&map).unwrap_err(), Refusal::Unknown);
+    }
+
+    #[test]
+    fn git_may_send_the_token_as_a_password() {
+        let auth = Auth::with_tokens([("first", principal("ana", Role::Viewer))]);
+        for (user, password, expected) in [
+            ("ana", "first", Ok("ana")),
+            ("", "first", Ok("ana")),
+            ("first", "", Err(Refusal::Unknown)),
+            ("ana", "second", Err(Refusal::Unknown)),
+        ] {
+            let mut map = HeaderMap::new();
+            map.insert(
+                AUTHORIZATION,
+                format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))).parse().unwrap(),
+            );
+            let found = auth.authenticate_git(&map).map(|caller| caller.principal.id);
+            assert_eq!(found, expected.map(str::to_owned), "{user}:{password}");
+            assert_eq!(auth.authenticate(&map), Err(Refusal::Malformed), "elsewhere it is no token");
+        }
+        for value in ["Basic !", "Basic Zmlyc3Q=", "Digest first"] {
+            let mut map = HeaderMap::new();
+            map.insert(AUTHORIZATION, value.parse().unwrap());
+            assert_eq!(auth.authenticate_git(&map), Err(Refusal::Malformed), "{value}");
+        }
+        let mut map = HeaderMap::new();
+        map.insert(AUTHORIZATION, "Bearer first".parse().unwrap());
+        assert!(auth.authenticate_git(&map).is_ok());
+    }
+
+    #[test]
+    fn the_first_start_makes_a_key_and_a_given_one_counts_before_it() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(matches!(existing_token_key(directory.path(), None), Err(AuthError::NoneYet(..))));
+        let auth = Auth::open(directory.path(), None, None).unwrap();
+        let key = existing_token_key(directory.path(), None).unwrap();
+        let new = NewToken { role: Role::Operator, ttl: Duration::from_secs(60), name: None, email: None };
+        let token = key.create(&new, jsonwebtoken::get_current_timestamp()).unwrap();
+        let caller = auth.caller(&token).unwrap();
+        assert_eq!(caller.principal.role, Role::Operator);
+        assert!(caller.grant.until.is_some());
+
+        let given = SecretString::from("x".repeat(32));
+        let other = Auth::open(directory.path(), None, Some(&given)).unwrap();
+        assert_eq!(other.caller(&token), Err(Refusal::Unknown));
+        let short = SecretString::from("short");
+        assert!(matches!(Auth::open(directory.path(), None, Some(&short)), Err(AuthError::Given(..))));
     }
 }

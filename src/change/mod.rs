@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::git::Repository;
-use crate::project::{Action, Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision, allows};
+use crate::project::{Action, Actor, ErrorKind, FieldError, Intent, ProjectSpec, Revision, Role, allows};
 use crate::sops::Identity;
 use kustomize::Memo;
 use writer::Writer;
@@ -145,6 +145,7 @@ fn may(actor: &Actor, action: Action) -> Result<(), ChangeError> {
     if allows(actor.principal.role, action) {
         return Ok(());
     }
-    let message = format!("{} may not do this: it needs a higher role", actor.principal.name);
+    let (role, needed) = (actor.principal.role, Role::needed_for(action));
+    let message = format!("{} has the role {role}, and this needs the role {needed}", actor.principal.name);
     Err(ChangeError::new(ErrorKind::Forbidden, message))
 }

@@ -35,6 +35,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("METRICS_OPEN", "true", "", "Whether /api/monitoring/metrics needs no token."),
     setting("HEALTH_OPEN", "true", "", "Whether /api/monitoring/health needs no token."),
     setting(
+        "MAX_CONNECTIONS",
+        "2048",
+        "",
+        "Connections that are served at a time; fewer where the limit of open files is lower. Beyond it the oldest idle one is closed.",
+    ),
+    setting(
         "NODE_ENV",
         "development",
         "",
@@ -90,6 +96,12 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "a-random-text-of-at-least-32-characters",
         "Token of the administrator, at least 32 characters (admin-token in SECRETS_DIR); without it one is made in DATA_DIR. `claude-manager token show` prints it.",
+    ),
+    setting(
+        "JWT_SECRET",
+        "",
+        "a-random-text-of-at-least-32-characters",
+        "Key that signs the tokens of `claude-manager token create`, at least 32 characters (jwt-secret in SECRETS_DIR); without it one is made in DATA_DIR. Several replicas must share one; a new one ends every token.",
     ),
     setting(
         "SOPS_AGE_KEY",

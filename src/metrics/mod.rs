@@ -38,6 +38,7 @@ pub struct Metrics {
     last_backup: IntGauge,
     health: IntGaugeVec,
     errors: IntCounterVec,
+    connections_closed: IntCounterVec,
     chat_messages: IntCounterVec,
     chat_connections: IntGaugeVec,
     webhooks: IntCounterVec,
@@ -149,6 +150,11 @@ impl Metrics {
             },
             health: gauge("system_health_status", "Health of a component: 1 works, 0 does not.", &["component"])?,
             errors: counter("errors_total", "Errors by kind.", &["type"])?,
+            connections_closed: counter(
+                "http_connections_closed_total",
+                "Connections that the manager refused or ended, by reason.",
+                &["reason"],
+            )?,
             chat_messages: counter(
                 "chat_messages_total",
                 "Prompts that were accepted and answers that were given, by way.",
@@ -180,6 +186,9 @@ impl Metrics {
             for outcome in [Outcome::Success, Outcome::Failure] {
                 let _ = metrics.webhooks.with_label_values(&[webhook, outcome.as_str()]);
             }
+        }
+        for reason in ["refused", "evicted", "slow-head", "idle", "stalled"] {
+            let _ = metrics.connections_closed.with_label_values(&[reason]);
         }
         Ok(metrics)
     }
@@ -306,6 +315,11 @@ impl Metrics {
         self.errors.with_label_values(&[kind]).inc();
     }
 
+    /// Counts a connection that was refused or ended: `refused`, `evicted`, `slow-head`, `idle`, `stalled`.
+    pub fn connection_closed(&self, reason: &'static str) {
+        self.connections_closed.with_label_values(&[reason]).inc();
+    }
+
     /// Everything in the text format of Prometheus.
     #[must_use]
     pub fn render(&self) -> String {
@@ -360,6 +374,7 @@ mod tests {
         metrics.chat_message("prompt", "api");
         metrics.webhook("jira", Outcome::Failure);
         metrics.webhook_processed("jira", Outcome::Success, Duration::from_millis(20));
+        metrics.connection_closed("evicted");
         let _open = metrics.chat_connection();
         drop(metrics.chat_connection());
 
@@ -385,6 +400,8 @@ mod tests {
             "active_chat_connections 1",
             "webhook_requests_total{result=\"failure\",webhook=\"jira\"} 1",
             "webhook_processing_duration_seconds_count{result=\"success\",webhook=\"jira\"} 1",
+            "http_connections_closed_total{reason=\"evicted\"} 1",
+            "http_connections_closed_total{reason=\"refused\"} 0",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 use crate::backup::Backups;
 use crate::change::Changes;
 use crate::metrics::Metrics;
-use crate::project::{Action, Actor, ErrorKind, allows};
+use crate::project::{Action, Actor, ErrorKind, Role, allows};
 use crate::reconcile::{Dependencies, Reconciler};
 use crate::store::Store;
 use backup::BackupServices;
@@ -112,8 +112,9 @@ pub fn permit(actor: &Actor, action: Action) -> Result<(), OperationError> {
         Action::Export => "export the state repository",
         Action::Restore => "restore backups",
     };
-    let role = format!("{role:?}").to_lowercase();
-    Err(OperationError::new(ErrorKind::Forbidden, format!("the role {role} may not {what}")))
+    let needed = Role::needed_for(action);
+    let message = format!("the role {role} may not {what}; this needs the role {needed}");
+    Err(OperationError::new(ErrorKind::Forbidden, message))
 }
 
 #[cfg(test)]

@@ -135,7 +135,10 @@ async fn a_project_is_reconciled_and_a_base_is_shown_only_to_those_who_may() {
     assert_eq!(operations.refresh(&actor(Role::Viewer), &alpha()).await.unwrap_err().kind, ErrorKind::Forbidden);
     assert!(operations.refresh(&operator, &alpha()).await.is_ok());
     let refused = operations.preview_upgrade(&operator).await.unwrap_err();
-    assert_eq!(refused.message, "the role operator may not renew the base of the environments");
+    assert_eq!(
+        refused.message,
+        "the role operator may not renew the base of the environments; this needs the role administrator"
+    );
     assert!(operations.preview_upgrade(&actor(Role::Administrator)).await.is_ok());
 }
 

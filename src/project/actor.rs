@@ -14,6 +14,33 @@ pub enum Role {
     Administrator,
 }
 
+impl Role {
+    /// All roles, from the least to the most.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Administrator];
+
+    /// Returns the role that an action needs at least.
+    #[must_use]
+    pub fn needed_for(action: Action) -> Self {
+        Self::ALL.into_iter().find(|role| allows(*role, action)).unwrap_or(Self::Administrator)
+    }
+
+    /// The word for it in tokens, errors and commands.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Administrator => "administrator",
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Somebody who has shown who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
@@ -25,6 +52,14 @@ pub struct Principal {
     pub email: String,
     /// What they may do.
     pub role: Role,
+}
+
+impl Principal {
+    /// Returns whether the policy lets this principal do `action`: pages offer only what it allows.
+    #[must_use]
+    pub const fn may(&self, action: Action) -> bool {
+        allows(self.role, action)
+    }
 }
 
 /// What is about to be done, as far as the policy distinguishes.
@@ -157,6 +192,8 @@ mod tests {
         for (action, expected) in table {
             let roles = [Role::Viewer, Role::Operator, Role::Administrator];
             assert_eq!(roles.map(|role| allows(role, action)), expected, "{action:?}");
+            let least = roles.into_iter().zip(expected).find(|(_, allowed)| *allowed).map(|(role, _)| role);
+            assert_eq!(Some(Role::needed_for(action)), least, "{action:?}");
         }
     }
 }

@@ -11,8 +11,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL,
-    CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -21,11 +21,12 @@ use futures::FutureExt;
 use tracing::Instrument;
 
 use super::AppState;
+use super::access::{Access, Rules};
 use super::pages;
 use super::problem::Problem;
 use super::same_origin::{self, Denied};
-use crate::auth::Refusal;
-use crate::project::Principal;
+use crate::auth::{Caller, Refusal};
+use crate::project::{Principal, Role};
 
 /// The longest that a request may take, its body included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,7 +39,7 @@ pub(super) struct RequestId(pub(super) String);
 
 /// Who asks, for `observe`: a page about a problem has the navigation of its reader, whichever layer answered.
 #[derive(Clone, Default)]
-struct Caller(Arc<OnceLock<Principal>>);
+struct Reader(Arc<OnceLock<Principal>>);
 
 /// Puts every layer around `routes`. The last one added is the outermost; from the outside in:
 ///
@@ -47,10 +48,11 @@ struct Caller(Arc<OnceLock<Principal>>);
 /// 2. `check_host` comes before anything that acts, and before CORS would tell a foreign page that it is welcome.
 /// 3. `share` (CORS) answers preflights, which carry no token, so it stands before `authenticate`.
 /// 4. `limit_time` leaves the layers above free to report that time ran out.
-/// 5. `authenticate` is the innermost: nothing is read from a body before the caller is known.
-pub(super) fn around(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
+/// 5. `authenticate` is the innermost: nothing is read from a body before the caller is known, and may use the address.
+pub(super) fn around(routes: Router<AppState>, state: &AppState, rules: Rules) -> Router<AppState> {
+    let gate = Gate { state: state.clone(), rules: Arc::new(rules) };
     routes
-        .layer(from_fn_with_state(state.clone(), authenticate))
+        .layer(from_fn_with_state(gate, authenticate))
         .layer(axum::middleware::from_fn(limit_time))
         .layer(from_fn_with_state(state.clone(), share))
         .layer(from_fn_with_state(state.clone(), check_host))
@@ -61,7 +63,7 @@ async fn observe(State(state): State<AppState>, mut request: Request, next: Next
     let started = Instant::now();
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let caller = Caller::default();
+    let caller = Reader::default();
     request.extensions_mut().insert(caller.clone());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
@@ -207,21 +209,39 @@ async fn limit_time(request: Request, next: Next) -> Response {
     })
 }
 
-/// Every address needs a principal but those of `is_open`, also addresses that do not exist. People are led to the sign-in
-/// page, and back from there.
-async fn authenticate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+/// What a request is judged by.
+#[derive(Clone)]
+struct Gate {
+    state: AppState,
+    rules: Arc<Rules>,
+}
+
+/// Holds a request to the rule of its address. An address that does not exist, and a method that one does not know, need a
+/// caller of any role. People are led to the sign-in page, and back from there.
+async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let Gate { state, rules } = gate;
     let server = &state.settings.server;
-    let open = is_open(&state, route(&request, &server.base_path));
+    let route = route(&request, &server.base_path);
+    let for_git = route.is_some_and(|route| route.starts_with("/git/"));
     // The body of a request cannot be shared between threads, so no reference to the whole crosses an await.
     let (method, headers) = (request.method().clone(), request.headers().clone());
-    match same_origin::caller(&state, &method, &headers).await {
-        Ok(principal) => {
-            if let Some(caller) = request.extensions().get::<Caller>() {
-                let _ = caller.0.set(principal.clone());
+    let access = route.and_then(|route| rules.of(route, &method)).unwrap_or(Access::Needs(Role::Viewer));
+    let caller = match for_git {
+        true => state.auth.authenticate_git(&headers).map_err(Denied::Refused),
+        false => same_origin::caller(&state, &method, &headers).await,
+    };
+    match caller {
+        Ok(Caller { principal, grant }) => {
+            if let Some(reader) = request.extensions().get::<Reader>() {
+                let _ = reader.0.set(principal.clone());
+            }
+            if let Err(problem) = access.check(principal.role) {
+                return problem.into_response();
             }
             request.extensions_mut().insert(principal);
+            request.extensions_mut().insert(grant);
         }
-        Err(_) if open => {}
+        Err(_) if access.is_open(&state.settings) => {}
         Err(Denied::Refused(_)) if method == Method::GET && pages::is_wanted(server, &request) => {
             return pages::to_sign_in(server, request.uri());
         }
@@ -231,21 +251,15 @@ async fn authenticate(State(state): State<AppState>, mut request: Request, next:
         {
             return pages::sign_in::ask_again(&state, request).await;
         }
-        Err(why) => return same_origin::denied(&state, why).await.into_response(),
+        Err(why) => {
+            let mut response = same_origin::denied(&state, why).await.into_response();
+            if for_git && response.status() == StatusCode::UNAUTHORIZED {
+                // Git asks for a password only when Basic is offered.
+                let challenge = HeaderValue::from_static("Basic realm=\"claude-manager\", charset=\"UTF-8\"");
+                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            }
+            return response;
+        }
     }
     next.run(request).await
-}
-
-fn is_open(state: &AppState, route: Option<&str>) -> bool {
-    let server = &state.settings.server;
-    match route {
-        Some("/livez" | "/readyz" | "/sign-in" | "/assets/{file}") => true,
-        // It takes signatures only, and says so where no secret is set.
-        Some("/api/webhooks/jira") => true,
-        // It looks for a signature where there is no token.
-        Some("/api/webhooks/trigger") => state.settings.secrets.webhook_secret.is_some(),
-        Some("/api/monitoring/health") => server.health_open,
-        Some("/api/monitoring/metrics") => server.metrics_open,
-        Some(_) | None => false,
-    }
 }

@@ -7,6 +7,7 @@
 //! **Architecture invariant:** nothing here writes to Git or to the cluster or knows how that is done, and no secret that
 //! came in goes out again, neither into an answer nor into a log line.
 
+mod access;
 mod api;
 mod middleware;
 mod pages;
@@ -14,13 +15,17 @@ mod problem;
 mod request;
 mod router;
 mod same_origin;
+mod server;
 mod signature;
 mod websocket;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::auth::Auth;
+use axum::http::Extensions;
+use tokio::sync::Semaphore;
+
+use crate::auth::{Auth, Ended, Grant};
 use crate::chat::Chat;
 use crate::config::Settings;
 use crate::metrics::Metrics;
@@ -29,6 +34,7 @@ use crate::store::Store;
 use crate::tickets::Tickets;
 
 pub use router::router;
+pub use server::{Limits, serve};
 
 /// What handlers work with; cheap to clone.
 #[derive(Clone)]
@@ -41,6 +47,8 @@ pub struct AppState {
     settings: Arc<Settings>,
     metrics: Metrics,
     auth: Auth,
+    /// One for each WebSocket that may be open.
+    sockets: Arc<Semaphore>,
     started: Instant,
 }
 
@@ -56,7 +64,17 @@ impl AppState {
         metrics: Metrics,
         auth: Auth,
     ) -> Self {
-        Self { operations, chat, tickets, store, settings, metrics, auth, started: Instant::now() }
+        let sockets = Arc::new(Semaphore::new(websocket::MAX_SOCKETS));
+        Self { operations, chat, tickets, store, settings, metrics, auth, sockets, started: Instant::now() }
+    }
+}
+
+impl AppState {
+    /// Waits until the caller of a request is let in no longer: the token expires, or the session is signed out. Every answer
+    /// that goes on (a socket, a followed log, an event stream) ends then.
+    fn ended(&self, extensions: &Extensions) -> impl Future<Output = Ended> + Send + use<> {
+        let grant = extensions.get::<Grant>().cloned().unwrap_or_default();
+        self.auth.ended(&self.store, &grant)
     }
 }
 

@@ -16,6 +16,9 @@ use crate::store::StoreError;
 /// The media type of a problem.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
+/// The most wrong fields that an answer names.
+const MAX_ERRORS: usize = 50;
+
 /// One error answer. Boxed, since it travels in results that are nearly always good.
 #[derive(Clone, Debug)]
 pub(super) struct Problem(Box<Content>);
@@ -96,7 +99,13 @@ impl Problem {
         self
     }
 
-    fn about(mut self, errors: Vec<FieldError>) -> Self {
+    fn about(mut self, mut errors: Vec<FieldError>) -> Self {
+        if errors.len() > MAX_ERRORS {
+            let more = errors.len() - MAX_ERRORS;
+            errors.truncate(MAX_ERRORS);
+            errors.push(FieldError { field: String::new(), message: format!("and {more} more") });
+            errors.shrink_to_fit();
+        }
         self.0.errors = errors;
         self
     }

@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, Path, Query, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use axum::http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, Uri};
 
 use super::api::json;
 use super::middleware::RequestId;
@@ -12,7 +12,7 @@ use super::problem::Problem;
 use crate::operations::{OperationError, permit};
 use crate::project::{Action, Actor, ErrorKind, Principal, ProjectName, Source};
 
-/// The most bytes that a body may have.
+/// The most bytes that a body may have, where the address has no limit of its own.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -23,6 +23,8 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
+    /// What the layers know of the request.
+    pub(super) extensions: Extensions,
     pub(super) body: Bytes,
 }
 
@@ -30,6 +32,13 @@ impl<S: Sync> FromRequest<S> for Call {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        Self::read(request, MAX_BODY).await
+    }
+}
+
+impl Call {
+    /// Reads a request whose body may have `limit` bytes.
+    pub(super) async fn read(request: Request, limit: usize) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         // The layers set both; without them a route would be open, and must not answer.
         let principal = parts.extensions.get::<Principal>().cloned();
@@ -37,33 +46,34 @@ impl<S: Sync> FromRequest<S> for Call {
         let (Some(principal), Some(request_id)) = (principal, request_id) else {
             return Err(Problem::internal("a route is outside the layers that know the caller".to_owned()));
         };
-        let body = read_body(&parts.headers, body).await?;
+        let body = read_body_of(&parts.headers, body, limit).await?;
         Ok(Self {
             actor: Actor { principal, source: Source::Api, request_id: request_id.0 },
             method: parts.method,
             uri: parts.uri,
             headers: parts.headers,
+            extensions: parts.extensions,
             body,
         })
     }
 }
 
-/// A body of bearable size.
+/// Reads a body of at most [`MAX_BODY`] bytes.
 pub(super) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    read_at_most(headers, body, MAX_BODY).await
+    read_body_of(headers, body, MAX_BODY).await
 }
 
-/// A body of at most `most` bytes.
-pub(super) async fn read_at_most(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
+/// Reads a body of at most `limit` bytes.
+pub(super) async fn read_body_of(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
-        let detail = format!("the body must have at most {most} bytes");
+        let detail = format!("the body must have at most {limit} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
     };
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > most) {
+    if announced.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    axum::body::to_bytes(body, most).await.map_err(|error| {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
         let limited =
             std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
         if limited { too_large() } else { Problem::of_kind(ErrorKind::Invalid, "the body did not arrive whole") }

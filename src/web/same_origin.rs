@@ -20,9 +20,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::problem::Problem;
 use super::{AppState, now};
-use crate::auth::{Refusal, SESSION};
+use crate::auth::{Caller, Refusal, SESSION};
 use crate::config::ServerSettings;
-use crate::project::{ErrorKind, Principal};
+use crate::project::ErrorKind;
 use crate::store::StoreError;
 
 /// Why a request has no caller.
@@ -36,16 +36,16 @@ pub(super) enum Denied {
 }
 
 /// Whose request this is.
-pub(super) async fn caller(state: &AppState, method: &Method, headers: &HeaderMap) -> Result<Principal, Denied> {
+pub(super) async fn caller(state: &AppState, method: &Method, headers: &HeaderMap) -> Result<Caller, Denied> {
     if headers.contains_key(AUTHORIZATION) {
-        return state.auth.authenticate(headers).cloned().map_err(Denied::Refused);
+        return state.auth.authenticate(headers).map_err(Denied::Refused);
     }
     let server = &state.settings.server;
     let Some(cookie) = session_cookie(server, headers) else { return Err(Denied::Refused(Refusal::Missing)) };
     let session = state.auth.session(&state.store, cookie, now().as_second()).await.map_err(Denied::Store)?;
-    let principal = session.ok_or(Denied::Refused(Refusal::Missing))?;
+    let caller = session.ok_or(Denied::Refused(Refusal::Missing))?;
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if reads || is_from_here(server, headers) { Ok(principal) } else { Err(Denied::Foreign) }
+    if reads || is_from_here(server, headers) { Ok(caller) } else { Err(Denied::Foreign) }
 }
 
 /// The answer to a request without a caller. One that guesses waits for it.
@@ -65,7 +65,7 @@ pub(super) fn refused(refusal: Refusal) -> Problem {
             let problem = Problem::new(status, "too-many", "Too many wrong tokens", refusal.to_string());
             problem.with_header(RETRY_AFTER, HeaderValue::from_static("1"))
         }
-        Refusal::Missing | Refusal::Malformed | Refusal::Unknown => {
+        Refusal::Missing | Refusal::Malformed | Refusal::Unknown | Refusal::Expired => {
             Problem::of_kind(ErrorKind::Unauthenticated, refusal.to_string())
                 .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(refusal.challenge()))
         }

@@ -21,6 +21,7 @@ use crate::project::{
 };
 use crate::reconcile::{Deletion, ProjectState, Snapshot};
 
+mod access;
 mod backup;
 mod chat;
 mod logs;
@@ -42,6 +43,7 @@ struct TestApp {
     script: Arc<Script>,
     metrics: Metrics,
     operations: Operations,
+    key: crate::auth::TokenKey,
     _data: tempfile::TempDir,
 }
 
@@ -70,11 +72,13 @@ impl TestApp {
         let metrics = Metrics::new().unwrap();
         let store = Store::open_sqlite(data.path()).await.unwrap();
         let operations = Operations::scripted(Arc::clone(&script), store.clone(), metrics.clone());
+        let key = crate::auth::token_key(data.path(), None).unwrap();
         let auth = Auth::with_tokens([
             ("admin", principal("ana", Role::Administrator)),
             ("operator", principal("olga", Role::Operator)),
             ("viewer", principal("vera", Role::Viewer)),
         ])
+        .knowing(key.clone())
         .slowing(WRONG);
         let agents =
             crate::agent::Client::new(crate::agent::Signer::open(data.path()).unwrap(), crate::agent::Reach::Direct);
@@ -90,7 +94,7 @@ impl TestApp {
         };
         let tickets = Tickets::new(options, operations.clone(), chat.clone(), store.clone(), metrics.clone());
         let state = AppState::new(operations.clone(), chat, tickets, store, Arc::new(settings), metrics.clone(), auth);
-        Self { router: router(state), script, metrics, operations, _data: data }
+        Self { router: router(state), script, metrics, operations, key, _data: data }
     }
 
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
@@ -106,6 +110,14 @@ impl TestApp {
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         Reply { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    /// A token of Otto with this role, for so many seconds from now on.
+    fn token(&self, role: Role, seconds: i64) -> String {
+        let (name, email) = (Some("Otto".to_owned()), Some("otto@example.org".to_owned()));
+        let ttl = Duration::from_secs(60);
+        let made = jiff::Timestamp::now().as_second() + seconds - 60;
+        self.key.create(&crate::auth::NewToken { role, ttl, name, email }, made.try_into().unwrap()).unwrap()
     }
 
     /// As the administrator.

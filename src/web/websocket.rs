@@ -1,5 +1,7 @@
 //! Turns a request into a WebSocket (RFC 6455).
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,13 +11,23 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::AppState;
 use super::problem::Problem;
+use crate::project::ErrorKind;
 
 /// An open WebSocket.
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
+/// How many may be open at a time.
+pub(super) const MAX_SOCKETS: usize = 512;
+
 /// Answers with the protocol's change and gives the socket to `serve`; messages may have `max_message` bytes.
-pub(super) fn upgrade<F, S>(mut request: Request, max_message: usize, serve: S) -> Result<Response, Problem>
+pub(super) fn upgrade<F, S>(
+    state: &AppState,
+    mut request: Request,
+    max_message: usize,
+    serve: S,
+) -> Result<Response, Problem>
 where
     S: FnOnce(Socket) -> F + Send + 'static,
     F: Future<Output = ()> + Send,
@@ -26,7 +38,12 @@ where
         let problem = Problem::new(status, "websocket", "A WebSocket is wanted here", detail);
         return Err(problem.with_header(header::UPGRADE, HeaderValue::from_static("websocket")));
     };
+    let Ok(place) = Arc::clone(&state.sockets).try_acquire_owned() else {
+        let detail = format!("{MAX_SOCKETS} WebSockets are open already; close one, or try again in a moment");
+        return Err(Problem::of_kind(ErrorKind::Unavailable, detail));
+    };
     tokio::spawn(async move {
+        let _place = place;
         let Ok(upgraded) = upgrade.await else { return };
         let mut config = WebSocketConfig::default();
         config.max_message_size = Some(max_message);

@@ -15,12 +15,13 @@ const MAP: &[(&str, &[&str])] = &[
     ("config", &["project"]),
     ("metrics", &["project"]),
     ("private_file", &[]),
+    ("jwt_crypto", &[]),
     // Adapters never name one another.
     ("git", &["project", "metrics"]),
     ("cluster", &["project", "plan", "kustomize", "metrics"]),
     ("store", &["project", "metrics"]),
     ("sops", &["project", "kustomize", "desired"]),
-    ("agent", &["project", "metrics", "private_file"]),
+    ("agent", &["project", "metrics", "private_file", "jwt_crypto"]),
     ("jira", &[]),
     // Services.
     ("change", &["project", "kustomize", "edit", "plan", "desired", "git", "sops", "store", "metrics"]),
@@ -37,7 +38,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("tickets", &["project", "config", "store", "jira", "metrics", "operations", "chat"]),
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
-    ("auth", &["project", "store", "metrics", "private_file"]),
+    ("auth", &["project", "store", "metrics", "private_file", "jwt_crypto"]),
     ("web", &["project", "config", "plan", "store", "metrics", "auth", "operations", "chat", "tickets"]),
     (
         "app",

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 
-use super::{Claims, ISSUER, LEEWAY, MAX_LIFETIME, PublicKey, provider};
+use super::{Claims, ISSUER, LEEWAY, MAX_LIFETIME, PublicKey};
+use crate::jwt_crypto;
 use crate::project::ProjectName;
 
 /// An unknown key id makes the files be read again, but not more often than this.
@@ -72,7 +73,7 @@ impl Verifier {
     /// For tokens of `project`, with the keys in the files `<kid>.pem` of `directory`, which may be absent.
     #[must_use]
     pub fn new(project: ProjectName, directory: PathBuf) -> Self {
-        provider::install();
+        jwt_crypto::install();
         Self { project, directory, keys: Mutex::default() }
     }
 

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
@@ -18,6 +18,9 @@ use crate::web::request::{Call, Id, name_of};
 
 /// How many events a page has unless the request says so.
 const PAGE: u64 = 200;
+
+/// The most bytes of a prompt's body: its attachments are in it, in base64.
+pub(in crate::web) const MAX_PROMPT_BODY: usize = 16 * 1024 * 1024;
 
 /// `{id}` and `{conversation}`.
 pub(in crate::web) type Place = Result<Path<(String, String)>, PathRejection>;
@@ -76,8 +79,10 @@ pub(in crate::web) async fn events(
 pub(in crate::web) async fn prompt(
     State(state): State<AppState>,
     place: Place,
-    call: Call,
+    request: Request,
 ) -> Result<Response, Problem> {
+    // The rule of the address has let nobody without the role come here, so a large body is read for operators only.
+    let call = Call::read(request, MAX_PROMPT_BODY).await?;
     call.permit(Action::Chat)?;
     let (project, conversation) = place_of(place)?;
     let new: NewPrompt = body(&call)?;

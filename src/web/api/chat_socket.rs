@@ -2,9 +2,11 @@
 //!
 //! The socket pulls: when something is new, it takes from each subscription what its reader does not have and writes it.
 //! Nothing is kept for a slow reader, and one that takes nothing for a while is closed; it comes back with the newest
-//! `(epoch, seq)` that it has. Commands run beside that, and are answered by their `ref`.
+//! `(epoch, seq)` that it has. Commands run beside that, and are answered by their `ref`. A viewer reads; commands need an
+//! operator. The socket is closed when the token expires or the session is signed out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::chat::parse;
+use crate::auth::Ended;
 use crate::chat::{Chat, Id, Message, NewAnswer, NewPrompt, Subscription};
 use crate::operations::permit;
 use crate::project::{Action, Actor, Principal, ProjectName, Source};
@@ -62,7 +65,9 @@ pub(in crate::web) async fn open(State(state): State<AppState>, request: Request
     }
     let actor = Actor { principal, source: Source::Chat, request_id };
     permit(&actor, Action::Read)?;
-    upgrade(request, MAX_MESSAGE, move |socket| serve(socket, state.chat, actor))
+    let ended = state.ended(request.extensions());
+    let chat = state.chat.clone();
+    upgrade(&state, request, MAX_MESSAGE, move |socket| serve(socket, chat, actor, ended))
 }
 
 /// What a client sends.
@@ -132,11 +137,12 @@ enum Outcome {
 
 enum End {
     Gone,
+    Access(Ended),
     Slow,
     Error,
 }
 
-async fn serve(socket: Socket, chat: Chat, actor: Actor) {
+async fn serve(socket: Socket, chat: Chat, actor: Actor, ended: impl Future<Output = Ended> + Send) {
     let _counted = chat.connection();
     let mut connection = Connection {
         socket,
@@ -147,16 +153,24 @@ async fn serve(socket: Socket, chat: Chat, actor: Actor) {
         commands: FuturesUnordered::new(),
         heard: Instant::now(),
     };
-    let frame = match connection.run().await {
+    let ended = pin!(ended);
+    let frame = match connection.run(ended).await {
         End::Gone => return,
         End::Slow => CloseFrame { code: CloseCode::Policy, reason: "too slow; come back with the newest seq".into() },
+        End::Access(ended) => {
+            let reason = match ended {
+                Ended::Expired => "the token or the session has expired; sign in again",
+                Ended::SignedOut => "the session was signed out; sign in again",
+            };
+            CloseFrame { code: CloseCode::Policy, reason: reason.into() }
+        }
         End::Error => CloseFrame { code: CloseCode::Error, reason: "a conversation cannot be read".into() },
     };
     let _ = timeout(Duration::from_secs(1), connection.socket.close(Some(frame))).await;
 }
 
 impl Connection {
-    async fn run(&mut self) -> End {
+    async fn run(&mut self, mut ended: Pin<&mut impl Future<Output = Ended>>) -> End {
         let mut ping = Instant::now() + PING;
         let mut more = false;
         loop {
@@ -164,6 +178,7 @@ impl Connection {
             let reader = Arc::clone(&self.reader);
             let step = tokio::select! {
                 biased;
+                why = &mut ended => Err(End::Access(why)),
                 Some(done) = self.commands.next(), if !self.commands.is_empty() => self.done(done).await,
                 // What a client sends beyond that waits in its socket.
                 packet = self.socket.next(), if room => match packet {

@@ -9,12 +9,16 @@ use serde_json::{Map, Number, Value};
 
 use crate::project::FieldError;
 
-/// Parses one JSON document; also gives the names that stand twice.
+/// The most names that are found to stand twice: a body of 1 MB could have hundreds of thousands.
+const MAX_DUPLICATES: usize = 40;
+
+/// Parses one JSON document; also gives the names that stand twice, and behind the first [`MAX_DUPLICATES`] how many more
+/// there are.
 ///
 /// # Errors
 /// Where the text stops being JSON. The message has no part of the text in it: that may be a secret.
 pub(in crate::web) fn parse(bytes: &[u8]) -> Result<(Value, Vec<FieldError>), String> {
-    let duplicates = RefCell::new(Vec::new());
+    let duplicates = RefCell::new(Duplicates::default());
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Node { path: String::new(), duplicates: &duplicates }
         .deserialize(&mut deserializer)
@@ -22,7 +26,29 @@ pub(in crate::web) fn parse(bytes: &[u8]) -> Result<(Value, Vec<FieldError>), St
         .map_err(|error| {
             format!("the body is not JSON: it goes wrong at line {}, column {}", error.line(), error.column())
         })?;
-    Ok((value, duplicates.into_inner()))
+    let Duplicates { mut named, more } = duplicates.into_inner();
+    if more > 0 {
+        let message = format!("and {more} more names are given twice");
+        named.push(FieldError { field: String::new(), message });
+    }
+    Ok((value, named))
+}
+
+/// Names that stand twice.
+#[derive(Default)]
+struct Duplicates {
+    named: Vec<FieldError>,
+    more: usize,
+}
+
+impl Duplicates {
+    fn add(&mut self, path: &str) {
+        if self.named.len() < MAX_DUPLICATES {
+            self.named.push(FieldError { field: path.to_owned(), message: "is given twice".to_owned() });
+        } else {
+            self.more += 1;
+        }
+    }
 }
 
 /// A field's path below `prefix`; long names are cut, as they may be anything.
@@ -33,7 +59,7 @@ pub(in crate::web) fn path(prefix: &str, name: &str) -> String {
 
 struct Node<'a> {
     path: String,
-    duplicates: &'a RefCell<Vec<FieldError>>,
+    duplicates: &'a RefCell<Duplicates>,
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -91,8 +117,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         while let Some(name) = entries.next_key::<String>()? {
             let path = path(&self.path, &name);
             if map.contains_key(&name) {
-                let error = FieldError { field: path.clone(), message: "is given twice".to_owned() };
-                self.duplicates.borrow_mut().push(error);
+                self.duplicates.borrow_mut().add(&path);
             }
             let value = entries.next_value_seed(Node { path, duplicates: self.duplicates })?;
             map.insert(name, value);
@@ -118,6 +143,17 @@ mod tests {
         let (_, duplicates) = parse(br#"{"a":1,"b":{"c":1,"c":2},"a":[{"d":1,"d":1}]}"#).unwrap();
         let fields: Vec<&str> = duplicates.iter().map(|error| error.field.as_str()).collect();
         assert_eq!(fields, ["b.c", "a", "a[0].d"]);
+    }
+
+    #[test]
+    fn a_body_of_duplicates_has_a_short_answer() {
+        let text = format!("{{{}}}", vec![r#""a":1"#; 100_000].join(","));
+        let (_, duplicates) = parse(text.as_bytes()).unwrap();
+        assert_eq!(duplicates.len(), MAX_DUPLICATES + 1);
+        assert_eq!(
+            duplicates[MAX_DUPLICATES].message,
+            format!("and {} more names are given twice", 99_999 - MAX_DUPLICATES)
+        );
     }
 
     #[test]

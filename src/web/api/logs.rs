@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 
 use super::json;
 use crate::operations::{LogQuery, Since};
@@ -21,7 +22,7 @@ pub(in crate::web) async fn read(State(state): State<AppState>, id: Id, call: Ca
     call.permit(Action::Read)?;
     let name = name_of(id)?;
     let query = parse(&call.query()?)?;
-    let stream = state.operations.logs(&name, &query).await?;
+    let stream = state.operations.logs(&name, &query).await?.take_until(Box::pin(state.ended(&call.extensions)));
     let mut response = Body::from_stream(stream).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -15,7 +15,7 @@ use crate::project::{Action, ErrorKind};
 use crate::store::{Delivery, DeliveryState};
 use crate::tickets::Received;
 use crate::web::problem::Problem;
-use crate::web::request::{Call, read_at_most};
+use crate::web::request::{Call, read_body_of};
 use crate::web::{AppState, signature};
 
 /// The most bytes of a webhook: Data Center sends an issue with all its comments.
@@ -45,7 +45,7 @@ async fn accept(state: &AppState, request: Request) -> Result<String, Problem> {
     let Some(given) = header(SIGNATURE) else {
         return Err(unsigned("X-Hub-Signature is missing; give the webhook in JIRA the secret of webhook-secret"));
     };
-    let body = read_at_most(&parts.headers, body, MAX_BODY).await?;
+    let body = read_body_of(&parts.headers, body, MAX_BODY).await?;
     if !signature::is_good(secret, given, &body) {
         let detail = "X-Hub-Signature does not fit the body and webhook-secret; give the webhook in JIRA the same secret, and \
                       have no proxy change the body";

@@ -13,7 +13,7 @@ use super::layout::{Frame, put_headers};
 use super::project::tag;
 use super::{flash, see_other};
 use crate::operations::Snapshot;
-use crate::project::{Action, Actor, Principal, Source, allows};
+use crate::project::{Action, Actor, Principal, Source};
 use crate::web::AppState;
 use crate::web::middleware::RequestId;
 use crate::web::problem::Problem;
@@ -46,6 +46,7 @@ impl Visit {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             headers: HeaderMap::new(),
+            extensions: axum::http::Extensions::new(),
             body: Bytes::new(),
         };
         Self { call, here: here.to_owned() }
@@ -58,7 +59,7 @@ impl Visit {
 
     /// Whether the policy lets the visitor do this: what nobody may do is not offered.
     pub(super) const fn may(&self, action: Action) -> bool {
-        allows(self.call.actor.principal.role, action)
+        self.call.actor.principal.may(action)
     }
 
     /// Who acts, by way of a page.

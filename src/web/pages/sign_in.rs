@@ -58,7 +58,7 @@ pub(in crate::web) async fn look(State(state): State<AppState>, request: Request
     }
     match open(&state, token, &next).await {
         Ok(response) => Ok(response),
-        Err(SignInError::Refused(Refusal::Unknown)) => Ok(without_token(server, &next, "wrong")),
+        Err(SignInError::Refused(Refusal::Unknown | Refusal::Expired)) => Ok(without_token(server, &next, "wrong")),
         Err(error) => Err(problem(error)),
     }
 }
@@ -80,7 +80,7 @@ pub(in crate::web) async fn sign_in(State(state): State<AppState>, request: Requ
             Some(kept) => continued(&state, &kept, response.headers().get(SET_COOKIE).cloned(), &parts).await,
             None => Ok(response),
         },
-        Err(SignInError::Refused(Refusal::Unknown)) => {
+        Err(SignInError::Refused(Refusal::Unknown | Refusal::Expired)) => {
             Ok(form(server, StatusCode::UNAUTHORIZED, &next, Hint::Wrong, kept.as_ref()))
         }
         Err(error) => Err(problem(error)),
@@ -105,10 +105,9 @@ async fn continued(
     let cookie = set.as_ref().and_then(|set| set.to_str().ok()?.split(';').next()?.split_once('='));
     let (_, cookie) = cookie.ok_or_else(|| Problem::internal("a session without a cookie".to_owned()))?;
     let session = state.auth.session(&state.store, cookie, now().as_second()).await?;
-    let principal =
-        session.ok_or_else(|| Problem::internal("a session that has just begun is not there".to_owned()))?;
+    let caller = session.ok_or_else(|| Problem::internal("a session that has just begun is not there".to_owned()))?;
     let here = kept.to.strip_prefix(server.base_path.as_str()).unwrap_or(&kept.to);
-    let mut response = kept.page(state, principal, here, parts);
+    let mut response = kept.page(state, caller.principal, here, parts);
     response.headers_mut().extend(set.map(|set| (SET_COOKIE, set)));
     Ok(response)
 }
@@ -180,7 +179,7 @@ fn form(server: &ServerSettings, status: StatusCode, next: &str, hint: Hint, kep
         @match hint {
             Hint::Nothing => {}
             Hint::Wrong => div.notice.bad id="token-error" role="alert" {
-                "This token is not valid. A link from an earlier start of the manager may carry an older one."
+                "This token is not valid, or it has expired. A link from an earlier start of the manager may carry an older one."
             },
             Hint::Elsewhere => div.notice role="alert" {
                 "You came by a link on another page, which does not sign anybody in. Paste the token here, or open the \
@@ -197,12 +196,13 @@ fn form(server: &ServerSettings, status: StatusCode, next: &str, hint: Hint, kep
             input type="hidden" name="next" value=(next);
             @if let Some(kept) = kept { (kept.hidden()) }
             div.field {
-                label for="token" { "Administrator token" }
+                label for="token" { "Token" }
                 input id="token" name="token" type="password" autocomplete="current-password" required autofocus
                     aria-describedby=(if wrong { "token-error token-hint" } else { "token-hint" })
                     aria-invalid=[wrong.then_some("true")];
                 p.hint id="token-hint" {
-                    "The manager prints a link with it when it starts; " code { "claude-manager token show" } " prints the token."
+                    "The manager prints a link with the administrator's when it starts; " code { "claude-manager token show" }
+                    " prints that token, and " code { "claude-manager token create --role viewer" } " makes others."
                 }
             }
             div.actions { button.primary type="submit" { "Sign in" } }

@@ -88,6 +88,7 @@ impl Agent {
             )
             .route(&format!("{place}/prompts"), post(Self::prompt))
             .route(&format!("{place}/requests/{{request}}"), post(Self::answer))
+            .layer(axum::extract::DefaultBodyLimit::max(32 * 1024 * 1024))
             .with_state(agent.clone());
         let listener = TcpListener::bind((ip, PORT)).await.unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -309,6 +310,68 @@ async fn a_socket_answers_each_frame_by_its_ref_and_foreign_pages_get_none() {
         answer(&mut operator, place("answer", json!({"requestId": "r1", "answer": "deny", "message": "no"}))).await;
     assert_eq!((&accepted["type"], &accepted["answer"]), (&json!("ack"), &json!("deny")), "{accepted}");
     assert_eq!(agent.sent.lock().unwrap()[1].1, json!({"answer": "deny", "message": "no"}));
+}
+
+/// The code and the reason of the frame that closes a socket.
+async fn closed(socket: &mut WebSocketStream<TcpStream>) -> (u16, String) {
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(10), socket.next()).await.expect("an end");
+        if let Some(Ok(Message::Close(frame))) = next {
+            let frame = frame.expect("a reason");
+            return (frame.code.into(), frame.reason.to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_socket_ends_with_its_token_and_with_its_session() {
+    let app = TestApp::new().await;
+    let _agent = Agent::start(&app).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = app.router.clone();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let here = format!("http://localhost:{}", address.port());
+    let (mine, other) =
+        (super::sessions::sign_in(&app, "admin").await, super::sessions::sign_in(&app, "operator").await);
+    let mut first = socket(address, &[("cookie", mine.as_str()), ("origin", &here)]).await.unwrap();
+    let mut second = socket(address, &[("cookie", other.as_str()), ("origin", &here)]).await.unwrap();
+    let token = format!("Bearer {}", app.token(Role::Viewer, 2));
+    let mut short = socket(address, &[("authorization", &token)]).await.unwrap();
+    let subscribe = json!({"type": "subscribe", "ref": 1, "project": "alpha", "conversation": CONVERSATION});
+    for open in [&mut first, &mut second, &mut short] {
+        assert_eq!(answer(open, subscribe.clone()).await["type"], "ack");
+    }
+
+    app.send("POST", "/sign-out", &[("cookie", &mine), ("sec-fetch-site", "same-origin")], "").await;
+
+    let (code, reason) = closed(&mut first).await;
+    assert_eq!(code, 1008);
+    assert!(reason.contains("signed out"), "{reason}");
+    let (code, reason) = closed(&mut short).await;
+    assert_eq!(code, 1008);
+    assert!(reason.contains("expired"), "{reason}");
+    let still =
+        answer(&mut second, json!({"type": "unsubscribe", "ref": 2, "project": "alpha", "conversation": CONVERSATION}));
+    assert_eq!(still.await["type"], "ack", "another session goes on");
+}
+
+#[tokio::test]
+async fn a_large_attachment_fits_into_a_prompt_and_into_nothing_else() {
+    let app = TestApp::new().await;
+    let agent = Agent::start(&app).await;
+    let data = "A".repeat(3 * 1024 * 1024);
+    let attachments = json!([{"name": "a.png", "mediaType": "image/png", "data": data}]);
+    let prompt = json!({"id": PROMPT, "text": "x", "attachments": attachments});
+    let reply = app.json("POST", &path("alpha", "/prompts"), &[], &prompt).await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.text);
+    assert_eq!(agent.sent.lock().unwrap().len(), 1);
+    let other = app.json("POST", &path("alpha", "/requests/r1"), &[], &prompt).await;
+    assert_eq!(other.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let huge = json!({"id": PROMPT, "text": "x".repeat(17 * 1024 * 1024)});
+    let reply = app.json("POST", &path("alpha", "/prompts"), &[], &huge).await;
+    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(reply.json()["detail"].as_str().unwrap().contains("16777216"), "{}", reply.text);
 }
 
 #[tokio::test]

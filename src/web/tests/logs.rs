@@ -115,6 +115,19 @@ async fn a_follower_ends_when_the_manager_stops() {
     assert!(tokio::time::timeout(soon, body.next()).await.unwrap().is_none());
 }
 
+#[tokio::test]
+async fn a_follower_ends_with_its_session() {
+    let endless = || Ok(Box::pin(futures::stream::pending()) as LogStream);
+    let app = TestApp::with(&[], |script| script.log = endless).await;
+    let cookie = super::sessions::sign_in(&app, "viewer").await;
+    let request = Request::builder().uri("/api/projects/alpha/logs?follow").header("host", "localhost");
+    let request = request.header("cookie", &cookie).body(Body::empty()).unwrap();
+    let mut body = app.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    assert!(tokio::time::timeout(Duration::from_millis(50), body.next()).await.is_err(), "it goes on");
+    app.send("POST", "/sign-out", &[("cookie", &cookie), ("sec-fetch-site", "same-origin")], "").await;
+    assert!(tokio::time::timeout(Duration::from_secs(5), body.next()).await.unwrap().is_none());
+}
+
 static FOLLOWERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts for as long as it lives.

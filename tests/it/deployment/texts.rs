@@ -21,6 +21,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("DATABASE_URL", "secret"),
     ("DEFAULT_ANTHROPIC_API_KEY", "secret"),
     ("JIRA_API_KEY", "secret"),
+    ("JWT_SECRET", "secret"),
     ("SOPS_AGE_KEY", "secret"),
     ("WEBHOOK_SECRET", "secret"),
     ("ALLOWED_HOSTS", "only for a manager on the loopback address"),
@@ -40,7 +41,7 @@ const DIFFERENT: &[(&str, &str)] = &[
 ];
 
 /// Keys of the Secret that no setting of this program reads yet, or that only ssh reads.
-const KEYS_WITHOUT_SETTING: &[&str] = &["backup-ssh-public-key", "jwt-secret"];
+const KEYS_WITHOUT_SETTING: &[&str] = &["backup-ssh-public-key"];
 
 #[test]
 fn every_setting_is_in_the_configmap_with_its_default_or_elsewhere_on_purpose() {
