@@ -38,7 +38,34 @@ async fn a_manager_with_1024_files_serves_beside_1100_idle_connections() {
     let line = metrics.lines().find(|line| line.contains("closed_total{reason=\"evicted\"}")).expect("counted");
     assert!(line.rsplit(' ').next().expect("a number").parse::<u32>().expect("a number") >= 332, "{line}");
     drop(idle);
-    assert!(manager.log().contains("only 768 connections are served"), "{}", manager.log());
+    let doctor = manager.command(&["doctor"]).output().expect("the program");
+    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(doctor.contains("768 connections are served and not 2048"), "{doctor}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_holds_less_than_20_kb() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("more files for the test");
+    let manager = Manager::start(&[("BACKUP_INTERVAL_HOURS", "0")]);
+    let memory = || {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", manager.pid())).expect("a status");
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).expect("a line").to_owned();
+        line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("a number")
+    };
+    for _ in 0..50 {
+        ask(&mut connect(&manager), "/livez");
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    let before = memory();
+    let mut used: Vec<TcpStream> = (0..1000).map(|_| connect(&manager)).collect();
+    for socket in &mut used {
+        assert!(ask(socket, "/livez").starts_with("HTTP/1.1 200"));
+    }
+    std::thread::sleep(Duration::from_secs(5));
+    let each = memory().saturating_sub(before) / 1000;
+    assert!(each < 20, "{each} KB");
+    assert!(ask(&mut used[0], "/livez").starts_with("HTTP/1.1 200"), "it is still open");
 }
 
 #[tokio::test(flavor = "multi_thread")]
