@@ -64,6 +64,8 @@ pub(super) async fn doctor(settings: anyhow::Result<Settings>) -> anyhow::Result
     };
     report.tell(machine::data_directory(&settings));
     report.tell(machine::address(&settings));
+    report.tell(machine::tokens(&settings));
+    report.tell(machine::files(&settings));
     report.tell(machine::git());
     report.tell(machine::kubectl());
     report.tell(machine::database(&settings).await);

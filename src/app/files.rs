@@ -20,6 +20,11 @@ pub(super) fn raise_limit() -> u64 {
     limit.maximum.unwrap_or(u64::MAX)
 }
 
+/// The hard limit of open files.
+pub(super) fn hard_limit() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
 /// Returns how many connections are served: as many as were asked for, or what the limit of open files leaves.
 pub(super) fn connections(wanted: usize) -> usize {
     let files = raise_limit();

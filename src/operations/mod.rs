@@ -13,6 +13,7 @@
 mod backup;
 mod commit;
 mod error;
+mod fetch;
 mod health;
 mod list;
 mod logs;
@@ -40,11 +41,12 @@ use services::{Live, Services};
 pub use crate::backup::{Catalog, Export, Item, LastBackup, RestoreOrder, Status, VOLUMES_NOTE};
 pub use crate::change::{Committed, Restored, Upgraded};
 pub use crate::cluster::{LogQuery, LogStream, Node, Overview, Quota, Since, StorageClass};
-pub use crate::git::{Folder, LogEntry};
+pub use crate::git::{FetchRequest, Folder, LogEntry};
 pub use crate::reconcile::{Deletion, OnceReport, PlanQuery, ProjectState, Snapshot};
 pub use crate::store::CommitOutcome;
 pub use backup::{BackupOutcome, RestoreOutcome};
 pub use error::{ErrorCode, OperationError};
+pub use fetch::PackStream;
 pub use health::{Component, Health};
 pub use list::{ListRequest, ProjectPage, Sort};
 pub use once::{plan_once, reconcile_once};
@@ -62,6 +64,7 @@ pub struct Operations {
     /// Plans of whole commits are made one at a time: each renders every project.
     planning: Arc<Semaphore>,
     readers: LogReaders,
+    fetches: Arc<Semaphore>,
 }
 
 impl Operations {
@@ -83,7 +86,8 @@ impl Operations {
 
     fn over(services: Services, store: Store, metrics: Metrics) -> Self {
         let planning = Arc::new(Semaphore::new(1));
-        Self { services: Arc::new(services), backups: None, store, metrics, planning, readers: LogReaders::new() }
+        let (readers, fetches) = (LogReaders::new(), Arc::new(Semaphore::new(fetch::AT_ONCE)));
+        Self { services: Arc::new(services), backups: None, store, metrics, planning, readers, fetches }
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::error::OperationError;
+use super::fetch::PackStream;
 use super::plans::{PlanRequest, Planned};
 use crate::agent::Address;
 use crate::change::{ChangeError, Committed, Upgraded};
 use crate::cluster::{LogError, LogQuery, LogStream};
-use crate::git::Folder;
+use crate::git::{FetchRequest, Folder};
 use crate::plan::UnitPlan;
 use crate::project::{Actor, ErrorKind, Intent, ProjectName, Revision, Unit};
 use crate::reconcile::{Deletion, OnceError, OnceReport, PlanQuery, Snapshot};
@@ -134,6 +135,11 @@ impl Script {
 
     pub(super) async fn overlay(&self, _: Revision, _: &ProjectName, _: usize) -> Result<Folder, OperationError> {
         Ok(self.folder.clone())
+    }
+
+    /// No repository is behind a script.
+    pub(super) fn fetch(&self, _: Option<&str>, _: FetchRequest) -> Result<PackStream, OperationError> {
+        Err(OperationError::new(ErrorKind::Unavailable, "a script has no repository"))
     }
 
     pub(super) async fn logs(&self, _: &ProjectName, query: &LogQuery) -> Result<LogStream, LogError> {

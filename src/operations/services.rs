@@ -6,14 +6,15 @@
 use std::sync::Arc;
 
 use super::error::OperationError;
+use super::fetch::PackStream;
 use super::plans::{PlanRequest, Planned, resolve};
 use crate::agent::Address;
 use crate::change::{ChangeError, Changes, Committed, Upgraded};
 use crate::cluster::{self, LogError, LogQuery, LogStream};
-use crate::git::{Folder, Reader};
+use crate::git::{self, FetchRequest, Folder, Reader};
 use crate::plan::UnitPlan;
 use crate::project::layout::overlay_path;
-use crate::project::{Actor, Intent, ProjectName, Revision, Unit};
+use crate::project::{Actor, ErrorKind, Intent, ProjectName, Revision, Unit};
 use crate::reconcile::{self, Deletion, Dependencies, PlanQuery, Reconciler, Snapshot};
 
 /// What answers the operations.
@@ -136,5 +137,17 @@ impl Live {
     /// Opens a project's log.
     pub(super) async fn logs(&self, project: &ProjectName, query: &LogQuery) -> Result<LogStream, LogError> {
         cluster::logs(&self.parts.client, &self.parts.namespace, project, query).await
+    }
+
+    /// Begins to answer a request of `git fetch`.
+    pub(super) fn fetch(&self, protocol: Option<&str>, request: FetchRequest) -> Result<PackStream, OperationError> {
+        let stream = git::upload_pack(&self.parts.repository, protocol, request);
+        stream.map(|stream| Box::pin(stream) as PackStream).map_err(|error| {
+            tracing::error!(%error, "git cannot be started");
+            OperationError::new(
+                ErrorKind::Unavailable,
+                "git cannot be started on the manager's machine; its log says why",
+            )
+        })
     }
 }

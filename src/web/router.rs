@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use super::AppState;
 use super::access::Access::{Open, OpenIf};
 use super::access::{Routes, delete, get, post};
-use super::api::{backup, chat, chat_socket, history, logs, monitoring, plan, projects, tickets, webhook};
+use super::api::{backup, chat, chat_socket, git, history, logs, monitoring, plan, projects, tickets, webhook};
 use super::middleware;
 use super::pages;
 use super::problem::Problem;
@@ -93,6 +93,9 @@ fn rest() -> Routes {
             get(OpenIf(|settings| settings.server.metrics_open, Viewer), monitoring::metrics),
         )
         .route("/api/monitoring/status", get(Viewer, monitoring::status))
+        .route("/git/state.git/info/refs", get(Viewer, git::info_refs))
+        .route("/git/state.git/git-upload-pack", post(Viewer, git::upload_pack))
+        .route("/git/state.git/git-receive-pack", post(Operator, git::receive_pack))
 }
 
 /// Pages, and what they are made with.

@@ -14,6 +14,8 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_claude-manager");
 pub(crate) struct Manager {
     directory: tempfile::TempDir,
     environment: Vec<(String, String)>,
+    /// The limit of open files, as arguments of `ulimit`.
+    files: Option<&'static str>,
     process: Option<Child>,
     address: String,
     http: reqwest::Client,
@@ -25,12 +27,22 @@ impl Manager {
         Self::start(&[])
     }
 
+    /// Starts one with a limit of open files: `-n 1024`, or `-S -n 1024` for the soft one alone.
+    pub(crate) fn with_files(files: &'static str) -> Self {
+        Self::start_with(&[], Some(files))
+    }
+
     /// Starts one with further environment variables.
     pub(crate) fn start(environment: &[(&str, &str)]) -> Self {
+        Self::start_with(environment, None)
+    }
+
+    fn start_with(environment: &[(&str, &str)], files: Option<&'static str>) -> Self {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut manager = Self {
             directory: tempfile::tempdir().expect("a temporary directory"),
             environment,
+            files,
             process: None,
             address: String::new(),
             http: crate::http::client(),
@@ -41,7 +53,14 @@ impl Manager {
 
     /// A command of the program with this manager's settings.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = match self.files {
+            None => Command::new(PROGRAM),
+            Some(files) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit {files} && exec \"$0\" \"$@\""), PROGRAM]);
+                shell
+            }
+        };
         command
             .args(arguments)
             .env_clear()

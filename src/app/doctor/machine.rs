@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 use super::Finding;
+use crate::app::files;
+use crate::auth::{self, AuthError};
 use crate::config::Settings;
 use crate::git::{self, VersionError};
 use crate::store::Store;
@@ -49,6 +51,48 @@ pub(super) fn data_directory(settings: &Settings) -> Finding {
     let running =
         File::open(path.join("lock")).is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)));
     Finding::fine(SUBJECT, format!("{shown}{}", if running { ", in use by a running manager" } else { "" }))
+}
+
+/// Whether the secrets of the sign-in are good.
+pub(super) fn tokens(settings: &Settings) -> Finding {
+    const SUBJECT: &str = "sign-in";
+    let secrets = &settings.secrets;
+    let admin = auth::existing_administrator_token(&settings.data_dir, secrets.admin_token.as_ref()).map(drop);
+    let key = auth::existing_token_key(&settings.data_dir, secrets.jwt_secret.as_ref()).map(drop);
+    let mut news = false;
+    for found in [admin, key] {
+        match found {
+            Ok(()) => {}
+            Err(AuthError::NoneYet(..)) => news = true,
+            Err(error) => {
+                return Finding::failure(
+                    SUBJECT,
+                    error.to_string(),
+                    "the manager does not start before that is corrected",
+                );
+            }
+        }
+    }
+    Finding::fine(
+        SUBJECT,
+        if news {
+            "what is missing is made at the first start"
+        } else {
+            "administrator's token and key of tokens are there"
+        },
+    )
+}
+
+/// Whether the limit of open files leaves enough for connections.
+pub(super) fn files(settings: &Settings) -> Finding {
+    const SUBJECT: &str = "open files";
+    let (files, wanted) = (files::hard_limit(), settings.server.max_connections);
+    let most = usize::try_from(files::bound(files)).unwrap_or(usize::MAX);
+    if most >= wanted {
+        return Finding::fine(SUBJECT, format!("enough for {wanted} connections"));
+    }
+    let message = format!("the hard limit is {files}, so that {most} connections are served and not {wanted}");
+    Finding::warning(SUBJECT, message, "raise it (`ulimit -Hn`, LimitNOFILE of the unit), or lower MAX_CONNECTIONS")
 }
 
 /// Whether the address can be listened on.

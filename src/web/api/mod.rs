@@ -6,6 +6,7 @@ pub(in crate::web) mod body;
 pub(in crate::web) mod chat;
 pub(in crate::web) mod chat_socket;
 mod fields;
+pub(in crate::web) mod git;
 pub(in crate::web) mod history;
 pub(in crate::web) mod json;
 pub(in crate::web) mod list;

@@ -23,7 +23,7 @@ use super::Shared;
 use super::places::{Phase, Place, Seat, Wish};
 use super::stream::Stream;
 
-/// The most bytes of a head, and of what is read or written at once.
+/// The most bytes of a head before its last read, and of what is read or written at once.
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// Why the protocol's state was given up.

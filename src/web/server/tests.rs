@@ -129,7 +129,8 @@ async fn requests_that_come_in_parts_or_at_once_are_all_answered() {
     let rest = if both.matches("here").count() < 2 { ask(&mut socket, b"").await.unwrap() } else { String::new() };
     assert_eq!((both + &rest).matches("here").count(), 2);
     let mut large = server.connect().await;
-    let head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(100_000));
+    // A last read may bring as much as is held already, and is judged whole.
+    let head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(200_000));
     // With the rest of the head unread, the close may overtake the answer.
     let answer = ask(&mut large, head.as_bytes()).await.unwrap_or_default();
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
