@@ -36,6 +36,8 @@ pub struct Settings {
     pub database_url: Option<SecretString>,
     /// How lines are logged.
     pub log: LogSettings,
+    /// LOG_DIR; without it `logs` in the data directory.
+    pub log_dir: Option<PathBuf>,
     /// How requests are served.
     pub server: ServerSettings,
     /// What a new project gets where its request is silent.
@@ -208,6 +210,7 @@ impl Settings {
             Ok(if text == "production" { LogFormat::Json } else { LogFormat::Text })
         });
         let level = reader.with_default("LOG_LEVEL", "info", log_level);
+        let log_dir = reader.optional("LOG_DIR", path);
         let host = reader.with_default("HOST", "127.0.0.1", host);
         let port = reader.with_default("PORT", "3000", port);
         let base_path = reader.optional("BASE_PATH", base_path).unwrap_or_default();
@@ -261,6 +264,7 @@ impl Settings {
                 claude_bin,
                 database_url,
                 log: LogSettings { format: format?, level: level? },
+                log_dir,
                 server: ServerSettings {
                     host: host?,
                     port: port?,
@@ -293,6 +297,14 @@ impl Settings {
             })
         };
         reader.finish(assemble())
+    }
+}
+
+impl Settings {
+    /// Where the log files are.
+    #[must_use]
+    pub fn log_directory(&self) -> PathBuf {
+        self.log_dir.clone().unwrap_or_else(|| self.data_dir.join("logs"))
     }
 }
 

@@ -8,6 +8,7 @@
 //!             plan/      (desired, observed, now) -> actions and status
 //!             desired/   (tree, policy) -> objects or verdict of each unit: the one reading of a tree
 //! beside it   config/  settings   metrics/  counters   private_file  keys and tokens on disk
+//!             log_files/  the manager's own log: written, bounded, and read
 //!             jwt_crypto  signatures of tokens
 //! adapters    git/  cluster/  store/  sops/  agent/  jira/   one outside system each
 //! services    change/ (the only writer of Git)  reconcile/ (the only caller of cluster::apply)  backup/
@@ -59,6 +60,7 @@ pub mod embedded;
 pub mod git;
 pub mod jira;
 mod jwt_crypto;
+pub mod log_files;
 pub mod metrics;
 pub mod operations;
 pub mod plan;

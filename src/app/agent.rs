@@ -63,7 +63,7 @@ fn serve(options: AgentOptions) -> anyhow::Result<ExitCode> {
 
 /// The text format has what the log of a pod is asked by: a time and a level before everything.
 fn log() -> anyhow::Result<()> {
-    telemetry::install(&LogSettings { format: LogFormat::Text, level: LogLevel::Info }).context("the log")
+    telemetry::install(None, &LogSettings { format: LogFormat::Text, level: LogLevel::Info }).context("the log")
 }
 
 fn failed(error: &AgentError) -> ExitCode {

@@ -19,6 +19,7 @@ use crate::chat::Chat;
 use crate::config::Settings;
 use crate::embedded::{self, LocalRuntime};
 use crate::git::Repository;
+use crate::log_files::LogFiles;
 use crate::operations::Operations;
 use crate::project::{Actor, AgentKey, ErrorKind, Intent, Principal, Role, Source};
 use crate::reconcile::Reconciler;
@@ -32,7 +33,13 @@ const LAST_CALLS: Duration = Duration::from_secs(10);
 
 /// Runs until SIGINT or SIGTERM; a second one ends what the first is waiting for.
 pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
-    telemetry::install(&settings.log).context("the log")?;
+    // Without files the manager serves: the lines are on standard output.
+    let files = LogFiles::open(&settings.log_directory());
+    telemetry::install(files.as_ref().ok().and_then(LogFiles::writer), &settings.log).context("the log")?;
+    if let Err(error) = &files {
+        let directory = settings.log_directory();
+        tracing::warn!(%error, directory = %directory.display(), "no log files are written; set LOG_DIR to another place");
+    }
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
     // Before anything is opened: a second start must not touch the data of the first.
     let listener = TcpListener::bind(address)

@@ -1,7 +1,7 @@
-//! Log lines on standard output.
+//! Log lines on standard output, and in files.
 //!
 //! Readable in development, JSON in production. Both forms carry the level as an upper-case word, so that
-//! `grep ERROR` finds errors in either. Log files are further layers on the same registry.
+//! `grep ERROR` finds errors in either. The files have JSON always.
 
 use std::io::IsTerminal;
 
@@ -11,14 +11,17 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{LogFormat, LogLevel, LogSettings};
+use crate::log_files::LineWriter;
 
-/// Sends the log of this process to standard output. Called once, by the program.
+/// Sends the log of this process to standard output, and to `files` where there are some. Called once, by the program.
 ///
 /// # Errors
 /// When a subscriber is installed already.
-pub fn install(settings: &LogSettings) -> Result<(), TryInitError> {
+pub fn install(files: Option<LineWriter>, settings: &LogSettings) -> Result<(), TryInitError> {
     let stdout = layer(settings, std::io::stdout, std::io::stdout().is_terminal());
-    tracing_subscriber::registry().with(stdout).try_init()
+    let json = LogSettings { format: LogFormat::Json, ..*settings };
+    let files = files.map(|writer| layer(&json, writer, false));
+    tracing_subscriber::registry().with(vec![stdout].into_iter().chain(files).collect::<Vec<_>>()).try_init()
 }
 
 /// The layer that writes lines to `writer` as the settings say.

@@ -47,6 +47,12 @@ pub const SETTINGS: &[Setting] = &[
         "Format of the log and no more: production writes JSON, others plain lines.",
     ),
     setting("LOG_LEVEL", "info", "", "Least severe lines to log: error, warn, info, debug or trace."),
+    setting(
+        "LOG_DIR",
+        "",
+        "/var/log/claude-manager",
+        "Folder of combined.log, error.log, project-operations.log and webhooks.log; without it DATA_DIR/logs.",
+    ),
     setting("DATA_DIR", "./data", "", "Folder for everything that is kept on disk; keep it between restarts."),
     setting(
         "DATABASE_URL",

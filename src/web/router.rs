@@ -92,6 +92,8 @@ fn rest() -> Routes {
             "/api/monitoring/metrics",
             get(OpenIf(|settings| settings.server.metrics_open, Viewer), monitoring::metrics),
         )
+        .route("/api/monitoring/dashboard", get(Viewer, monitoring::dashboard))
+        .route("/api/monitoring/logs", get(Viewer, monitoring::logs))
         .route("/api/monitoring/status", get(Viewer, monitoring::status))
         .route("/git/state.git/info/refs", get(Viewer, git::info_refs))
         .route("/git/state.git/git-upload-pack", post(Viewer, git::upload_pack))
@@ -101,8 +103,8 @@ fn rest() -> Routes {
 /// Pages, and what they are made with.
 fn for_people() -> Routes {
     use pages::{
-        assets, backups, chat, config, create, credentials, dashboard, delete, list, log, plan, project, settings,
-        sign_in, tickets, upgrade,
+        assets, backups, chat, config, create, credentials, dashboard, delete, list, log, manager_log, plan, project,
+        settings, sign_in, tickets, upgrade,
     };
     Routes::default()
         .route("/", get(Viewer, dashboard::page))
@@ -128,6 +130,7 @@ fn for_people() -> Routes {
         .route("/projects/{id}/chat/{conversation}/requests/{request}", post(Operator, chat::answer))
         .route("/projects/{id}/chat/{conversation}/cancel/{prompt}", post(Operator, chat::cancel))
         .route("/fragments/projects/{id}/chat/{conversation}", get(Viewer, chat::fragment))
+        .route("/logs", get(Viewer, manager_log::page))
         .route("/tickets", get(Viewer, tickets::page))
         .route("/tickets/{id}/replay", post(Operator, tickets::replay))
         .route("/plan", get(Viewer, plan::page).post(Operator, plan::apply))

@@ -15,6 +15,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("config", &["project"]),
     ("metrics", &["project"]),
     ("private_file", &[]),
+    ("log_files", &[]),
     ("jwt_crypto", &[]),
     // Adapters never name one another.
     ("git", &["project", "metrics"]),
@@ -39,7 +40,7 @@ const MAP: &[(&str, &[&str])] = &[
     // Edges.
     ("embedded", &["project", "kustomize", "plan", "agent"]),
     ("auth", &["project", "store", "metrics", "private_file", "jwt_crypto"]),
-    ("web", &["project", "config", "plan", "store", "metrics", "auth", "operations", "chat", "tickets"]),
+    ("web", &["project", "config", "log_files", "plan", "store", "metrics", "auth", "operations", "chat", "tickets"]),
     (
         "app",
         &[
@@ -55,6 +56,7 @@ const MAP: &[(&str, &[&str])] = &[
             "agent",
             "jira",
             "metrics",
+            "log_files",
             "change",
             "reconcile",
             "backup",

@@ -23,6 +23,7 @@ mod http;
 mod local_runtime;
 mod main_job;
 mod manager;
+mod monitoring;
 mod push;
 mod readme;
 mod real_cluster;

@@ -62,6 +62,7 @@ pub(super) enum Icon {
     Plan,
     Tickets,
     Backups,
+    Logs,
     Settings,
     Base,
     Menu,
@@ -80,6 +81,7 @@ impl Icon {
             Self::Plan => "M3 3.500h10M3 8h6M3 12.500h8M12 6.5 13.5 8 12 9.5",
             Self::Tickets => "M2 4h12v2.500a1.5 1.5 0 0 0 0 3V12H2V9.500a1.5 1.5 0 0 0 0-3zM6 6.500h4M6 9.500h4",
             Self::Backups => "M2 3h12v3H2zM3 6v7h10V6M6.5 9h3",
+            Self::Logs => "M3 2.500h10v11H3zM5.5 5.500h5M5.5 8h5M5.5 10.500h3",
             Self::Settings => {
                 "M2 4.500h7M12.5 4.500H14M2 11.500h1.500M7 11.500h7M9 4.500a1.7 1.7 0 1 0 3.4 0 1.7 1.7 0 1 0-3.4 0M3.6 11.500a1.7 1.7 0 1 0 3.4 0 1.7 1.7 0 1 0-3.4 0"
             }

@@ -24,6 +24,7 @@ mod kept_form;
 mod layout;
 pub(super) mod list;
 pub(super) mod log;
+pub(super) mod manager_log;
 mod markdown;
 mod navigation;
 mod page_request;

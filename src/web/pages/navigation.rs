@@ -34,6 +34,7 @@ const PLACES: &[Place] = &[
     place(Group::Operate, "Plan", "/plan", Icon::Plan, Action::Read),
     place(Group::Operate, "Tickets", "/tickets", Icon::Tickets, Action::Read),
     place(Group::Operate, "Backups", "/backups", Icon::Backups, Action::Read),
+    place(Group::Operate, "Logs", "/logs", Icon::Logs, Action::Read),
     place(Group::Configure, "Base", "/upgrade", Icon::Base, Action::Upgrade),
     place(Group::Configure, "Settings", "/settings", Icon::Settings, Action::Read),
 ];

@@ -35,6 +35,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 const DIFFERENT: &[(&str, &str)] = &[
     ("BACKUP_DIR", "/app/backup"),
     ("DATA_DIR", "/app/data"),
+    ("LOG_DIR", "/app/logs"),
     ("HOST", "0.0.0.0"),
     ("NODE_ENV", "production"),
     ("SECRETS_DIR", "/etc/claude-manager/secrets"),

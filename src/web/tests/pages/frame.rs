@@ -39,7 +39,7 @@ async fn the_navigation_is_the_same_on_every_page_and_on_problems_too() {
     let app = app().await;
     let ana = Browser::new(&app, "admin").await;
     let (all, _) = navigation(&ana.get("/").await.text);
-    assert_eq!(all, ["/", "/projects", "/chat", "/plan", "/tickets", "/backups", "/upgrade", "/settings"]);
+    assert_eq!(all, ["/", "/projects", "/chat", "/plan", "/tickets", "/backups", "/logs", "/upgrade", "/settings"]);
     for (path, place) in PAGES {
         let page = ana.get(path).await.text;
         let (links, current) = navigation(&page);
