@@ -11,6 +11,8 @@
 mod control_plane;
 #[path = "../it/git_server.rs"]
 mod git_server;
+#[path = "../it/http.rs"]
+mod http;
 #[path = "../it/manager.rs"]
 mod manager;
 

@@ -11,6 +11,8 @@
 
 #[path = "../it/control_plane.rs"]
 mod control_plane;
+#[path = "../it/http.rs"]
+mod http;
 #[path = "../it/manager.rs"]
 mod manager;
 
