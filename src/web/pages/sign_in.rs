@@ -4,12 +4,15 @@
 //! address bar nor in a `Referer`; log lines name the route alone. A link on somebody else's page does not sign anybody in:
 //! it could sign a visitor in as whoever wrote the page, who would then read what the visitor types.
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use maud::html;
+use tokio::time::timeout;
 
 use super::form::Form;
 use super::kept_form::{self, KeptForm};
@@ -23,6 +26,9 @@ use crate::web::now;
 use crate::web::problem::Problem;
 use crate::web::request::read_body;
 use crate::web::same_origin::{foreign, is_from_here, refused, session_cookie, set_session};
+
+/// How long the form may take: it is read before the sender is known, and holds a connection meanwhile.
+const BODY: Duration = Duration::from_secs(5);
 
 /// What the form says above its field.
 #[derive(Clone, Copy)]
@@ -70,7 +76,10 @@ pub(in crate::web) async fn sign_in(State(state): State<AppState>, request: Requ
         return Err(foreign());
     }
     let (parts, body) = request.into_parts();
-    let body = read_body(&parts.headers, body).await?;
+    let body = timeout(BODY, read_body(&parts.headers, body)).await.map_err(|_| {
+        let detail = "the form did not arrive within 5 seconds; send it again";
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long", detail)
+    })??;
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let given = Form::parse(content_type.unwrap_or_default(), &body)?;
     let next = local(server, given.get("next"));

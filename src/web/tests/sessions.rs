@@ -85,6 +85,16 @@ async fn wrong_tokens_are_slow_by_every_way() {
 }
 
 #[tokio::test]
+async fn a_form_that_does_not_arrive_is_not_waited_for() {
+    let app = TestApp::new().await;
+    let body = Body::from_stream(futures::stream::pending::<Result<&'static [u8], std::io::Error>>());
+    let request = Request::post("/sign-in").header("host", "localhost").header(HERE.0, HERE.1).header(FORM.0, FORM.1);
+    let answered = app.router.clone().oneshot(request.body(body).unwrap());
+    let response = tokio::time::timeout(Duration::from_secs(15), answered).await.expect("an answer").unwrap();
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test]
 async fn a_foreign_page_signs_nobody_in() {
     let app = TestApp::new().await;
     for site in ["cross-site", "same-site"] {
