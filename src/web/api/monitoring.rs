@@ -13,7 +13,7 @@ use tracing::Level;
 use crate::chat::{Glance, State as ChatState};
 use crate::log_files::{self, Filter, Service};
 use crate::operations::{Component, Health, Snapshot};
-use crate::project::{Action, ErrorKind, Phase, Reason, Status};
+use crate::project::{Action, ErrorKind, Phase, ProjectStatus, Reason};
 use crate::web::problem::Problem;
 use crate::web::request::Call;
 use crate::web::{AppState, now};
@@ -97,7 +97,7 @@ pub(in crate::web) async fn dashboard(State(state): State<AppState>, call: Call)
             .iter()
             .map(|event| json!({ "project": glance.project, "conversation": glance.conversation.id, "event": event }))
     });
-    let named = |is_one: &dyn Fn(&Status) -> bool| -> Vec<Value> {
+    let named = |is_one: &dyn Fn(&ProjectStatus) -> bool| -> Vec<Value> {
         let found = snapshot.projects.iter().filter(|(_, project)| is_one(&project.status));
         found
             .map(|(name, project)| {
