@@ -33,13 +33,8 @@ const LAST_CALLS: Duration = Duration::from_secs(10);
 
 /// Runs until SIGINT or SIGTERM; a second one ends what the first is waiting for.
 pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
-    // Without files the manager serves: the lines are on standard output.
-    let files = LogFiles::open(&settings.log_directory());
-    telemetry::install(files.as_ref().ok().and_then(LogFiles::writer), &settings.log).context("the log")?;
-    if let Err(error) = &files {
-        let directory = settings.log_directory();
-        tracing::warn!(%error, directory = %directory.display(), "no log files are written; set LOG_DIR to another place");
-    }
+    let mut files = LogFiles::new();
+    telemetry::install(Some(files.writer()), &settings.log).context("the log")?;
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
     // Before anything is opened: a second start must not touch the data of the first.
     let listener = TcpListener::bind(address)
@@ -52,6 +47,11 @@ pub(super) async fn serve(mut settings: Settings) -> anyhow::Result<ExitCode> {
     terminal.say(&format!("  data        {}", settings.data_dir.display()));
     terminal.say(&format!("  repository  {}", settings.state.repository.as_deref().unwrap_or("state.git in it")));
     let wired = wiring::wire(&settings, Access::Write).await?;
+    // The data directory is this manager's now. Without files it serves: the lines are on standard output.
+    if let Err(error) = files.begin(&settings.log_directory()) {
+        let directory = settings.log_directory();
+        tracing::warn!(%error, directory = %directory.display(), "no log files are written; set LOG_DIR to another place");
+    }
     terminal.say(&format!("  cluster     {}, namespace {}", wired.cluster, settings.namespace));
     settings.defaults.local_repositories = wired.embedded.is_some();
     let (admin, jwt) = (settings.secrets.admin_token.as_ref(), settings.secrets.jwt_secret.as_ref());

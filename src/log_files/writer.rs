@@ -17,10 +17,11 @@ use super::{File, MOST_BYTES, OLDER_FILES, Service};
 /// How many lines may wait to be written.
 const QUEUE: usize = 4096;
 
-/// The files, open. Dropping it writes what waits.
+/// The files, open once [`LogFiles::begin`] was called; until then lines wait. Dropping it writes what waits.
 #[derive(Debug)]
 pub struct LogFiles {
-    sender: Option<SyncSender<Message>>,
+    sender: SyncSender<Message>,
+    lines: Option<Receiver<Message>>,
     dropped: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
@@ -48,39 +49,48 @@ pub struct Line<'a> {
 }
 
 impl LogFiles {
-    /// Opens the files in `directory`, which is made when it is missing.
+    /// Takes lines. Nothing is made on disk yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let (sender, lines) = sync_channel(QUEUE);
+        Self { sender, lines: Some(lines), dropped: Arc::default(), thread: None }
+    }
+
+    /// Opens the files in `directory`, which is made when it is missing, and begins to write them.
     ///
     /// # Errors
-    /// When the directory or a file cannot be written.
-    pub fn open(directory: &Path) -> io::Result<Self> {
+    /// When the directory or a file cannot be written; further lines are dropped then.
+    pub fn begin(&mut self, directory: &Path) -> io::Result<()> {
+        let Some(lines) = self.lines.take() else { return Ok(()) };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let mut outputs = Vec::new();
         for file in File::ALL {
             outputs.push(Output::open(directory, file, MOST_BYTES)?);
         }
-        let (sender, receiver) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let lost = Arc::clone(&dropped);
-        let thread = std::thread::Builder::new()
-            .name("log-files".to_owned())
-            .spawn(move || run(&receiver, &mut outputs, &lost))?;
-        Ok(Self { sender: Some(sender), dropped, thread: Some(thread) })
+        let dropped = Arc::clone(&self.dropped);
+        let work = move || run(&lines, &mut outputs, &dropped);
+        self.thread = Some(std::thread::Builder::new().name("log-files".to_owned()).spawn(work)?);
+        Ok(())
     }
 
     /// What a layer writes to.
     #[must_use]
-    pub fn writer(&self) -> Option<LineWriter> {
-        Some(LineWriter { sender: self.sender.clone()?, dropped: Arc::clone(&self.dropped) })
+    pub fn writer(&self) -> LineWriter {
+        LineWriter { sender: self.sender.clone(), dropped: Arc::clone(&self.dropped) }
+    }
+}
+
+impl Default for LogFiles {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Drop for LogFiles {
     fn drop(&mut self) {
         // A layer holds a sender for as long as the process runs, so that the channel does not close by itself.
-        if let Some(sender) = self.sender.take() {
-            let _ = sender.send(Message::End);
-        }
         if let Some(thread) = self.thread.take() {
+            let _ = self.sender.send(Message::End);
             let _ = thread.join();
         }
     }
@@ -243,10 +253,12 @@ mod tests {
     fn lines_go_to_the_files_of_their_level_and_service() {
         use tracing_subscriber::layer::SubscriberExt;
         let directory = tempfile::tempdir().unwrap();
-        let files = LogFiles::open(directory.path()).unwrap();
-        let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(files.writer().unwrap());
+        let mut files = LogFiles::new();
+        let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(files.writer());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::info!(target: "claude_manager::tickets::work", "delivered");
+            // What was logged before waits.
+            files.begin(directory.path()).unwrap();
             tracing::error!(target: "claude_manager::reconcile::driver", "apply failed");
             tracing::info!(target: "claude_manager::web", "served");
         });
