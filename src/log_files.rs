@@ -20,7 +20,7 @@ pub enum Service {
     Kubernetes,
     /// What calls the manager.
     Webhook,
-    /// The state repository and its writer.
+    /// The state repository, its writer, and what was done by it.
     Git,
     /// Conversations, and the way to the agents.
     Chat,
@@ -60,7 +60,7 @@ impl Service {
         let module = target.strip_prefix("claude_manager::").and_then(|rest| rest.split("::").next());
         match module.unwrap_or(target.split("::").next().unwrap_or_default()) {
             "cluster" | "reconcile" | "embedded" | "kube" | "kube_runtime" => Self::Kubernetes,
-            "git" | "change" => Self::Git,
+            "git" | "change" | "operations" => Self::Git,
             "chat" | "agent" => Self::Chat,
             "tickets" => Self::Webhook,
             "jira" => Self::Jira,

@@ -38,6 +38,9 @@ async fn the_log_is_in_files_and_is_read_by_service_and_level() {
         assert!(manager.data().join("logs").join(name).exists(), "{name}");
     }
 
+    let operations = fs::read_to_string(manager.data().join("logs/project-operations.log")).expect("the file");
+    assert!(operations.lines().any(|line| line.contains("shop: create") && line.contains("commit")), "{operations}");
+
     for (query, field, word) in [
         ("service=database", "service", "kubernetes"),
         ("level=bad", "level", "warn"),
