@@ -228,7 +228,7 @@ async fn an_agent_knows_nothing_of_the_managers_environment() {
     let manager = Manager::start(&[
         ("SOPS_AGE_KEY", &key),
         ("DEFAULT_ANTHROPIC_API_KEY", "sk-ant-not-for-you"),
-        ("JWT_SECRET", "jwt-not-for-you"),
+        ("JWT_SECRET", "jwt-not-for-you-0123456789abcdef01"),
         ("WEBHOOK_SECRET", "hook-not-for-you"),
         ("JIRA_API_KEY", "jira-not-for-you"),
         ("SOMETHING_ELSE", "not-for-you"),
