@@ -157,14 +157,21 @@ async fn an_answer_that_is_recorded_is_seen_at_once_and_holds_through_status_cha
     let Some(server) = Server::start().await else { return };
     let observer = server.observe();
     within("first lists", observer.synced()).await;
-    let answers = answers(server.apply(&server.environment()).await);
-    for answer in &answers {
-        observer.record(&answer.to_string(), 42);
+    let mut applied = None;
+    // A controller that writes before the answer is recorded makes it an old one, which counts for nothing: once more then.
+    for _ in 0..5 {
+        for answer in answers(server.apply(&server.environment()).await) {
+            observer.record(&answer.to_string(), 42);
+        }
+        assert!(observer.objects(Some(&unit())).len() >= 3);
+        until(&observer, "the pod is ready", |seen| seen["StatefulSet/shop-env"]["status"]["readyReplicas"] == 1).await;
+        let set = observer.objects(Some(&unit())).into_iter().find(|(key, _)| key.kind == "StatefulSet");
+        applied = set.unwrap().1.applied;
+        if applied.is_some() {
+            break;
+        }
     }
-    assert!(observer.objects(Some(&unit())).len() >= 3);
-    until(&observer, "the pod is ready", |seen| seen["StatefulSet/shop-env"]["status"]["readyReplicas"] == 1).await;
-    let (_, set) = observer.objects(Some(&unit())).into_iter().find(|(key, _)| key.kind == "StatefulSet").unwrap();
-    assert_eq!(set.applied, Some(42));
+    assert_eq!(applied, Some(42));
 
     server.kubectl(&["scale", "-n", &server.namespace, "sts/shop-env", "--replicas=0"], "");
     until(&observer, "drift", |seen| seen["StatefulSet/shop-env"]["spec"]["replicas"] == 0).await;
