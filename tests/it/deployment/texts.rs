@@ -106,9 +106,11 @@ fn both_forms_of_the_alerts_are_the_same_and_prometheus_takes_them() {
     // Each fires when it should, and not before.
     let directory = tempfile::tempdir().unwrap();
     std::fs::copy(kubernetes().join("alerts.yaml"), directory.path().join("alerts.yaml")).unwrap();
-    let series = directory.path().join("series.yaml");
-    std::fs::write(&series, include_str!("alerts.test.yaml")).unwrap();
-    text_of(Command::new("promtool").args(["test", "rules"]).arg(series).output().unwrap());
+    for series in [include_str!("alerts.test.yaml"), include_str!("alerts-alone.test.yaml")] {
+        let file = directory.path().join("series.yaml");
+        std::fs::write(&file, series).unwrap();
+        text_of(Command::new("promtool").args(["test", "rules"]).arg(file).output().unwrap());
+    }
 }
 
 /// Figures of the alerts that are not this program's.
