@@ -93,7 +93,7 @@ impl TokenKey {
     /// The key of a secret of at least 32 characters.
     pub(super) fn new(secret: &str) -> Self {
         jwt_crypto::install();
-        // A digest for this purpose alone, so that the id helps nobody to guess the key.
+        // A digest for this purpose alone, so that the id is of no help in guessing the key.
         let digest = Sha256::digest(format!("claude-manager token key id\0{secret}"));
         Self {
             kid: digest[..8].iter().map(|byte| format!("{byte:02x}")).collect(),

@@ -25,6 +25,17 @@ pub struct Glance {
     pub requests: Vec<Event>,
 }
 
+impl Glance {
+    /// How many conversations are worth a look.
+    pub const MOST: u32 = 60;
+
+    /// Whether nothing runs or waits in it.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.conversation.state, State::Idle | State::Offline)
+    }
+}
+
 impl Chat {
     /// Returns at most `limit` conversations of projects that exist: first those in which something runs or waits, then
     /// those that were used last. What the copy says is busy is asked of its environment; one that does not answer in

@@ -1,3 +1,5 @@
+use secrecy::ExposeSecret;
+
 use super::*;
 
 fn read(pairs: &[(&str, &str)]) -> Result<Settings, Vec<SettingError>> {

@@ -52,7 +52,7 @@ impl JiraError {
         }
     }
 
-    /// Whether the same request may succeed later without anybody changing settings or rights.
+    /// Whether the same request may succeed later without a change of settings or rights.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::RateLimited { .. } | Self::Failed(_) | Self::Unreachable(_) | Self::Answer(_))

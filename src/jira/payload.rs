@@ -96,7 +96,7 @@ pub struct Change {
     pub to: String,
 }
 
-/// Why a body is no event. The text is for whoever set the webhook up.
+/// Why a body is no event. The text is for the person who set the webhook up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoEvent {
     /// Nothing was sent.

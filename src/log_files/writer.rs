@@ -35,7 +35,7 @@ pub struct LineWriter {
 
 #[derive(Debug)]
 enum Message {
-    Line { level: Level, target: &'static str, text: Vec<u8> },
+    Line { level: Level, service: Service, text: Vec<u8> },
     End,
 }
 
@@ -44,7 +44,7 @@ enum Message {
 pub struct Line<'a> {
     writer: &'a LineWriter,
     level: Level,
-    target: &'static str,
+    service: Service,
     text: Vec<u8>,
 }
 
@@ -100,13 +100,13 @@ impl<'a> MakeWriter<'a> for LineWriter {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { writer: self, level: Level::INFO, target: "", text: Vec::new() }
+        Line { writer: self, level: Level::INFO, service: Service::Api, text: Vec::new() }
     }
 
     fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line<'a> {
         let mut line = self.make_writer();
         line.level = *meta.level();
-        line.target = Service::of_target(meta.target()).as_str();
+        line.service = Service::of_target(meta.target());
         line
     }
 }
@@ -124,7 +124,7 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        let line = Message::Line { level: self.level, target: self.target, text: std::mem::take(&mut self.text) };
+        let line = Message::Line { level: self.level, service: self.service, text: std::mem::take(&mut self.text) };
         if self.writer.sender.try_send(line).is_err() {
             self.writer.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -137,7 +137,7 @@ fn run(lines: &Receiver<Message>, outputs: &mut [Output], dropped: &AtomicU64) {
         // What waits is written together.
         while let Some(message) = next {
             match message {
-                Message::Line { level, target, text } => put(outputs, level, target, &text),
+                Message::Line { level, service, text } => put(outputs, level, service, &text),
                 Message::End => {
                     flush(outputs);
                     return;
@@ -152,19 +152,19 @@ fn run(lines: &Receiver<Message>, outputs: &mut [Output], dropped: &AtomicU64) {
                 "{{\"timestamp\":\"{time}\",\"level\":\"WARN\",\"message\":\"lines were dropped, the disk is too slow\",\
                  \"target\":\"claude_manager::log_files\",\"lines\":{lost}}}\n"
             );
-            put(outputs, Level::WARN, Service::Api.as_str(), text.as_bytes());
+            put(outputs, Level::WARN, Service::Api, text.as_bytes());
         }
         flush(outputs);
     }
 }
 
-fn put(outputs: &mut [Output], level: Level, service: &str, text: &[u8]) {
+fn put(outputs: &mut [Output], level: Level, service: Service, text: &[u8]) {
     for output in outputs {
         let belongs = match output.file {
             File::Combined => true,
             File::Error => level == Level::ERROR,
-            File::Operations => [Service::Git, Service::Kubernetes].iter().any(|one| one.as_str() == service),
-            File::Webhooks => [Service::Webhook, Service::Jira].iter().any(|one| one.as_str() == service),
+            File::Operations => matches!(service, Service::Git | Service::Kubernetes),
+            File::Webhooks => matches!(service, Service::Webhook | Service::Jira),
         };
         if belongs {
             output.write(text);
@@ -267,5 +267,20 @@ mod tests {
         assert_eq!(File::ALL.map(lines), [3, 1, 1, 1]);
         let text = fs::read_to_string(directory.path().join("error.log")).unwrap();
         assert!(text.contains("\"level\":\"ERROR\"") && text.contains("apply failed"), "{text}");
+    }
+
+    #[test]
+    fn lines_that_find_no_room_are_counted_and_the_others_are_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = LogFiles::new();
+        let writer = files.writer();
+        for number in 0..QUEUE + 7 {
+            writer.make_writer().write_all(format!("{number}\n").as_bytes()).unwrap();
+        }
+        files.begin(directory.path()).unwrap();
+        drop(files);
+        let text = fs::read_to_string(File::Combined.path(directory.path(), 0)).unwrap();
+        assert_eq!(text.lines().filter(|line| line.parse::<usize>().is_ok()).count(), QUEUE);
+        assert!(text.lines().last().unwrap().contains("\"lines\":7"), "{:?}", text.lines().last());
     }
 }

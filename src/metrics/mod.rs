@@ -109,7 +109,7 @@ impl Metrics {
             operations: counter(
                 "project_operations_total",
                 "Changes of projects that were asked for.",
-                &["operation", "result"],
+                &["operation", "status"],
             )?,
             creation: histogram(
                 "project_creation_duration_seconds",
@@ -383,7 +383,7 @@ mod tests {
             "http_requests_total{method=\"GET\",route=\"/api/projects/{id}\",status_code=\"200\"} 1",
             "projects_total{phase=\"Running\"} 2",
             "projects_total{phase=\"Failed\"} 0",
-            "project_operations_total{operation=\"create\",result=\"success\"} 1",
+            "project_operations_total{operation=\"create\",status=\"success\"} 1",
             "project_creation_duration_seconds_count{result=\"success\"} 1",
             "kubernetes_operations_total{operation=\"apply\",resource=\"StatefulSet\",result=\"failure\"} 1",
             "kubernetes_resources_total{resource=\"Service\"} 2",

@@ -20,8 +20,8 @@ const WAIT: Duration = Duration::from_secs(10);
 pub type PackStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 impl Operations {
-    /// Begins to answer a request of `git fetch` or `git clone`. The secrets in the repository are encrypted, so whoever may
-    /// read may fetch.
+    /// Begins to answer a request of `git fetch` or `git clone`. The secrets in the repository are encrypted, so that a
+    /// caller who may read may fetch.
     ///
     /// # Errors
     /// [`OperationError`] when the role of `actor` may not read, too many fetches are answered already, or the program cannot

@@ -29,9 +29,9 @@ use crate::auth::{Auth, Ended, Grant};
 use crate::chat::Chat;
 use crate::config::Settings;
 use crate::metrics::Metrics;
-use crate::operations::Operations;
+use crate::operations::{Component, Health, Operations};
 use crate::store::Store;
-use crate::tickets::Tickets;
+use crate::tickets::{Standing, Tickets};
 
 pub use router::router;
 pub use server::{Limits, serve};
@@ -70,6 +70,17 @@ impl AppState {
 }
 
 impl AppState {
+    /// How each part of the manager is doing, JIRA included.
+    async fn health(&self) -> Vec<Component> {
+        let mut parts = self.operations.health().await;
+        // Without an answer of the database there is no figure of deliveries, and its own part says why.
+        if let Ok(state) = self.tickets.state().await {
+            let health = if state.standing == Standing::Fails { Health::Degraded } else { Health::Ok };
+            parts.push(Component { name: "jira", health, message: state.message });
+        }
+        parts
+    }
+
     /// Waits until the caller of a request is let in no longer: the token expires, or the session is signed out. Every answer
     /// that goes on (a socket, a followed log, an event stream) ends then.
     fn ended(&self, extensions: &Extensions) -> impl Future<Output = Ended> + Send + use<> {

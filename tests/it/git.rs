@@ -270,7 +270,7 @@ fn a_push_that_is_reserved_is_waited_for_and_not_for_ever() {
     let waited = begun.elapsed();
     assert!(waited >= Duration::from_millis(700) && waited < Duration::from_secs(4), "{waited:?}");
 
-    // A note about another head holds nobody up.
+    // A note about another head holds no write up.
     fixture.repository.reserve(head, PushStage::Accepted).unwrap();
     let begun = Instant::now();
     fixture.commit(&write("c", "1"), "c");

@@ -81,7 +81,7 @@ pub(in crate::web) async fn prompt(
     place: Place,
     request: Request,
 ) -> Result<Response, Problem> {
-    // The rule of the address has let nobody without the role come here, so a large body is read for operators only.
+    // The rule of the address has refused callers without the role, so a large body is read for operators only.
     let call = Call::read(request, MAX_PROMPT_BODY).await?;
     call.permit(Action::Chat)?;
     let (project, conversation) = place_of(place)?;

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tracing::Level;
 
-use crate::chat::{Glance, State as ChatState};
+use crate::chat::Glance;
 use crate::log_files::{self, Filter, Service};
 use crate::operations::{Component, Health, Snapshot};
 use crate::project::{Action, ErrorKind, Phase, ProjectStatus, Reason};
@@ -21,9 +21,6 @@ use crate::web::{AppState, now};
 /// The most lines of one answer.
 const MOST_LINES: usize = 1000;
 
-/// The most conversations of the dashboard.
-const MOST_GLANCES: u32 = 60;
-
 /// `GET /livez`: the process answers. Nothing outside can make this fail, so nothing outside restarts the process.
 pub(in crate::web) async fn livez() -> &'static str {
     "ok\n"
@@ -31,7 +28,7 @@ pub(in crate::web) async fn livez() -> &'static str {
 
 /// `GET /readyz`: requests can be served.
 pub(in crate::web) async fn readyz(State(state): State<AppState>) -> Response {
-    let components = state.operations.health().await;
+    let components = state.health().await;
     let down: Vec<String> = components
         .iter()
         .filter(|component| component.health == Health::Down)
@@ -42,7 +39,7 @@ pub(in crate::web) async fn readyz(State(state): State<AppState>) -> Response {
 
 /// `GET /api/monitoring/health`
 pub(in crate::web) async fn health(State(state): State<AppState>) -> Response {
-    let components = state.operations.health().await;
+    let components = state.health().await;
     let overall = Health::of_all(&components);
     (status_code(overall), Json(report(&components, overall))).into_response()
 }
@@ -51,7 +48,7 @@ pub(in crate::web) async fn health(State(state): State<AppState>) -> Response {
 pub(in crate::web) async fn status(State(state): State<AppState>, call: Call) -> Result<Response, Problem> {
     call.permit(Action::Read)?;
     let snapshot = state.operations.snapshot();
-    let components = state.operations.health().await;
+    let components = state.health().await;
     let overall = Health::of_all(&components);
     let mut body = report(&components, overall);
     let unsynced = snapshot.projects.values().filter(|project| !project.plan.actions.is_empty()).count();
@@ -72,7 +69,7 @@ fn phases(snapshot: &Snapshot) -> Map<String, Value> {
 pub(in crate::web) async fn metrics(State(state): State<AppState>) -> Response {
     let snapshot = state.operations.snapshot();
     state.metrics.set_projects(snapshot.projects.values().map(|project| project.status.phase));
-    for component in state.operations.health().await {
+    for component in state.health().await {
         state.metrics.set_health(component.name, component.health == Health::Ok);
     }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
@@ -82,10 +79,9 @@ pub(in crate::web) async fn metrics(State(state): State<AppState>) -> Response {
 pub(in crate::web) async fn dashboard(State(state): State<AppState>, call: Call) -> Result<Json<Value>, Problem> {
     call.permit(Action::Read)?;
     let snapshot = state.operations.loaded()?;
-    let glances = state.chat.overview(MOST_GLANCES, &call.actor).await?;
-    let components = state.operations.health().await;
+    let glances = state.chat.overview(Glance::MOST, &call.actor).await?;
+    let components = state.health().await;
     let tickets = state.tickets.state().await?;
-    let is_over = |glance: &&Glance| matches!(glance.conversation.state, ChatState::Idle | ChatState::Offline);
     let of = |glance: &Glance| {
         let mut value = json!(glance.conversation);
         value["project"] = json!(glance.project);
@@ -114,8 +110,8 @@ pub(in crate::web) async fn dashboard(State(state): State<AppState>, call: Call)
             "heldDeletions": named(&|status| status.reason == Reason::DeletionHeld),
             "deadDeliveries": tickets.dead,
         },
-        "working": glances.iter().filter(|glance| !is_over(glance)).map(of).collect::<Vec<_>>(),
-        "finished": glances.iter().filter(is_over).map(of).collect::<Vec<_>>(),
+        "working": glances.iter().filter(|glance| !glance.is_over()).map(of).collect::<Vec<_>>(),
+        "finished": glances.iter().filter(|glance| glance.is_over()).map(of).collect::<Vec<_>>(),
         "projects": { "total": snapshot.projects.len(), "phases": phases(&snapshot) },
         "health": report(&components, Health::of_all(&components)),
     })))

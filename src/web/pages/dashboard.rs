@@ -11,14 +11,13 @@ use super::icon::{Glyph, glyph};
 use super::list::none_yet;
 use super::page_request::Visit;
 use super::project::refreshed;
-use crate::chat::{Answer, Event, EventKind, Glance, RequestKind, State as ChatState};
+use crate::chat::{Answer, Event, EventKind, Glance, RequestKind};
 use crate::operations::{Component, Health, Snapshot};
 use crate::project::{Action, Phase, Reason};
 use crate::web::AppState;
 use crate::web::problem::Problem;
 
-/// How many conversations are looked at, how many of the ended ones and how many failed projects are shown.
-const GLANCES: u32 = 60;
+/// How many of the ended conversations and how many failed projects are shown.
 const ENDED: usize = 10;
 const FAILED: usize = 20;
 
@@ -38,11 +37,10 @@ async fn content(state: &AppState, visit: &Visit) -> Result<Markup, Problem> {
     visit.permit(Action::Read)?;
     let base = state.settings.server.base_path.as_str();
     let snapshot = state.operations.loaded()?;
-    let glances = state.chat.overview(GLANCES, &visit.actor()).await?;
-    let health = state.operations.health().await;
+    let glances = state.chat.overview(Glance::MOST, &visit.actor()).await?;
+    let health = state.health().await;
     let inbox = Inbox::of(base, visit, &snapshot, &glances, &health);
-    let (working, ended): (Vec<&Glance>, Vec<&Glance>) =
-        glances.iter().partition(|glance| !matches!(glance.conversation.state, ChatState::Idle | ChatState::Offline));
+    let (working, ended): (Vec<&Glance>, Vec<&Glance>) = glances.iter().partition(|glance| !glance.is_over());
     let starting = snapshot.projects.iter().filter(|(_, project)| {
         matches!(project.status.phase, Phase::Starting | Phase::Pending | Phase::Stopping | Phase::Deleting)
     });

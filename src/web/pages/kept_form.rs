@@ -20,7 +20,7 @@ use crate::web::same_origin::{is_from_here, session_cookie};
 /// The largest form that is kept: a prompt may have 256 KiB.
 const MOST: usize = 400 * 1024;
 
-/// Fields that are the form's own and not typed by anybody.
+/// Fields that are the form's own, which no person types.
 const HIDDEN: [&str; 9] = ["id", "plan", "project", "drift", "head", "overlay", "timestamp", "answer", "volumes"];
 
 /// Labels of typed fields.

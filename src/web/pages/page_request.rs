@@ -38,7 +38,7 @@ impl FromRequest<AppState> for Visit {
 }
 
 impl Visit {
-    /// The visit of somebody who has just signed in, to the page `here` below BASE_PATH.
+    /// The visit of a person who has just signed in, to the page `here` below BASE_PATH.
     pub(super) fn begun(principal: Principal, here: &str, parts: &Parts) -> Self {
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let call = Call {

@@ -242,7 +242,7 @@ async fn refusals_keep_their_kind_reason_and_fields() {
         assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (status, word));
         let body = reply.json();
         assert_eq!((&body["detail"], &body["errors"][0]["field"]), (&json!("the reason"), &json!("shortName")));
-        assert!(app.metrics.render().contains("project_operations_total{operation=\"change\",result=\"failure\"} 1"));
+        assert!(app.metrics.render().contains("project_operations_total{operation=\"change\",status=\"failure\"} 1"));
     }
 }
 

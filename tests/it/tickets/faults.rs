@@ -20,6 +20,8 @@ async fn while_jira_fails_the_work_goes_on_and_the_comment_is_written_once_after
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(scene.jira.comments("10001").is_empty());
+    let health = scene.manager.expect("GET", "/api/monitoring/health", None, 200).await;
+    assert_eq!(health["components"]["jira"]["status"], "degraded", "{health}");
     // A limit is kept to.
     scene.jira.fault(Some((429, Some(3))));
     let begun = Instant::now();
@@ -36,6 +38,8 @@ async fn while_jira_fails_the_work_goes_on_and_the_comment_is_written_once_after
     scene.jira.fault(None);
     scene.comment_until("10001", |comment| comment.text().contains("Answer 1.") && comment.edits > 0).await;
     assert!(scene.jira.calls().iter().any(|call| call == "GET /issue/10001/comment"));
+    let health = scene.manager.expect("GET", "/api/monitoring/health", None, 200).await;
+    assert_eq!(health["components"]["jira"]["status"], "ok", "{health}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
