@@ -132,15 +132,16 @@ impl Drop for Line<'_> {
 }
 
 fn run(lines: &Receiver<Message>, outputs: &mut [Output], dropped: &AtomicU64) {
-    while let Ok(first) = lines.recv() {
+    let mut goes_on = true;
+    while goes_on && let Ok(first) = lines.recv() {
         let mut next = Some(first);
         // What waits is written together.
         while let Some(message) = next {
             match message {
                 Message::Line { level, service, text } => put(outputs, level, service, &text),
                 Message::End => {
-                    flush(outputs);
-                    return;
+                    goes_on = false;
+                    break;
                 }
             }
             next = lines.try_recv().ok();

@@ -248,3 +248,12 @@ async fn claude_code_and_its_default_credentials_are_looked_for() {
     let said = about(&told, "Claude Code").join(" ");
     assert!(said.starts_with("WARN") && said.contains("/nowhere/claude") && said.contains("npm install"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_key_is_found_and_not_shown() {
+    let manager = Manager::start(&[("DEFAULT_ANTHROPIC_API_KEY", "sk-ant-hidden-word")]);
+    let (told, content) = doctor(&manager, &[]);
+    assert!(content && !told.contains("hidden-word"), "{told}");
+    let said = about(&told, "credentials").join(" ");
+    assert!(said.starts_with("ok") && said.contains("anthropic-api-key is the default"), "{said}");
+}
