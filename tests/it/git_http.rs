@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -167,6 +167,10 @@ async fn a_client_that_hangs_up_ends_the_program_with_its_children() {
     assert!(String::from_utf8_lossy(&part).contains("packfile"), "{}", String::from_utf8_lossy(&part[..500]));
     let group = group_of_fetch(manager.pid());
     assert!(!group.is_empty(), "the program waits for its reader");
+    // A program that writes meets a closed pipe and ends by itself; one that is busy elsewhere, as a stopped one, does not.
+    for pid in &group {
+        assert!(Command::new("kill").args(["-STOP", &pid.to_string()]).status().expect("kill").success());
+    }
 
     drop(socket);
 
