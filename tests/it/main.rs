@@ -19,6 +19,7 @@ mod git;
 mod git_server;
 mod http;
 mod local_runtime;
+mod lost_state;
 mod main_job;
 mod manager;
 mod push;
