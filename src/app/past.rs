@@ -144,7 +144,7 @@ impl Past {
         let ways = if is_remote {
             format!("Fetch it anew from STATE_GIT_REPOSITORY: mv {state} {state}.damaged, and start again.")
         } else {
-            self.from_backup()
+            self.ways_from_backup()
         };
         anyhow::anyhow!(
             "the head {head} of {state} is damaged: {error}. Nothing was written on top of it.\n{ways}\n\
@@ -198,12 +198,12 @@ impl Past {
             }
             (None, []) => {}
         }
-        ways.push(self.from_backup());
+        ways.push(self.ways_from_backup());
         ways.push(self.anew());
         ways.join("\n")
     }
 
-    fn from_backup(&self) -> String {
+    fn ways_from_backup(&self) -> String {
         let (state, branch) = (self.state(), &self.branch);
         let away = if state.exists() { format!("  mv {0} {0}.lost\n", state.display()) } else { String::new() };
         let state = state.display();
