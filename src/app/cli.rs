@@ -65,6 +65,12 @@ pub enum Command {
         #[command(subcommand)]
         token: Token,
     },
+    /// The key that the secrets of the state repository are encrypted for.
+    AgeKey {
+        /// What to do.
+        #[command(subcommand)]
+        age_key: AgeKey,
+    },
     /// Runs inside an environment: clones its repository and answers the manager.
     #[command(args_conflicts_with_subcommands = true)]
     Agent(Agent),
@@ -201,6 +207,13 @@ pub enum RoleName {
     Operator,
     /// Does everything.
     Administrator,
+}
+
+/// What `age-key` does.
+#[derive(Debug, Subcommand)]
+pub enum AgeKey {
+    /// Makes a new key in the data directory, where the old one is lost for good. Old secrets stay unreadable.
+    New,
 }
 
 /// Hooks of the state repository.

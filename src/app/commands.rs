@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 
 use super::cli::{Build, LoadRestrictor, Reorder, RoleName};
 use super::directory::Directory;
+use super::past::Past;
 use super::wiring::{self, Access};
 use crate::config::Settings;
 use crate::git::{Quarantine, Repository};
@@ -117,6 +118,23 @@ fn tell(report: &OnceReport) -> bool {
     !report.errors.is_empty()
 }
 
+/// `age-key new`: the step that nothing takes by itself where a key was lost.
+pub(super) fn new_age_key(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let path = wiring::age_key(settings);
+    if path.exists() {
+        bail!("there is a key in {}; move it away first, and keep it: old secrets are for it", path.display());
+    }
+    if !wiring::existing_identities(settings)?.is_empty() {
+        bail!("SOPS_AGE_KEY or SOPS_AGE_KEY_FILE gives a key, and counts; remove that setting first");
+    }
+    let key = wiring::new_identity(settings)?.recipient().to_string();
+    print(&format!(
+        "Made {}; keep a copy. Secrets are encrypted for whom the state repository's .sops.yaml names, so before they are set \
+         again, put this recipient there in the place of the old one, and push:\n{key}\n",
+        path.display()
+    ))
+}
+
 /// `token show`.
 pub(super) fn show_token(settings: &Settings) -> anyhow::Result<ExitCode> {
     let token = auth::existing_administrator_token(&settings.data_dir, settings.secrets.admin_token.as_ref())?;
@@ -148,7 +166,7 @@ pub(super) fn init(directory: &Path, settings: &Settings) -> anyhow::Result<Exit
     if std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("{shown} is not empty; give a new directory");
     }
-    let identities = wiring::age_identities(settings)?;
+    let identities = wiring::age_identities(settings, &Past::of_files(settings), None)?;
     let seed = wiring::seed(settings, &identities)?;
     for (path, content) in &seed.0 {
         let Some(content) = content else { continue };

@@ -11,6 +11,7 @@ mod repository;
 use std::io::Write;
 use std::process::ExitCode;
 
+use super::past::Past;
 use super::wiring;
 use crate::config::Settings;
 
@@ -70,7 +71,15 @@ pub(super) async fn doctor(settings: anyhow::Result<Settings>) -> anyhow::Result
     report.tell(machine::kubectl());
     report.tell(machine::database(&settings).await);
     let identities = match wiring::existing_identities(&settings) {
-        Ok(identities) => identities,
+        Ok(identities) => {
+            if let Some(refusal) = identities.is_empty().then(|| Past::of_files(&settings).key_missing(None)).flatten()
+            {
+                let text = refusal.to_string();
+                let (message, hint) = text.split_once('\n').unwrap_or((&text, "put the key back"));
+                report.tell(Finding::failure("age key", message, hint));
+            }
+            identities
+        }
         Err(error) => {
             report.tell(Finding::failure(
                 "age key",

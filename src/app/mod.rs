@@ -8,6 +8,7 @@ mod commands;
 mod directory;
 mod doctor;
 mod files;
+mod past;
 mod serve;
 pub mod telemetry;
 mod wiring;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use self::cli::{Cli, Command, Hook, Token};
+use self::cli::{AgeKey, Cli, Command, Hook, Token};
 use crate::config::{Origin, Settings};
 
 /// Runs one command and gives the exit code: 0 done, 1 failed, 2 `plan` found something to do or `upgrade` kept something.
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Build(arguments)) => return commands::build(&arguments),
         Some(Command::Hook { hook: Hook::PreReceive }) => return commands::pre_receive(),
         Some(Command::Init { directory }) => return commands::init(&directory, &settings(None)?),
+        Some(Command::AgeKey { age_key: AgeKey::New }) => return commands::new_age_key(&settings(cli.kubeconfig)?),
         Some(Command::Token { token: Token::Show }) => return commands::show_token(&settings(cli.kubeconfig)?),
         Some(Command::Token { token: Token::Create { role, ttl, name, email } }) => {
             return commands::create_token(&settings(cli.kubeconfig)?, role, ttl, name, email);

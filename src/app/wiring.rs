@@ -12,13 +12,14 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::past::Past;
 use crate::agent::{self, Reach, Signer};
 use crate::backup::{self, Backups};
 use crate::cluster::Target;
 use crate::config::Settings;
 use crate::git::{self, CommitMeta, Credentials, Person, Remote, Repository};
 use crate::metrics::Metrics;
-use crate::project::{AgentKey, ChangeSet, Files, RepoPath, SCOPE_LABEL, SecretKey, Unit, layout};
+use crate::project::{AgentKey, ChangeSet, Files, RepoPath, Revision, SCOPE_LABEL, SecretKey, Unit, layout};
 use crate::reconcile::Dependencies;
 use crate::sops::{self, Identity};
 use crate::store::Store;
@@ -54,12 +55,25 @@ pub(crate) async fn wire(settings: &Settings, access: Access) -> anyhow::Result<
     }
     make_private(data)?;
     let lock = lock(data, access)?;
-    let identities = age_identities(settings)?;
+    let is_new_file = settings.database_url.is_none() && !data.join("manager.db").exists();
     let store = match &settings.database_url {
         Some(url) => Store::connect_postgres(url).await.context("the database of DATABASE_URL")?,
         None => Store::open_sqlite(data).await?,
     };
-    let repository = repository(settings, &identities, access)?;
+    let (repository, identities) = match access {
+        Access::Read => (existing_repository(settings)?, existing_identities(settings)?),
+        Access::Write => {
+            let past = Past::find(settings, &store).await?;
+            if is_new_file && !past.is_first() {
+                tracing::warn!(
+                    path = %data.join("manager.db").display(),
+                    "the database was missing and is made anew: conversations and tickets of before are not in it; if it was \
+                     lost, stop, and put it back"
+                );
+            }
+            repository(settings, &past)?
+        }
+    };
     let metrics = Metrics::new().context("the metrics cannot be registered")?;
     let (client, embedded) = client(settings, access, &metrics).await?;
     let cluster = if embedded.is_some() { "embedded" } else { "Kubernetes" };
@@ -113,18 +127,31 @@ fn lock(data: &Path, access: Access) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// The age identities: those of the settings, else the one in the data directory, made when there is none.
-pub(crate) fn age_identities(settings: &Settings) -> anyhow::Result<Vec<Identity>> {
+/// The age identities: those of the settings, else the one in the data directory. One is made at a first start, and refused
+/// where the secrets of `repository`, or what earlier starts have left, are for another.
+pub(crate) fn age_identities(
+    settings: &Settings,
+    past: &Past,
+    repository: Option<(&Repository, Revision)>,
+) -> anyhow::Result<Vec<Identity>> {
     let known = existing_identities(settings)?;
     if !known.is_empty() {
         return Ok(known);
     }
+    match past.key_missing(repository) {
+        Some(refusal) => Err(refusal),
+        None => Ok(vec![new_identity(settings)?]),
+    }
+}
+
+/// Makes the age key of the data directory.
+pub(crate) fn new_identity(settings: &Settings) -> anyhow::Result<Identity> {
     let path = age_key(settings);
     make_private(&settings.data_dir)?;
     let (identity, text) = sops::generate(Timestamp::now());
     write_private(&path, text.expose_secret())?;
     tracing::info!(path = %path.display(), "made a new age key; keep a copy, secrets cannot be read without it");
-    Ok(vec![identity])
+    Ok(identity)
 }
 
 /// The age identities that there are; none before the first start.
@@ -141,9 +168,9 @@ pub(crate) fn existing_identities(settings: &Settings) -> anyhow::Result<Vec<Ide
 }
 
 /// The file with the key, in the data directory.
-const AGE_KEY: &str = "age.key";
+pub(super) const AGE_KEY: &str = "age.key";
 
-fn age_key(settings: &Settings) -> std::path::PathBuf {
+pub(super) fn age_key(settings: &Settings) -> std::path::PathBuf {
     settings.data_dir.join(AGE_KEY)
 }
 
@@ -214,31 +241,56 @@ pub(crate) fn seed(settings: &Settings, identities: &[Identity]) -> anyhow::Resu
     Ok(seed)
 }
 
-/// The state repository: the bare one in the data directory, or a mirror of the remote.
-fn repository(settings: &Settings, identities: &[Identity], access: Access) -> anyhow::Result<Repository> {
+/// The state repository for whoever only looks.
+fn existing_repository(settings: &Settings) -> anyhow::Result<Repository> {
+    Repository::open(&settings.data_dir.join("state.git"), Some(&settings.state.branch))
+        .with_context(|| "there is no state repository yet; `claude-manager serve` makes it at its first start")
+}
+
+/// The state repository (the bare one in the data directory, or a mirror of the remote), and the keys for its secrets. Both
+/// are made at a first start, and never in the place of what was lost.
+fn repository(settings: &Settings, past: &Past) -> anyhow::Result<(Repository, Vec<Identity>)> {
     let path = settings.data_dir.join("state.git");
-    if access == Access::Read {
-        return Repository::open(&path, Some(&settings.state.branch))
-            .with_context(|| "there is no state repository yet; `claude-manager serve` makes it at its first start");
-    }
-    let seed = seed(settings, identities)?;
-    let meta = CommitMeta {
-        author: Person::manager(),
-        committer: Person::manager(),
-        time: Timestamp::now(),
-        message: "Begin the state repository".to_owned(),
-    };
     let branch = &settings.state.branch;
-    let repository = match &settings.state.repository {
-        None => Repository::open_or_init(&path, branch, &seed, &meta)?,
-        Some(url) => {
-            let remote = Remote::new(url, credentials(settings, url))?;
-            Repository::open_remote(&path, branch, remote, &seed, &meta)?
+    let url = settings.state.repository.as_ref();
+    let remote = url.map(|url| Remote::new(url, credentials(settings, url))).transpose()?;
+    let is_remote = remote.is_some();
+    // Before anything is made at the path.
+    let existing = if path.join("HEAD").exists() { Some(Repository::open(&path, Some(branch))?) } else { None };
+    let has_branch = existing.as_ref().map(Repository::head).transpose()?.flatten().is_some();
+    if !has_branch {
+        let (place, others) = match (&remote, &existing) {
+            (Some(remote), _) => (remote.url().to_owned(), remote.branches(&settings.data_dir)?),
+            (None, Some(existing)) => (path.display().to_string(), existing.branches()?),
+            (None, None) => (path.display().to_string(), Vec::new()),
+        };
+        let refusal = past.branch_missing(&place, is_remote, &others);
+        if let Some(refusal) = refusal.filter(|_| !others.contains(branch)) {
+            return Err(refusal);
         }
-    };
+    }
+    if past.is_first() {
+        past.begin()?;
+    }
+    let repository = Repository::open_or_make(&path, branch, remote)?;
+    let head = repository.head()?;
+    if let Some(head) = head {
+        repository.check_commit(head).map_err(|error| past.head_damaged(head, &error, is_remote))?;
+    }
+    let identities = age_identities(settings, past, head.map(|head| (&repository, head)))?;
+    if head.is_none() {
+        let meta = CommitMeta {
+            author: Person::manager(),
+            committer: Person::manager(),
+            time: Timestamp::now(),
+            message: "Begin the state repository".to_owned(),
+        };
+        repository.seed_if_empty(&seed(settings, &identities)?, &meta)?;
+    }
+    past.end()?;
     let program = std::env::current_exe().context("where this program is")?;
     repository.install_hook(&program)?;
-    Ok(repository)
+    Ok((repository, identities))
 }
 
 /// How the repository at `url` is opened: by the token over http, by the key over ssh, and a path by neither.

@@ -44,6 +44,8 @@ pub(super) struct State {
     forgotten: u64,
     version: u64,
     journal: Journal,
+    /// Whether the journal still has a Secret as it was before it changed or went.
+    has_old_secret: bool,
     /// Whether somebody runs pods.
     pub(super) has_runtime: bool,
     /// Where the logs of pods are, when somebody keeps them.
@@ -53,21 +55,29 @@ pub(super) struct State {
 impl State {
     /// Reads what is in `directory`.
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
-        let mut objects = BTreeMap::new();
-        let (journal, version) = Journal::open(directory, |record| match record {
-            Record::Put(object) => {
-                if let Some(id) = id_of(&object) {
-                    objects.insert(id, Arc::new(object));
-                }
-            }
-            Record::Gone(object) => {
-                if let Some(id) = id_of(&object) {
-                    objects.remove(&id);
-                }
-            }
+        let mut objects: BTreeMap<Id, Arc<Value>> = BTreeMap::new();
+        let mut has_old_secret = false;
+        let (journal, version) = Journal::open(directory, |record| {
+            let replaced = match record {
+                Record::Put(object) => id_of(&object).and_then(|id| objects.insert(id, Arc::new(object))),
+                Record::Gone(object) => id_of(&object).and_then(|id| objects.remove(&id)),
+            };
+            has_old_secret |= replaced.is_some_and(|replaced| is_secret(&replaced));
         })?;
         let events = VecDeque::new();
-        Ok(Self { objects, events, forgotten: version, version, journal, has_runtime: false, logs: None })
+        let mut state = Self {
+            objects,
+            events,
+            forgotten: version,
+            version,
+            journal,
+            has_old_secret,
+            has_runtime: false,
+            logs: None,
+        };
+        // The process ended between the change and the rewriting.
+        state.shorten();
+        Ok(state)
     }
 
     /// The version of the last change of anything.
@@ -118,6 +128,7 @@ impl State {
     }
 
     fn happened(&mut self, event: Event) {
+        self.has_old_secret |= event.before.as_ref().is_some_and(|before| is_secret(before));
         self.version = event.version;
         self.events.push_back(event);
         if self.events.len() > REMEMBERED
@@ -125,12 +136,19 @@ impl State {
         {
             self.forgotten = oldest.version;
         }
-        if self.journal.is_long() {
-            let objects = self.objects.values().map(AsRef::as_ref);
-            if let Err(error) = self.journal.rewrite(self.version, objects) {
-                // Nothing is lost: the long file is whole.
-                tracing::warn!(%error, "the embedded cluster's file could not be shortened");
-            }
+        self.shorten();
+    }
+
+    /// Rewrites the journal where it is mostly history, and where a value that was rotated or deleted is still in it.
+    fn shorten(&mut self) {
+        if !self.has_old_secret && !self.journal.is_long() {
+            return;
+        }
+        let objects = self.objects.values().map(AsRef::as_ref);
+        match self.journal.rewrite(self.version, objects) {
+            Ok(()) => self.has_old_secret = false,
+            // Nothing is lost: the long file is whole. The next change tries again where an old value is in it.
+            Err(error) => tracing::warn!(%error, "the embedded cluster's file could not be shortened"),
         }
     }
 
@@ -142,6 +160,10 @@ impl State {
         let first = self.events.partition_point(|event| event.version <= version);
         Ok(self.events.range(first..))
     }
+}
+
+fn is_secret(object: &Value) -> bool {
+    object["kind"] == "Secret"
 }
 
 /// The identity of an object of a kind that is known here.

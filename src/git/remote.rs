@@ -143,6 +143,19 @@ impl Remote {
         Ok(lines.find(|(_, name)| *name == wanted).map(|(id, _)| id.to_owned()))
     }
 
+    /// Asks for the names of all branches; none for an empty repository. `scratch` is a directory for the key file.
+    ///
+    /// # Errors
+    /// [`RemoteError`] when the remote does not answer.
+    pub fn branches(&self, scratch: &Path) -> Result<Vec<String>, RemoteError> {
+        let output = self.run(scratch, "asking", &["ls-remote", "--heads", "--", &self.url])?;
+        if !output.success {
+            return Err(self.failure("asking", &output.stderr, false));
+        }
+        let lines = output.stdout.lines().filter_map(|line| line.split_once("\trefs/heads/"));
+        Ok(lines.map(|(_, name)| name.to_owned()).collect())
+    }
+
     fn run(&self, git_dir: &Path, what: &str, arguments: &[&str]) -> Result<super::process::Output, RemoteError> {
         self.run_within(git_dir, what, arguments, LIMIT)
     }

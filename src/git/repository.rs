@@ -35,7 +35,7 @@ impl Repository {
     /// # Errors
     /// [`CommitError`] when `path` is something else, or cannot be written.
     pub fn open_or_init(path: &Path, branch: &str, seed: &ChangeSet, meta: &CommitMeta) -> Result<Self, CommitError> {
-        let repository = Self::prepare(path, branch, None)?;
+        let repository = Self::open_or_make(path, branch, None)?;
         repository.seed_if_empty(seed, meta)?;
         Ok(repository)
     }
@@ -52,10 +52,21 @@ impl Repository {
         seed: &ChangeSet,
         meta: &CommitMeta,
     ) -> Result<Self, CommitError> {
-        let repository = Self::prepare(path, branch, Some(remote))?;
+        let repository = Self::open_or_make(path, branch, Some(remote))?;
+        repository.seed_if_empty(seed, meta)?;
+        Ok(repository)
+    }
+
+    /// Opens the bare repository at `path`, or makes it; with a remote, brings it to the remote's branch. It may have no
+    /// branch then: whether it is new, and gets a first commit, is for the caller to say.
+    ///
+    /// # Errors
+    /// [`CommitError::Remote`] when the remote does not answer and the mirror has nothing from earlier.
+    pub fn open_or_make(path: &Path, branch: &str, remote: Option<Remote>) -> Result<Self, CommitError> {
+        let repository = Self::prepare(path, branch, remote)?;
         let known = repository.head()?.is_some();
         match repository.fetch() {
-            Ok(_) => repository.seed_if_empty(seed, meta)?,
+            Ok(_) => {}
             // A restart while the remote is down serves what was fetched before.
             Err(error) if known => tracing::warn!(%error, "the state repository's remote does not answer"),
             Err(error) => return Err(error),
@@ -146,7 +157,11 @@ impl Repository {
         durable::write_objects(&objects, &Storage::default(), &lock)
     }
 
-    fn seed_if_empty(&self, seed: &ChangeSet, meta: &CommitMeta) -> Result<(), CommitError> {
+    /// Gives a repository without the branch `seed` as its first commit.
+    ///
+    /// # Errors
+    /// [`CommitError`] when it cannot be written, or the remote does not take it.
+    pub fn seed_if_empty(&self, seed: &ChangeSet, meta: &CommitMeta) -> Result<(), CommitError> {
         if self.head()?.is_some() {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 use super::Operations;
 use super::services::ask;
+use crate::project::Reason;
 
 /// A part of the manager, or something that it needs.
 #[derive(Clone, Debug)]
@@ -68,6 +69,22 @@ impl Operations {
             Some(error) => (Health::Degraded, error.clone()),
         };
         let mut parts = vec![("store", store), ("repository", repository), ("kubernetes", kubernetes)];
+        let unreadable: Vec<&str> = snapshot
+            .projects
+            .iter()
+            .filter(|(_, project)| project.status.reason == Reason::SecretsUnreadable)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if let Some(first) = unreadable.first() {
+            let message = format!(
+                "the secrets of {} of {} projects cannot be read with the age keys here (the first is {first}); give the \
+                 key that they are encrypted for as SOPS_AGE_KEY",
+                unreadable.len(),
+                snapshot.projects.len()
+            );
+            // One file for another key, which anybody may push, must not take the API away from all.
+            parts.push(("secrets", (Health::Degraded, message)));
+        }
         if let Ok(status) = self.backup_status() {
             let health = if matches!(status.state, "failed" | "overdue") { Health::Degraded } else { Health::Ok };
             parts.push(("backup", (health, status.message)));

@@ -29,6 +29,17 @@ impl Store {
         Ok(inventory)
     }
 
+    /// Whether anything was ever applied and is not forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn has_inventory(&self) -> Result<bool, StoreError> {
+        let found: Option<String> = on_pool!(self, pool => {
+            sqlx::query_scalar("SELECT unit FROM inventory LIMIT 1").fetch_optional(pool).await?
+        });
+        Ok(found.is_some())
+    }
+
     /// Replaces what was applied for `unit`; an empty set forgets it.
     ///
     /// # Errors

@@ -47,6 +47,19 @@ impl Store {
         Ok(head.map(|head| (head, changes)))
     }
 
+    /// The head of the state repository that was remembered last.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails or holds what nobody wrote.
+    pub async fn last_head(&self) -> Result<Option<Revision>, StoreError> {
+        let found: Option<String> = on_pool!(self, pool => {
+            let query = sqlx::query_scalar("SELECT revision FROM last_changes WHERE project = $1").bind(HEAD);
+            query.fetch_optional(pool).await?
+        });
+        let strange = |_| StoreError::Content("a head that is no commit".to_owned());
+        found.map(|text| Revision::parse(&text).map_err(strange)).transpose()
+    }
+
     /// Takes what has changed from `since` to `head`, with `None` for a project that is gone; without `since` this is all
     /// there is. When something else than `since` is remembered, everything is forgotten: nobody could tell what it is worth.
     ///

@@ -21,6 +21,7 @@ mod git_http;
 mod git_server;
 mod http;
 mod local_runtime;
+mod lost_state;
 mod main_job;
 mod manager;
 mod monitoring;

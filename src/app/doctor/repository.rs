@@ -32,8 +32,11 @@ pub(super) fn check(settings: &Settings, identities: Vec<Identity>) -> Vec<Findi
     let head = match repository.head() {
         Ok(Some(head)) => head,
         Ok(None) => {
-            let hint = "set STATE_GIT_BRANCH to the branch that is meant, or push to it";
-            let message = format!("{} has no branch {}", path.display(), settings.state.branch);
+            let hint =
+                "set STATE_GIT_BRANCH to the branch that is meant; if it was lost, the start says how it comes back";
+            let others = repository.branches().unwrap_or_default();
+            let others = if others.is_empty() { String::new() } else { format!("; it has {}", others.join(", ")) };
+            let message = format!("{} has no branch {}{others}", path.display(), settings.state.branch);
             findings.push(Finding::failure(SUBJECT, message, hint));
             return findings;
         }
@@ -43,6 +46,7 @@ pub(super) fn check(settings: &Settings, identities: Vec<Identity>) -> Vec<Findi
         }
     };
     findings.push(Finding::fine(SUBJECT, format!("{}, at commit {}", path.display(), head.short())));
+    findings.push(connectivity(&repository));
     match reconcile::check_at(&repository, Arc::new(identities), head) {
         Err(error) => findings.push(Finding::failure("overlays", error.to_string(), "correct the root, and push")),
         Ok(report) => {
@@ -70,11 +74,38 @@ fn remote(settings: &Settings, url: &str) -> Finding {
         .and_then(|remote| remote.branch_tip(&settings.data_dir, branch));
     match asked {
         Ok(Some(tip)) => Finding::fine("remote", format!("{url}, {branch} at {}", tip.get(..10).unwrap_or(&tip))),
-        Ok(None) => Finding::fine("remote", format!("{url} answers; {branch} is made at the first start")),
+        Ok(None) => missing_branch(settings, url),
         Err(error) => {
             let hint = error.hint.unwrap_or("check STATE_GIT_REPOSITORY, and the token or key for it");
             Finding::failure("remote", format!("{}: {}", error.what, error.message), hint)
         }
+    }
+}
+
+/// A remote without the branch: an empty one gets it at the first start, any other is the wrong one.
+fn missing_branch(settings: &Settings, url: &str) -> Finding {
+    let branch = &settings.state.branch;
+    let others = Remote::new(url, wiring::credentials(settings, url))
+        .and_then(|remote| remote.branches(&settings.data_dir))
+        .unwrap_or_default();
+    if others.is_empty() {
+        return Finding::fine("remote", format!("{url} answers; {branch} is made at the first start"));
+    }
+    let message = format!("{url} has no branch {branch}; it has {}", others.join(", "));
+    Finding::failure("remote", message, "set STATE_GIT_BRANCH to the one that is meant")
+}
+
+/// Whether everything that the refs name is there.
+fn connectivity(repository: &Repository) -> Finding {
+    const SUBJECT: &str = "connectivity";
+    let path = repository.path().display();
+    match repository.fsck() {
+        Ok(None) => Finding::fine(SUBJECT, "git fsck finds every object that the refs name"),
+        Ok(Some(told)) => {
+            let hint = format!("restore it: mv {path} {path}.damaged, and clone a backup there (`git clone --bare`)");
+            Finding::failure(SUBJECT, told, hint)
+        }
+        Err(error) => Finding::failure(SUBJECT, error.to_string(), "run it by hand"),
     }
 }
 
